@@ -28,18 +28,20 @@ constexpr std::size_t rtcp_overhead = 16 + 4;
 
 class Sealer {
 public:
-    // Key and salt have the sizes that shape() names, else std::invalid_argument.
-    Sealer(Profile, Bytes master_key, Bytes master_salt);
+    // Key and salt have the sizes that shape() names, else std::invalid_argument; std::runtime_error when OpenSSL cannot.
+    // The first SRTCP packet gets the index 0 unless this continues what another Sealer has begun.
+    Sealer(Profile, Bytes master_key, Bytes master_salt, std::uint32_t first_rtcp_index = 0);
     ~Sealer();
     Sealer(Sealer&&) noexcept;
     Sealer& operator=(Sealer&&) noexcept;
 
     // `out` starts with the finished header of `header_size` bytes; behind it go the encrypted payload and the tag.
     // index: 48 bits, its low 16 are the header's sequence number. Returns the packet's size, 0 when `out` is too small.
-    // `payload` may not overlap `out`.
+    // `payload` may not overlap `out`, except that it may already lie where it is going to.
     std::size_t rtp(std::uint64_t index, std::size_t header_size, Bytes payload, MutableBytes out) noexcept;
 
-    // Seals a compound packet into `out` under the next SRTCP index. Returns the size, 0 when it does not fit.
+    // Seals a compound packet into `out` under the next SRTCP index. Returns the size, 0 when it does not fit and once all
+    // 2^31 indexes are used (RFC 3711 section 9.2). `compound` may be the front of `out`, else they do not overlap.
     std::size_t rtcp(Bytes compound, MutableBytes out) noexcept;
 
 private:
@@ -62,6 +64,7 @@ public:
 
     // Decrypts in place. Nothing when it does not authenticate, is a replay, is older than the window (128 packets),
     // or names a ninth SSRC: state never grows with what a peer sends, and never changes by what does not authenticate.
+    // A refused packet's bytes are no longer what they were: GCM decrypts before it knows.
     std::optional<Opened> rtp(MutableBytes packet) noexcept;
 
     // Decrypts in place; returns the size of the compound packet.
