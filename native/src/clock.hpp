@@ -1,4 +1,4 @@
-// Time is an argument everywhere; only worker.cpp reads a clock.
+// Time is an argument everywhere; only the two edges read a clock: worker.cpp, and udp.cpp after a send.
 #pragma once
 
 #include <chrono>

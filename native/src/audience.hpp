@@ -1,0 +1,59 @@
+// The listeners of a room that sit on one worker, and for each source the slots that carry it now.
+//
+// A fan-out to thousands is done in slices, between which listeners come and go: a feed's list keeps its positions
+// while a fan-out is under way (leavers leave a hole), and closes the holes when none is.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "listener.hpp"
+
+namespace plane {
+
+// Audio m-lines that a listener may offer. More would let one listener cost as much as many.
+constexpr std::size_t max_slots = 16;
+
+class Audience {
+public:
+    struct Subscriber {
+        Listener* listener = nullptr;  // null: a hole
+        std::uint32_t slot = 0;
+    };
+    struct Feed {
+        std::uint32_t csrc = 0;
+        std::vector<Subscriber> subscribers;
+        std::vector<std::uint32_t> holes;
+        std::uint32_t fan_outs = 0;    // under way
+        std::size_t live() const noexcept { return subscribers.size() - holes.size(); }
+    };
+
+    // The listener stays the caller's, and must be removed before it dies.
+    void add(Listener& listener);
+    void remove(Listener& listener);
+    // The listener's `named` changed.
+    void reassign(Listener& listener);
+
+    // The audible sources, best rank first.
+    void set_order(std::span<const std::uint32_t> csrcs);
+
+    // The feed of a source, null when nobody here carries it. Who counts himself in its `fan_outs` keeps it, and calls
+    // finish() at the end.
+    Feed* feed(std::uint32_t csrc) noexcept;
+    void finish(Feed& feed) noexcept;
+
+    bool empty() const noexcept { return listeners_.empty(); }
+
+private:
+    void subscribe(Listener& listener, std::uint32_t slot, std::uint32_t csrc);
+    void unsubscribe(Listener& listener, std::uint32_t slot);
+
+    std::vector<Listener*> listeners_;
+    std::vector<std::uint32_t> order_;
+    std::deque<Feed> feeds_;            // few: as many as were carried at once; addresses are stable
+};
+
+}  // namespace plane

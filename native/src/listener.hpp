@@ -1,0 +1,21 @@
+// What one listener receives: its slots and which speakers it asked for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "slot.hpp"
+
+namespace plane {
+
+struct Peer;
+
+struct Listener {
+    Peer* peer = nullptr;
+    std::uint32_t csrc = 0;             // its own voice, which never comes back to it
+    std::vector<Slot> slots;
+    std::vector<std::uint32_t> named;   // slot k carries named[k]; empty: the loudest
+    std::string cname;
+};
+
+}  // namespace plane

@@ -1,0 +1,172 @@
+#include "plane.hpp"
+
+#include <openssl/rand.h>
+
+#include <stdexcept>
+
+namespace plane {
+
+namespace {
+
+std::uint32_t random32() {
+    std::uint32_t value;
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(&value), sizeof value) != 1) throw std::runtime_error("no random numbers");
+    return value;
+}
+
+void check_credentials(const IceCredentials& credentials) {
+    // RFC 8839 section 5.4.
+    if (credentials.ufrag.size() < 4 || credentials.ufrag.size() > 256 || credentials.password.size() < 22 ||
+        credentials.password.size() > 256) {
+        throw std::invalid_argument("ICE ufrag must have 4 to 256 characters, password 22 to 256");
+    }
+}
+
+}  // namespace
+
+Plane::Plane(const std::vector<std::vector<Endpoint>>& binds) {
+    if (binds.empty() || binds.size() > max_workers) throw std::invalid_argument("1 to 64 workers");
+    for (unsigned i = 0; i < binds.size(); ++i) {
+        if (binds[i].empty() || binds[i].size() > 16) throw std::invalid_argument("a worker is bound to 1 to 16 addresses");
+        workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], events_bell_));
+    }
+}
+
+Plane::~Plane() { stop(); }
+
+void Plane::start() {
+    if (!threads_.empty()) throw std::invalid_argument("the plane was started before");
+    for (const auto& worker : workers_) threads_.emplace_back([this, &worker] { worker->run(workers_); });
+}
+
+void Plane::stop() {
+    if (threads_.empty()) return;
+    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::Stop{});
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+}
+
+std::vector<Event> Plane::poll() {
+    events_bell_.clear();
+    std::vector<Event> events;
+    for (const auto& worker : workers_) {
+        for (std::size_t n = worker->events.readable(); n > 0; --n) events.push_back(worker->events.pop());
+    }
+    return events;
+}
+
+void Plane::add_room(RoomId room, unsigned home) {
+    at(home);
+    if (!rooms_.emplace(room, RoomSeats{home, std::vector<unsigned>(workers_.size())}).second) {
+        throw std::invalid_argument("room id used before");
+    }
+    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, i == home});
+}
+
+void Plane::remove_room(RoomId room) {
+    if (rooms_.erase(room) == 0) return;
+    std::vector<PeerId> left;
+    for (const auto& [peer, seat] : peers_) {
+        if (seat.room == room) left.push_back(peer);
+    }
+    if (!left.empty()) throw std::invalid_argument("room still has peers");
+    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::RemoveRoom{room});
+}
+
+void Plane::set_column(RoomId room, std::uint32_t csrc, float gain) {
+    if (csrc == 0 || !(gain >= 0)) throw std::invalid_argument("csrc must not be 0, gain must be 0 or more");
+    submit(seats(room).home, command::SetColumn{room, csrc, gain});
+}
+
+void Plane::remove_column(RoomId room, std::uint32_t csrc) { submit(seats(room).home, command::RemoveColumn{room, csrc}); }
+
+std::shared_ptr<PeerStats> Plane::add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source) {
+    check_credentials(credentials);
+    if (source.csrc == 0) throw std::invalid_argument("csrc must not be 0");
+    const unsigned home = seats(room).home;
+    if (!peers_.emplace(peer, Seat{home, room, false}).second) throw std::invalid_argument("peer id used before");
+    auto made = std::make_unique<Peer>(peer, room, std::move(credentials), Clock::now());
+    auto stats = made->stats;
+    submit(home, command::AddPeer{std::move(made), source});
+    return stats;
+}
+
+std::shared_ptr<PeerStats> Plane::add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,
+                                               std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname) {
+    check_credentials(credentials);
+    at(worker);
+    if (slots.empty() || slots.size() > max_slots) throw std::invalid_argument("a listener has 1 to 16 slots");
+    RoomSeats& room_seats = seats(room);
+    if (!peers_.emplace(peer, Seat{worker, room, true}).second) throw std::invalid_argument("peer id used before");
+    auto made = std::make_unique<Peer>(peer, room, std::move(credentials), Clock::now());
+    made->listener = std::make_unique<Listener>();
+    made->listener->csrc = csrc;
+    made->listener->cname = std::move(cname);
+    for (const SlotConfig& slot : slots) {
+        if (slot.mid.size() > 16) throw std::invalid_argument("a mid has at most 16 bytes");
+        made->listener->slots.emplace_back(slot, static_cast<std::uint16_t>(random32() & 0x7fff), random32());
+    }
+    auto stats = made->stats;
+    submit(worker, command::AddPeer{std::move(made), std::nullopt});
+    if (room_seats.listeners[worker]++ == 0) submit(room_seats.home, command::AttachAudience{room, worker});
+    return stats;
+}
+
+void Plane::set_sources(PeerId peer, std::vector<std::uint32_t> csrcs) {
+    if (csrcs.size() > max_slots) throw std::invalid_argument("at most 16 named speakers");
+    to_peer(peer, command::SetSources{peer, std::move(csrcs)});
+}
+
+void Plane::restart_ice(PeerId peer, IceCredentials credentials) {
+    check_credentials(credentials);
+    to_peer(peer, command::RestartIce{peer, std::move(credentials)});
+}
+
+void Plane::send(PeerId peer, std::vector<Datagram> datagrams) { to_peer(peer, command::Send{peer, std::move(datagrams)}); }
+
+void Plane::set_keys(PeerId peer, srtp::Profile profile, Bytes material) {
+    const auto split = srtp::split(profile, material);
+    if (!split) throw std::invalid_argument("keying material does not have the profile's size");
+    // Contexts are prepared here, so that a join costs the worker's thread nothing.
+    to_peer(peer, command::SetKeys{peer, std::make_unique<Keys>(Keys{
+                                             srtp::Sealer{profile, split->server_key, split->server_salt},
+                                             srtp::Opener{profile, split->client_key, split->client_salt}})});
+}
+
+void Plane::release_handshake(PeerId peer) { to_peer(peer, command::ReleaseHandshake{peer}); }
+
+void Plane::remove_peer(PeerId peer, std::vector<Datagram> farewell) {
+    const auto found = peers_.find(peer);
+    if (found == peers_.end()) return;
+    const Seat seat = found->second;
+    to_peer(peer, command::RemovePeer{peer, std::move(farewell)});
+    peers_.erase(peer);
+    if (!seat.listens) return;
+    RoomSeats& room_seats = seats(seat.room);
+    if (--room_seats.listeners[seat.worker] == 0) submit(room_seats.home, command::DetachAudience{seat.room, seat.worker});
+}
+
+Worker& Plane::at(unsigned worker) const {
+    if (worker >= workers_.size()) throw std::invalid_argument("no such worker");
+    return *workers_[worker];
+}
+
+Plane::RoomSeats& Plane::seats(RoomId room) {
+    const auto found = rooms_.find(room);
+    if (found == rooms_.end()) throw std::invalid_argument("no such room");
+    return found->second;
+}
+
+void Plane::submit(unsigned worker, Command command) {
+    // A full queue means a worker that has been held up for thousands of commands: the only place where control waits.
+    while (!workers_[worker]->commands.push(std::move(command))) std::this_thread::sleep_for(microseconds{100});
+    workers_[worker]->bell.ring();
+}
+
+template <class C>
+void Plane::to_peer(PeerId peer, C command) {
+    const auto found = peers_.find(peer);
+    if (found != peers_.end()) submit(found->second.worker, std::move(command));
+}
+
+}  // namespace plane

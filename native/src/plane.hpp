@@ -1,0 +1,77 @@
+// The packet plane as the control thread sees it: workers, and who sits where. Every method is called from one thread
+// and waits for none of the workers; what it changes reaches them through their queues.
+//
+// Ids of rooms and peers come from the caller and are never used again. Calls that name an unknown id do nothing: the
+// peer may have gone while the caller was deciding. Calls that could never have been right throw std::invalid_argument.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "worker.hpp"
+
+namespace plane {
+
+class Plane {
+public:
+    // 64 workers: their sets are bits of a word.
+    static constexpr std::size_t max_workers = 64;
+
+    // One worker for each entry, bound to those addresses.
+    explicit Plane(const std::vector<std::vector<Endpoint>>& binds);
+    ~Plane();
+
+    void start();
+    void stop();
+    unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
+    std::vector<Endpoint> bound(unsigned worker) const { return at(worker).bound(); }
+
+    int event_fd() const noexcept { return events_bell_.fd(); }
+    std::vector<Event> poll();
+
+    void add_room(RoomId room, unsigned home);
+    void remove_room(RoomId room);
+    void set_column(RoomId room, std::uint32_t csrc, float gain);
+    void remove_column(RoomId room, std::uint32_t csrc);
+
+    std::shared_ptr<PeerStats> add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source);
+    std::shared_ptr<PeerStats> add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,
+                                            std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname);
+    void set_sources(PeerId peer, std::vector<std::uint32_t> csrcs);
+    void restart_ice(PeerId peer, IceCredentials credentials);
+    void send(PeerId peer, std::vector<Datagram> datagrams);
+    // We are the DTLS server. material: RFC 5764 section 4.2.
+    void set_keys(PeerId peer, srtp::Profile profile, Bytes material);
+    void release_handshake(PeerId peer);
+    void remove_peer(PeerId peer, std::vector<Datagram> farewell);
+
+    const WorkerStats& stats(unsigned worker) const { return at(worker).stats; }
+
+private:
+    struct Seat {
+        unsigned worker;
+        RoomId room;
+        bool listens;
+    };
+    struct RoomSeats {
+        unsigned home;
+        std::vector<unsigned> listeners;  // by worker
+    };
+
+    Worker& at(unsigned worker) const;
+    RoomSeats& seats(RoomId room);
+    void submit(unsigned worker, Command command);
+    template <class C>
+    void to_peer(PeerId peer, C command);
+
+    Bell events_bell_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<std::thread> threads_;
+    std::unordered_map<RoomId, RoomSeats> rooms_;
+    std::unordered_map<PeerId, Seat> peers_;
+};
+
+}  // namespace plane

@@ -1,0 +1,64 @@
+#include "slot.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "opus.hpp"
+
+namespace plane {
+
+namespace {
+
+std::uint32_t samples(Duration duration) noexcept {
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<nanoseconds>(duration).count() * (opus::sample_rate / 1000) / 1'000'000);
+}
+
+// Two runs may overlap by a jitter's worth; a frame's length between them keeps timestamps rising.
+constexpr std::uint32_t minimum_step = opus::sample_rate / 50;
+
+}  // namespace
+
+Slot::Slot(SlotConfig config, std::uint16_t first_index, std::uint32_t first_timestamp)
+    : config_{std::move(config)}, next_index_{first_index}, last_timestamp_{first_timestamp} {}
+
+std::optional<Slot::Mapped> Slot::map(const Packet& packet) noexcept {
+    bool turned = false;
+    if (packet.run != run_) {
+        const bool first = packets_ == 0;
+        const std::uint32_t step = first ? 0 : std::max(minimum_step, samples(packet.arrival - last_arrival_));
+        run_ = packet.run;
+        run_first_index_ = packet.index;
+        run_base_ = next_index_;
+        timestamp_offset_ = last_timestamp_ + step - packet.timestamp;
+        turned = true;
+    }
+    if (packet.index < run_first_index_) return std::nullopt;
+    const Mapped mapped{run_base_ + (packet.index - run_first_index_), packet.timestamp + timestamp_offset_,
+                        packet.marker || turned};
+    if (mapped.index >= next_index_) {
+        next_index_ = mapped.index + 1;
+        last_timestamp_ = mapped.timestamp;
+        last_arrival_ = packet.arrival;
+    }
+    return mapped;
+}
+
+std::size_t Slot::write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept {
+    const rtp::Header header{mapped.marker, config_.payload_type, static_cast<std::uint16_t>(mapped.index),
+                             mapped.timestamp, config_.ssrc};
+    const std::uint8_t level = static_cast<std::uint8_t>((packet.level.voice ? 0x80 : 0) | (packet.level.level & 0x7f));
+    std::array<rtp::Element, 2> elements;
+    std::size_t count = 0;
+    if (config_.mid_id != 0) {
+        elements[count++] = {config_.mid_id, {reinterpret_cast<const std::uint8_t*>(config_.mid.data()), config_.mid.size()}};
+    }
+    if (config_.level_id != 0) elements[count++] = {config_.level_id, {&level, 1}};
+    return rtp::write_header(out, header, {&packet.csrc, 1}, {elements.data(), count});
+}
+
+std::optional<rtcp::SenderInfo> Slot::sender_info(Instant now, std::uint64_t ntp) const noexcept {
+    if (packets_ == 0) return std::nullopt;
+    return rtcp::SenderInfo{ntp, last_timestamp_ + samples(now - last_arrival_), packets_, static_cast<std::uint32_t>(octets_)};
+}
+
+}  // namespace plane

@@ -1,0 +1,68 @@
+// One outgoing stream of a listener. Whoever is heard in it, its SSRC stays, and sequence numbers, timestamps and sender
+// reports go on without a break (RFC 3550 section 7: the translator's duty).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "packet.hpp"
+#include "rtcp.hpp"
+#include "rtp.hpp"
+
+namespace plane {
+
+struct SlotConfig {
+    std::uint32_t ssrc = 0;
+    std::uint8_t payload_type = 0;
+    std::string mid;            // at most 16 bytes
+    std::uint8_t mid_id = 0;    // header extension ids as offered; 0: not negotiated
+    std::uint8_t level_id = 0;
+};
+
+class Slot {
+public:
+    // first_index: where sequence numbers begin (below 2^15, RFC 3711 section 3.3.1), first_timestamp likewise: both random.
+    Slot(SlotConfig config, std::uint16_t first_index, std::uint32_t first_timestamp);
+
+    struct Mapped {
+        std::uint64_t index = 0;  // never given twice: an index used for two packets would betray the AEAD key stream
+        std::uint32_t timestamp = 0;
+        bool marker = false;
+    };
+
+    // Where in this stream the packet belongs. Nothing for one from before the slot turned to its source.
+    std::optional<Mapped> map(const Packet& packet) noexcept;
+
+    // The next packet begins a new run, whoever sends it.
+    void turn() noexcept { run_ = 0; }
+
+    // Writes the RTP header: who is heard as CSRC, mid and level where negotiated. Returns its size.
+    std::size_t write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept;
+
+    void count(std::size_t payload_size) noexcept {
+        ++packets_;
+        octets_ += payload_size;
+    }
+    // Timestamps run on with the clock between packets. Nothing before the first packet.
+    std::optional<rtcp::SenderInfo> sender_info(Instant now, std::uint64_t ntp) const noexcept;
+
+    const SlotConfig& config() const noexcept { return config_; }
+
+    // Set by the Audience: whose packets come, and where in that feed's list this slot stands.
+    std::uint32_t csrc = 0;
+    std::uint32_t position = 0;
+
+private:
+    SlotConfig config_;
+    std::uint32_t run_ = 0;               // of the source; 0: none
+    std::uint64_t run_first_index_ = 0;   // in the source's numbering
+    std::uint64_t run_base_ = 0;          // our index of that packet
+    std::uint32_t timestamp_offset_ = 0;
+    std::uint64_t next_index_;            // above all that were given
+    std::uint32_t last_timestamp_;
+    Instant last_arrival_{};
+    std::uint32_t packets_ = 0;
+    std::uint64_t octets_ = 0;
+};
+
+}  // namespace plane

@@ -1,0 +1,113 @@
+// Counters that one worker writes and anybody reads: relaxed atomics without read-modify-write, so counting costs a move.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "clock.hpp"
+
+namespace plane {
+
+template <class T>
+class Cell {
+public:
+    void set(T value) noexcept { value_.store(value, std::memory_order_relaxed); }
+    T get() const noexcept { return value_.load(std::memory_order_relaxed); }
+    void add(T value) noexcept { set(get() + value); }
+
+private:
+    std::atomic<T> value_{};
+};
+
+using Counter = Cell<std::uint64_t>;
+
+// Log-linear histogram of durations: bounds 10 µs · {1, 2, 5} · 10^k up to 1 s.
+class Histogram {
+public:
+    static constexpr std::array<double, 16> bounds_s{10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3,
+                                                     5e-3,  10e-3, 20e-3, 50e-3,  100e-3, 200e-3, 500e-3, 1.0};
+
+    void record(Duration value, std::uint64_t times = 1) noexcept {
+        const double value_s = std::chrono::duration<double>(value).count();
+        std::size_t bucket = 0;
+        while (bucket < bounds_s.size() && value_s > bounds_s[bucket]) ++bucket;
+        counts_[bucket].add(times);
+        sum_s_.set(sum_s_.get() + value_s * static_cast<double>(times));
+    }
+
+    std::uint64_t count(std::size_t bucket) const noexcept { return counts_[bucket].get(); }
+    double sum_s() const noexcept { return sum_s_.get(); }
+
+private:
+    std::array<Counter, bounds_s.size() + 1> counts_;
+    Cell<double> sum_s_;
+};
+
+struct PeerStats {
+    Counter packets_received, bytes_received;  // authenticated SRTP, with headers
+    Counter packets_sent, bytes_sent;
+    Cell<std::int64_t> packets_lost;  // publisher: of its stream, here; listener: as it reports, all slots
+    Cell<double> fraction_lost;       // 0..1
+    Cell<double> jitter_ms;
+    Cell<double> round_trip_ms{};     // negative: not known
+    Cell<double> level_dbov;          // publisher: -127..0, smoothed
+    Cell<bool> speaking;
+    Cell<std::uint32_t> ssrc;
+
+    PeerStats() noexcept {
+        round_trip_ms.set(-1.0);
+        level_dbov.set(-127.0);
+    }
+
+    // The address changes a few times in a call; a lock that only then is taken by the worker.
+    void set_address(std::string text) {
+        const std::lock_guard lock{address_mutex_};
+        address_ = std::move(text);
+    }
+    std::string address() const {
+        const std::lock_guard lock{address_mutex_};
+        return address_;
+    }
+
+private:
+    mutable std::mutex address_mutex_;
+    std::string address_;
+};
+
+// name, meaning. One list makes the fields, the dictionary that Python reads, and the documentation.
+#define PLANE_COUNTERS(X)                                                                              \
+    X(datagrams_received, "UDP datagrams received")                                                    \
+    X(bytes_received, "bytes of UDP payload received")                                                 \
+    X(datagrams_sent, "UDP datagrams sent")                                                            \
+    X(bytes_sent, "bytes of UDP payload sent")                                                         \
+    X(packets_forwarded, "RTP packets sent to listeners")                                              \
+    X(rtp_received, "RTP packets that authenticated")                                                  \
+    X(rtcp_received, "RTCP packets that authenticated")                                                \
+    X(stun_requests, "STUN binding requests that authenticated")                                       \
+    X(dropped_malformed, "datagrams that are neither STUN, DTLS nor RTP, or do not parse")             \
+    X(dropped_stranger, "datagrams from an address that no authenticated request has named")           \
+    X(dropped_unauthentic, "STUN with wrong credentials, SRTP that fails authentication or is a replay") \
+    X(dropped_early, "SRTP before the handshake has given keys")                                       \
+    X(dropped_muted, "RTP of a source that nobody may hear now")                                       \
+    X(dropped_overload, "packets not forwarded because a queue or the packet pool was full")           \
+    X(dropped_send, "datagrams that the kernel did not take")                                          \
+    X(dropped_amplification, "datagrams withheld from an address not proved yet")                      \
+    X(dropped_handshake, "DTLS datagrams dropped because the event loop is behind")                    \
+    X(ranking_changes, "changes of a room's order of speakers")                                        \
+    X(level_decodes, "packets decoded because their sender gives no level")                            \
+    X(room_ticks, "ticks of rooms")                                                                    \
+    X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
+    X(peers, "peers now")                                                                              \
+    X(rooms, "rooms whose home this is, now")
+
+struct WorkerStats {
+#define PLANE_FIELD(name, meaning) Counter name;
+    PLANE_COUNTERS(PLANE_FIELD)
+#undef PLANE_FIELD
+    Histogram residence;  // arrival of a publisher's packet to its last send call, per forwarded packet
+};
+
+}  // namespace plane

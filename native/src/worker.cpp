@@ -1,0 +1,463 @@
+// A packet's whole way: receive → on_datagram → on_rtp (open, accept, hear) → distribute → fan_out → forward (map, header,
+// seal) → send. Everything on that way works on bytes and time that it is given; this file has the clock.
+#include "worker.hpp"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <random>
+#include <system_error>
+
+namespace plane {
+
+namespace {
+
+// Batches of receive_batch that one socket may hand in before the others get their turn.
+constexpr int receive_rounds = 4;
+// An address stays with its peer against the claim of another for so long after its last request: it is a client that
+// closed one session and reuses the port, or somebody who forges it.
+constexpr Duration address_lease = seconds{10};
+
+[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+// RFC 7983: the first byte says what a datagram is.
+enum class Kind { stun, dtls, rtp, rtcp, other };
+Kind kind_of(Bytes datagram) noexcept {
+    if (datagram.size() < 12) return Kind::other;
+    const std::uint8_t first = datagram[0];
+    if (first <= 3) return Kind::stun;
+    if (first >= 20 && first <= 63) return Kind::dtls;
+    if (first < 128 || first > 191) return Kind::other;
+    // RFC 5761 section 4: RTCP packet types lie at 192 to 223 of the second byte.
+    return datagram[1] >= 192 && datagram[1] <= 223 ? Kind::rtcp : Kind::rtp;
+}
+
+}  // namespace
+
+Bell::Bell() : fd_{eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)} {
+    if (fd_ < 0) fail("eventfd");
+}
+Bell::~Bell() { close(fd_); }
+void Bell::ring() noexcept {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(fd_, &one, sizeof one);  // fails only when it rings already
+}
+void Bell::clear() noexcept {
+    std::uint64_t count;
+    [[maybe_unused]] const auto got = read(fd_, &count, sizeof count);
+}
+
+Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell)
+    : number_{number},
+      events_bell_{events_bell},
+      ntp_{Clock::now(), std::chrono::system_clock::now()},
+      fan_outs_(max_fan_outs) {
+    for (unsigned i = 0; i < worker_count; ++i) handovers.push_back(std::make_unique<SpscQueue<Handover>>(4096));
+    std::uint16_t port = 0;
+    for (const Endpoint& bind : binds) {
+        // Port 0 beside another socket of this worker means: the same port as that one.
+        Endpoint wanted = bind;
+        if (bind.port() == 0 && port != 0) wanted = *Endpoint::from_text(bind.address_text(), port);
+        sockets_.push_back(std::make_unique<UdpSocket>(wanted));
+        port = sockets_.back()->bound().port();
+    }
+    for (Received& received : inbox_) received.packet = pool_.take();
+
+    epoll_ = epoll_create1(EPOLL_CLOEXEC);
+    timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (epoll_ < 0 || timer_fd_ < 0) fail("epoll or timerfd");
+    const auto watch = [&](int fd) {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.fd = fd;
+        if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
+    };
+    for (const auto& socket : sockets_) watch(socket->fd());
+    watch(bell.fd());
+    watch(timer_fd_);
+}
+
+Worker::~Worker() {
+    close(timer_fd_);
+    close(epoll_);
+}
+
+std::vector<Endpoint> Worker::bound() const {
+    std::vector<Endpoint> endpoints;
+    for (const auto& socket : sockets_) endpoints.push_back(socket->bound());
+    return endpoints;
+}
+
+void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
+    workers_ = workers;
+    pthread_setname_np(pthread_self(), ("plane-" + std::to_string(number_)).c_str());
+    std::array<epoll_event, 16> ready;
+    while (!stopping_) {
+        const bool busy = fan_out_count_ != 0;
+        const int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
+        for (int i = 0; i < count; ++i) {
+            if (ready[static_cast<std::size_t>(i)].data.fd == bell.fd()) bell.clear();
+            if (ready[static_cast<std::size_t>(i)].data.fd == timer_fd_) {
+                std::uint64_t expirations;
+                [[maybe_unused]] const auto got = read(timer_fd_, &expirations, sizeof expirations);
+                timer_armed_ = {};
+            }
+        }
+        const Instant now = Clock::now();
+        receive(now);
+        drain_queues(now);
+        run_timers(now);
+        fan_out();
+        finish_pass();
+    }
+}
+
+// ---- one pass of the loop ------------------------------------------------------------------------------------------
+
+void Worker::receive(Instant now) {
+    for (std::uint8_t s = 0; s < sockets_.size(); ++s) {
+        for (int round = 0; round < receive_rounds; ++round) {
+            const std::size_t count = sockets_[s]->receive(inbox_);
+            stats.datagrams_received.add(count);
+            for (std::size_t i = 0; i < count; ++i) {
+                stats.bytes_received.add(inbox_[i].packet->size);
+                inbox_[i].packet->arrival = now;
+                on_datagram(now, inbox_[i].packet, inbox_[i].from, s);
+            }
+            if (count < receive_batch) break;
+        }
+    }
+}
+
+void Worker::drain_queues(Instant now) {
+    // What is readable is counted before the commands are drained: a packet of a room can then not overtake the command
+    // that made the room known here, since the control thread sent that first.
+    std::array<std::size_t, 64> readable{};
+    for (std::size_t i = 0; i < handovers.size(); ++i) readable[i] = handovers[i]->readable();
+    for (std::size_t n = commands.readable(); n > 0; --n) execute(commands.pop(), now);
+    for (std::size_t i = 0; i < handovers.size(); ++i) {
+        for (; readable[i] > 0; --readable[i]) {
+            Handover handover = handovers[i]->pop();
+            if (handover.packet) {
+                start_fan_out(handover.room, handover.packet);
+            } else if (Audience* audience = find_audience(handover.room)) {
+                audience->set_order(*handover.order);
+            }
+        }
+    }
+}
+
+void Worker::run_timers(Instant now) {
+    while (!timers_.empty() && timers_.top().due <= now) {
+        const Timer timer = timers_.top();
+        timers_.pop();
+        if (timer.is_room) {
+            Room* room = find_room(timer.id);
+            if (!room) continue;
+            stats.room_ticks.add(1);
+            if (room->tick(now)) after_order_change(*room, now);
+            if (room->stale_orders != 0) publish_order(*room, now);
+            room->ticking = room->active(now) || room->stale_orders != 0;
+            // The next tick keeps the phase, unless we are late by more than one.
+            if (room->ticking) timers_.push({std::max(timer.due + Room::tick_interval, now), true, timer.id});
+        } else if (Peer* peer = find_peer(timer.id)) {
+            housekeep(*peer, now);
+        }
+    }
+}
+
+void Worker::fan_out() {
+    std::size_t budget = fan_out_slice;
+    while (budget > 0 && fan_out_count_ > 0) {
+        FanOut& job = fan_outs_[fan_out_head_];
+        if (job.audience) {
+            const auto& subscribers = job.feed->subscribers;
+            const std::size_t end = std::min(subscribers.size(), job.position + budget);
+            budget -= end - job.position;
+            for (; job.position < end; ++job.position) {
+                const Audience::Subscriber subscriber = subscribers[job.position];
+                if (subscriber.listener) forward(*subscriber.listener, subscriber.listener->slots[subscriber.slot], *job.packet);
+            }
+            if (job.position < subscribers.size()) break;
+            job.audience->finish(*job.feed);
+        }
+        job = {};
+        fan_out_head_ = (fan_out_head_ + 1) % max_fan_outs;
+        --fan_out_count_;
+    }
+}
+
+void Worker::finish_pass() {
+    for (const auto& socket : sockets_) {
+        if (socket->has_unsent()) socket->flush(stats);
+    }
+    for (unsigned i = 0; rung_ != 0; ++i, rung_ >>= 1) {
+        if (rung_ & 1) workers_[i]->bell.ring();
+    }
+    while (!unsent_events_.empty() && events.push(std::move(unsent_events_.front()))) {
+        unsent_events_.pop_front();
+        events_rung_ = true;
+    }
+    if (std::exchange(events_rung_, false)) events_bell_.ring();
+
+    if (!timers_.empty() && (timer_armed_ == Instant{} || timers_.top().due < timer_armed_)) {
+        timer_armed_ = timers_.top().due;
+        const auto since_epoch = timer_armed_.time_since_epoch();
+        const auto whole = std::chrono::duration_cast<seconds>(since_epoch);
+        itimerspec when{};
+        when.it_value.tv_sec = whole.count();
+        when.it_value.tv_nsec = std::max<long>(1, std::chrono::duration_cast<nanoseconds>(since_epoch - whole).count());
+        timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
+    }
+    timespec cpu{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    stats.cpu_ns.set(static_cast<std::uint64_t>(cpu.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(cpu.tv_nsec));
+}
+
+// ---- a datagram's way in -------------------------------------------------------------------------------------------
+
+void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint8_t socket) {
+    const Bytes datagram{packet->bytes.data(), packet->size};
+    const Kind kind = kind_of(datagram);
+    if (kind == Kind::stun) return on_stun(now, datagram, from, socket);
+    if (kind == Kind::other) return stats.dropped_malformed.add(1);
+    const auto found = by_address_.find(from);
+    if (found == by_address_.end()) return stats.dropped_stranger.add(1);
+    Peer& peer = *found->second;
+    switch (kind) {
+        case Kind::dtls: return on_dtls(peer, *peer.ice.find(from), datagram);
+        case Kind::rtp: return on_rtp(now, peer, packet);
+        default: return on_rtcp(now, peer, *packet);
+    }
+}
+
+void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint8_t socket) {
+    const auto request = stun::parse_request(datagram);
+    if (!request) return stats.dropped_malformed.add(1);
+    const auto found = by_ufrag_.find(request->local_ufrag);
+    if (found == by_ufrag_.end()) return stats.dropped_unauthentic.add(1);
+    Peer& peer = *found->second;
+
+    const auto known = by_address_.find(from);
+    if (known != by_address_.end() && known->second != &peer &&
+        now - known->second->ice.find(from)->last_request < address_lease) {
+        return stats.dropped_unauthentic.add(1);
+    }
+    const IceLite::Outcome outcome = peer.ice.request(now, from, socket, datagram, *request);
+    UdpSocket& out = *sockets_[socket];
+    if (!outcome.path) {
+        stats.dropped_unauthentic.add(1);
+        // Smaller than any request that carries a username and integrity, so it amplifies nothing.
+        return out.commit(stun::write_error(out.reserve(stats), *request, stun::Error::unauthorized, {}), from);
+    }
+    stats.stun_requests.add(1);
+    if (!outcome.retired_ufrag.empty()) by_ufrag_.erase(outcome.retired_ufrag);
+    if (outcome.evicted) {
+        const auto evicted = by_address_.find(*outcome.evicted);
+        if (evicted != by_address_.end() && evicted->second == &peer) by_address_.erase(evicted);
+    }
+    by_address_[from] = &peer;
+
+    const MutableBytes space = out.reserve(stats);
+    std::size_t size;
+    if (request->controlled) {
+        size = stun::write_error(space, *request, stun::Error::role_conflict, outcome.password);
+    } else if (request->unknown_attribute != 0) {
+        size = stun::write_error(space, *request, stun::Error::unknown_attribute, outcome.password);
+    } else {
+        size = stun::write_success(space, request->transaction, from, outcome.password);
+    }
+    if (peer.ice.allow(*outcome.path, size)) {
+        out.commit(size, from);
+    } else {
+        stats.dropped_amplification.add(1);
+    }
+    if (outcome.selected_changed) {
+        const bool first = peer.stats->address().empty();
+        const std::string host = from.is_ipv6() ? "[" + from.address_text() + "]" : from.address_text();
+        peer.stats->set_address(host + ":" + std::to_string(from.port()));
+        tell(first ? EventKind::ice_connected : EventKind::address_changed, peer.id);
+    }
+}
+
+void Worker::on_dtls(Peer& peer, Path& path, Bytes datagram) {
+    path.bytes_received += datagram.size();
+    if (peer.handshake_released) return;
+    if (peer.handshake_allowance == 0 || events.free_slots() < 4096) return stats.dropped_handshake.add(1);
+    --peer.handshake_allowance;
+    tell(EventKind::datagram, peer.id, datagram);
+}
+
+void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
+    if (!peer.keys) return stats.dropped_early.add(1);
+    const std::size_t wire_size = packet->size;
+    const auto opened = peer.keys->open.rtp({packet->bytes.data(), packet->size});
+    if (!opened) return stats.dropped_unauthentic.add(1);
+    note_media(peer);
+    stats.rtp_received.add(1);
+    peer.stats->packets_received.add(1);
+    peer.stats->bytes_received.add(wire_size);
+    if (!peer.source) return;  // a listener that sends
+
+    packet->index = opened->index;
+    if (!peer.source->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
+    Room& room = peer.source->room();
+    const Room::Verdict verdict = room.hear(*peer.source, now);
+    if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
+    if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
+    start_ticking(room, now);
+    // Whoever forwards keeps this packet; the next datagram goes into another.
+    PacketRef fresh = pool_.take();
+    if (!fresh) return stats.dropped_overload.add(1);
+    distribute(room, packet);
+    if (packet.is_shared()) packet = std::move(fresh);
+}
+
+void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
+    if (!peer.keys) return stats.dropped_early.add(1);
+    const auto size = peer.keys->open.rtcp({packet.bytes.data(), packet.size});
+    if (!size) return stats.dropped_unauthentic.add(1);
+    note_media(peer);
+    stats.rtcp_received.add(1);
+    if (read_reports(peer, {packet.bytes.data(), *size}, now, ntp_)) peer.ice.goodbye(now);
+}
+
+// ---- a packet's way out --------------------------------------------------------------------------------------------
+
+void Worker::distribute(Room& room, const PacketRef& packet) {
+    std::uint64_t audiences = room.audiences;
+    for (unsigned worker = 0; audiences != 0; ++worker, audiences >>= 1) {
+        if (!(audiences & 1)) continue;
+        if (worker == number_) {
+            start_fan_out(room.id(), packet);
+        } else {
+            hand_over(worker, {room.id(), packet, nullptr});
+        }
+    }
+}
+
+void Worker::start_fan_out(RoomId room, const PacketRef& packet) {
+    Audience* audience = find_audience(room);
+    if (!audience) return;
+    Audience::Feed* feed = audience->feed(packet->csrc);
+    if (!feed) return;
+    if (fan_out_count_ == max_fan_outs) return stats.dropped_overload.add(1);
+    ++feed->fan_outs;
+    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {packet, audience, feed, 0};
+}
+
+void Worker::forward(Listener& listener, Slot& slot, const Packet& packet) {
+    Peer& peer = *listener.peer;
+    Path* path = peer.ice.selected();
+    if (!peer.keys || !path) return;
+    const auto mapped = slot.map(packet);
+    if (!mapped) return;
+    UdpSocket& socket = *sockets_[path->socket];
+    const MutableBytes space = socket.reserve(stats);
+    const std::size_t header_size = slot.write_header(space, *mapped, packet);
+    const std::size_t size = peer.keys->seal.rtp(mapped->index, header_size, packet.payload(), space);
+    if (header_size == 0 || size == 0) return stats.dropped_malformed.add(1);
+    socket.commit(size, path->remote, packet.arrival);
+    slot.count(packet.payload_size);
+    peer.stats->packets_sent.add(1);
+    peer.stats->bytes_sent.add(size);
+    stats.packets_forwarded.add(1);
+}
+
+void Worker::send_now(Peer& peer, Bytes datagram) {
+    Path* path = peer.ice.selected();
+    if (!path || datagram.size() > max_datagram) return;
+    if (!peer.ice.allow(*path, datagram.size())) return stats.dropped_amplification.add(1);
+    UdpSocket& socket = *sockets_[path->socket];
+    const MutableBytes space = socket.reserve(stats);
+    std::copy(datagram.begin(), datagram.end(), space.begin());
+    socket.commit(datagram.size(), path->remote);
+}
+
+void Worker::send_compound(Peer& peer, Bytes compound) {
+    Path* path = peer.ice.selected();
+    if (!peer.keys || !path || compound.empty()) return;
+    UdpSocket& socket = *sockets_[path->socket];
+    const std::size_t size = peer.keys->seal.rtcp(compound, socket.reserve(stats));
+    if (size != 0) socket.commit(size, path->remote);
+}
+
+void Worker::hand_over(unsigned worker, Handover handover) {
+    const bool is_order = handover.order != nullptr;
+    const RoomId room = handover.room;
+    if (workers_[worker]->handovers[number_]->push(std::move(handover))) {
+        rung_ |= std::uint64_t{1} << worker;
+    } else if (is_order) {
+        find_room(room)->stale_orders |= std::uint64_t{1} << worker;
+    } else {
+        stats.dropped_overload.add(1);
+    }
+}
+
+void Worker::publish_order(Room& room, Instant now) {
+    const auto order = std::make_shared<const std::vector<std::uint32_t>>(room.order());
+    std::uint64_t audiences = std::exchange(room.stale_orders, 0) & room.audiences;
+    for (unsigned worker = 0; audiences != 0; ++worker, audiences >>= 1) {
+        if (!(audiences & 1)) continue;
+        if (worker == number_) {
+            if (Audience* audience = find_audience(room.id())) audience->set_order(*order);
+        } else {
+            hand_over(worker, {room.id(), {}, order});
+        }
+    }
+    if (room.stale_orders != 0) start_ticking(room, now);  // a full queue: the tick tries again
+}
+
+void Worker::after_order_change(Room& room, Instant now) {
+    stats.ranking_changes.add(1);
+    room.stale_orders = room.audiences;
+    publish_order(room, now);
+    start_ticking(room, now);
+}
+
+void Worker::start_ticking(Room& room, Instant now) {
+    if (std::exchange(room.ticking, true)) return;
+    // Each room has a phase of its own, so that their ticks do not fall together.
+    const auto interval = std::chrono::duration_cast<nanoseconds>(Room::tick_interval).count();
+    const auto phase = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
+    const auto since_epoch = std::chrono::duration_cast<nanoseconds>(now.time_since_epoch()).count();
+    const auto next = (since_epoch - phase) / interval * interval + interval + phase;
+    timers_.push({Instant{nanoseconds{next}}, true, room.id()});
+}
+
+// ---- small change ---------------------------------------------------------------------------------------------------
+
+void Worker::note_media(Peer& peer) {
+    if (!std::exchange(peer.media_seen, true)) tell(EventKind::media, peer.id);
+}
+
+void Worker::tell(EventKind kind, PeerId peer, Bytes data) {
+    Event event{kind, peer, {data.begin(), data.end()}};
+    if (!unsent_events_.empty() || !events.push(std::move(event))) {
+        if (kind != EventKind::datagram) unsent_events_.push_back({kind, peer, {}});
+    }
+    events_rung_ = true;
+}
+
+Peer* Worker::find_peer(PeerId id) noexcept {
+    const auto found = peers_.find(id);
+    return found == peers_.end() ? nullptr : found->second.get();
+}
+
+Room* Worker::find_room(RoomId id) noexcept {
+    const auto found = rooms_.find(id);
+    return found == rooms_.end() ? nullptr : found->second.get();
+}
+
+Audience* Worker::find_audience(RoomId id) noexcept {
+    const auto found = audiences_.find(id);
+    return found == audiences_.end() ? nullptr : found->second.get();
+}
+
+}  // namespace plane

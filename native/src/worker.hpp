@@ -1,0 +1,162 @@
+// One thread, one UDP port, all the peers on it. Nothing here is locked: a peer, a room and an audience have one owner.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "audience.hpp"
+#include "messages.hpp"
+#include "queue.hpp"
+#include "reports.hpp"
+#include "room.hpp"
+#include "udp.hpp"
+
+namespace plane {
+
+// An eventfd that one thread waits on and others ring.
+class Bell {
+public:
+    Bell();
+    ~Bell();
+    Bell(const Bell&) = delete;
+    Bell& operator=(const Bell&) = delete;
+    int fd() const noexcept { return fd_; }
+    void ring() noexcept;
+    void clear() noexcept;
+
+private:
+    int fd_;
+};
+
+class Worker {
+public:
+    // Binds its sockets: std::system_error when one cannot be bound. events_bell rings when `events` has something.
+    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell);
+    ~Worker();
+
+    // The thread's body; returns after command::Stop.
+    void run(std::span<const std::unique_ptr<Worker>> workers);
+
+    // Producer: the control thread.
+    SpscQueue<Command> commands{4096};
+    // Consumer: the control thread.
+    SpscQueue<Event> events{8192};
+    // Element k has worker k as its producer.
+    std::vector<std::unique_ptr<SpscQueue<Handover>>> handovers;
+    Bell bell;
+    WorkerStats stats;
+
+    std::vector<Endpoint> bound() const;
+
+private:
+    // What one pass of the loop does, in this order.
+    void receive(Instant now);
+    void drain_queues(Instant now);
+    void run_timers(Instant now);
+    void fan_out();
+    void finish_pass();
+
+    // A datagram's way in.
+    void on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint8_t socket);
+    void on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint8_t socket);
+    void on_dtls(Peer& peer, Path& path, Bytes datagram);
+    void on_rtp(Instant now, Peer& peer, PacketRef& packet);
+    void on_rtcp(Instant now, Peer& peer, Packet& packet);
+
+    // A packet's way out.
+    void distribute(Room& room, const PacketRef& packet);
+    void publish_order(Room& room, Instant now);
+    void start_fan_out(RoomId room, const PacketRef& packet);
+    void forward(Listener& listener, Slot& slot, const Packet& packet);
+    void send_now(Peer& peer, Bytes datagram);
+    void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
+
+    // Commands, in worker_commands.cpp.
+    void execute(Command command, Instant now);
+    void on(const std::monostate&, Instant) {}
+    void on(const command::AddRoom&, Instant now);
+    void on(const command::RemoveRoom&, Instant now);
+    void on(const command::SetColumn&, Instant now);
+    void on(const command::RemoveColumn&, Instant now);
+    void on(const command::AttachAudience&, Instant now);
+    void on(const command::DetachAudience&, Instant now);
+    void on(command::AddPeer&, Instant now);
+    void on(command::SetSources&, Instant now);
+    void on(command::RestartIce&, Instant now);
+    void on(const command::Send&, Instant now);
+    void on(command::SetKeys&, Instant now);
+    void on(const command::ReleaseHandshake&, Instant now);
+    void on(const command::RemovePeer&, Instant now);
+    void on(const command::Stop&, Instant now);
+    void housekeep(Peer& peer, Instant now);
+    void note_media(Peer& peer);
+    void tell(EventKind kind, PeerId peer, Bytes data = {});
+    void hand_over(unsigned worker, Handover handover);
+
+    void start_ticking(Room& room, Instant now);
+    void after_order_change(Room& room, Instant now);
+    Peer* find_peer(PeerId id) noexcept;
+    Room* find_room(RoomId id) noexcept;
+    Audience* find_audience(RoomId id) noexcept;
+
+    struct Timer {
+        Instant due;
+        bool is_room;       // a room's tick; else a peer's second
+        std::uint32_t id;
+        bool operator>(const Timer& other) const noexcept { return due > other.due; }
+    };
+
+    // A packet on its way to the subscribers of a feed.
+    struct FanOut {
+        PacketRef packet;
+        Audience* audience = nullptr;  // null: cancelled
+        Audience::Feed* feed = nullptr;
+        std::size_t position = 0;
+    };
+    // Bounds the memory that a burst can hold; beyond it packets are late anyway and are dropped.
+    static constexpr std::size_t max_fan_outs = 2048;
+    // Sends between two looks at the sockets and timers: at 3 µs each 0.8 ms. More delays others' packets, less costs
+    // system calls.
+    static constexpr std::size_t fan_out_slice = 256;
+
+    struct TextHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+    };
+
+    unsigned number_;
+    std::span<const std::unique_ptr<Worker>> workers_;
+    std::vector<std::unique_ptr<UdpSocket>> sockets_;
+    int epoll_ = -1;
+    int timer_fd_ = -1;
+    Instant timer_armed_{};  // when the timer will fire; Instant{}: not armed
+    Bell& events_bell_;
+    NtpClock ntp_;
+
+    PacketPool pool_;
+    std::array<Received, receive_batch> inbox_;
+
+    std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
+    std::unordered_map<std::string, Peer*, TextHash, std::equal_to<>> by_ufrag_;
+    std::unordered_map<Endpoint, Peer*, EndpointHash> by_address_;
+    std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;          // whose home this is
+    std::unordered_map<RoomId, std::unique_ptr<Audience>> audiences_;  // of every room
+    std::vector<FanOut> fan_outs_;   // ring
+    std::size_t fan_out_head_ = 0, fan_out_count_ = 0;
+    std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
+    std::deque<Event> unsent_events_;  // when the queue is full; bounded by a few per peer
+    std::uint64_t rung_ = 0;           // workers to be woken at the end of the pass
+    bool events_rung_ = false;
+    std::uint32_t last_serial_ = 0;
+    bool stopping_ = false;
+};
+
+}  // namespace plane

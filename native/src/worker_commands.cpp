@@ -1,0 +1,150 @@
+// What the control thread asks of a worker, and what a peer is owed every second.
+#include <algorithm>
+
+#include "worker.hpp"
+
+namespace plane {
+
+namespace {
+constexpr Duration housekeeping_interval = seconds{1};
+constexpr unsigned sender_report_seconds = 5;
+constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
+}  // namespace
+
+void Worker::execute(Command command, Instant now) {
+    std::visit([&](auto& c) { on(c, now); }, command);
+}
+
+void Worker::on(const command::AddRoom& add, Instant) {
+    audiences_.emplace(add.room, std::make_unique<Audience>());
+    if (add.home) rooms_.emplace(add.room, std::make_unique<Room>(add.room));
+    stats.rooms.set(rooms_.size());
+}
+
+void Worker::on(const command::RemoveRoom& remove, Instant) {
+    // The control side removes a room's peers first; what is left are packets on their way to nobody.
+    Audience* audience = find_audience(remove.room);
+    for (std::size_t i = 0; audience && i < fan_out_count_; ++i) {
+        FanOut& job = fan_outs_[(fan_out_head_ + i) % max_fan_outs];
+        if (job.audience == audience) job = {};
+    }
+    audiences_.erase(remove.room);
+    rooms_.erase(remove.room);
+    stats.rooms.set(rooms_.size());
+}
+
+void Worker::on(const command::SetColumn& set, Instant now) {
+    Room* room = find_room(set.room);
+    if (room && room->set_column(set.csrc, set.gain, now)) after_order_change(*room, now);
+}
+
+void Worker::on(const command::RemoveColumn& remove, Instant now) {
+    Room* room = find_room(remove.room);
+    if (room && room->remove_column(remove.csrc)) after_order_change(*room, now);
+}
+
+void Worker::on(const command::AttachAudience& attach, Instant now) {
+    Room* room = find_room(attach.room);
+    if (!room) return;
+    room->audiences |= std::uint64_t{1} << attach.worker;
+    room->stale_orders |= std::uint64_t{1} << attach.worker;
+    publish_order(*room, now);
+}
+
+void Worker::on(const command::DetachAudience& detach, Instant) {
+    if (Room* room = find_room(detach.room)) room->audiences &= ~(std::uint64_t{1} << detach.worker);
+}
+
+void Worker::on(command::AddPeer& add, Instant now) {
+    Peer& peer = *add.peer;
+    Room* room = find_room(peer.room);
+    Audience* audience = find_audience(peer.room);
+    if (!audience || (add.source && !room)) return;
+    if (add.source) {
+        peer.source = std::make_unique<Source>(*add.source, *room, ++last_serial_, peer.stats, stats);
+    } else {
+        peer.listener->peer = &peer;
+        audience->add(*peer.listener);
+    }
+    by_ufrag_.emplace(peer.ice.current().ufrag, &peer);
+    // Peers keep house at moments of their own, spread by the time they came.
+    timers_.push({now + housekeeping_interval, false, peer.id});
+    peers_.emplace(peer.id, std::move(add.peer));
+    stats.peers.set(peers_.size());
+}
+
+void Worker::on(command::SetSources& set, Instant) {
+    Peer* peer = find_peer(set.peer);
+    if (!peer || !peer->listener) return;
+    peer->listener->named = std::move(set.csrcs);
+    if (Audience* audience = find_audience(peer->room)) audience->reassign(*peer->listener);
+}
+
+void Worker::on(command::RestartIce& restart, Instant) {
+    Peer* peer = find_peer(restart.peer);
+    if (!peer) return;
+    by_ufrag_.emplace(restart.credentials.ufrag, peer);
+    const std::string unused = peer->ice.restart(std::move(restart.credentials));
+    if (!unused.empty()) by_ufrag_.erase(unused);
+}
+
+void Worker::on(const command::Send& send, Instant) {
+    Peer* peer = find_peer(send.peer);
+    for (const Datagram& datagram : send.datagrams) {
+        if (peer) send_now(*peer, datagram);
+    }
+}
+
+void Worker::on(command::SetKeys& set, Instant) {
+    if (Peer* peer = find_peer(set.peer)) {
+        peer->keys = std::move(set.keys);
+        peer->ice.prove();
+    }
+}
+
+void Worker::on(const command::ReleaseHandshake& release, Instant) {
+    if (Peer* peer = find_peer(release.peer)) peer->handshake_released = true;
+}
+
+void Worker::on(const command::RemovePeer& remove, Instant now) {
+    Peer* peer = find_peer(remove.peer);
+    if (!peer) return;
+    std::array<std::uint8_t, compound_size> compound;
+    send_compound(*peer, {compound.data(), write_goodbye(*peer, compound)});
+    for (const Datagram& datagram : remove.farewell) send_now(*peer, datagram);
+
+    if (peer->listener) {
+        if (Audience* audience = find_audience(peer->room)) audience->remove(*peer->listener);
+    }
+    if (peer->source) {
+        Room& room = peer->source->room();
+        if (room.detach(*peer->source)) after_order_change(room, now);
+    }
+    by_ufrag_.erase(peer->ice.current().ufrag);
+    if (peer->ice.previous()) by_ufrag_.erase(peer->ice.previous()->ufrag);
+    for (const Path& path : peer->ice.paths()) {
+        const auto found = by_address_.find(path.remote);
+        if (found != by_address_.end() && found->second == peer) by_address_.erase(found);
+    }
+    peers_.erase(remove.peer);
+    stats.peers.set(peers_.size());
+}
+
+void Worker::on(const command::Stop&, Instant) { stopping_ = true; }
+
+void Worker::housekeep(Peer& peer, Instant now) {
+    ++peer.seconds;
+    peer.handshake_allowance = Peer::handshake_datagrams_per_second;
+    if (peer.ice.consent_expired(now) && !std::exchange(peer.consent_reported, true)) {
+        tell(EventKind::consent_expired, peer.id);
+    }
+    if (peer.source) peer.source->tick(now);  // a muted voice has no room tick to end it
+    timers_.push({now + housekeeping_interval, false, peer.id});
+    if (!peer.keys) return;
+    // Publishers are told each second, since that paces repair; listeners rarely, since there are many.
+    if (peer.listener && peer.seconds % sender_report_seconds != 1) return;
+    std::array<std::uint8_t, compound_size> compound;
+    send_compound(peer, {compound.data(), write_reports(peer, compound, now, ntp_)});
+}
+
+}  // namespace plane
