@@ -1,0 +1,33 @@
+FROM debian:12-slim AS build
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        cmake g++ libopus-dev libssl-dev ninja-build pkg-config python3-dev python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+RUN python3 -m venv /opt/mediaserver
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY native native
+COPY mediaserver mediaserver
+COPY web web
+# The wheel first, from the sources alone; what runs is what anybody can install.
+RUN /opt/mediaserver/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
+    && /opt/mediaserver/bin/pip install --no-cache-dir /wheels/*.whl \
+    && /opt/mediaserver/bin/pip uninstall -y pip setuptools
+
+FROM debian:12-slim
+RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl3 python3 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --no-create-home mediaserver
+COPY --from=build /opt/mediaserver /opt/mediaserver
+USER mediaserver
+# --production: in a container every address is loopback or reachable, so a forgotten key must be an error.
+ENV PATH=/opt/mediaserver/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    MEDIASERVER_PRODUCTION=1 \
+    MEDIASERVER_HOST=0.0.0.0 \
+    MEDIASERVER_PORT=8090 \
+    MEDIASERVER_MEDIA_PORT=20000
+EXPOSE 8090/tcp 20000-20063/udp
+HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", \
+    "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"MEDIASERVER_PORT\"]}/healthz', timeout=2)"]
+ENTRYPOINT ["mediaserver"]
+CMD ["serve"]
