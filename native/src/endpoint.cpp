@@ -32,6 +32,15 @@ std::string Endpoint::address_text() const {
     return text.data();
 }
 
+std::string Endpoint::text() const {
+    std::string result = address_text();
+    if (is_ipv6()) {
+        result.insert(result.begin(), '[');
+        result.push_back(']');
+    }
+    return result.append(1, ':').append(std::to_string(port()));
+}
+
 bool Endpoint::operator==(const Endpoint& other) const noexcept {
     if (storage_.any.sa_family != other.storage_.any.sa_family || port() != other.port()) return false;
     return std::memcmp(address().data(), other.address().data(), address().size()) == 0;

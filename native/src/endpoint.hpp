@@ -26,6 +26,8 @@ public:
     // The address alone, in network order: 4 or 16 bytes.
     Bytes address() const noexcept;
     std::string address_text() const;
+    // With the port, as in a URL: "127.0.0.1:50000", "[::1]:50000".
+    std::string text() const;
 
     const sockaddr* raw() const noexcept { return &storage_.any; }
     sockaddr* raw() noexcept { return &storage_.any; }

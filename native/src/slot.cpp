@@ -24,7 +24,7 @@ Slot::Slot(SlotConfig config, std::uint16_t first_index, std::uint32_t first_tim
 std::optional<Slot::Mapped> Slot::map(const Packet& packet) noexcept {
     bool turned = false;
     if (packet.run != run_) {
-        const bool first = packets_ == 0;
+        const bool first = last_arrival_ == Instant{};
         const std::uint32_t step = first ? 0 : std::max(minimum_step, samples(packet.arrival - last_arrival_));
         run_ = packet.run;
         run_first_index_ = packet.index;

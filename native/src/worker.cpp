@@ -110,8 +110,8 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
             }
         }
         const Instant now = Clock::now();
+        drain_queues(now);  // first, so that a peer is known before its first datagram is read
         receive(now);
-        drain_queues(now);
         run_timers(now);
         fan_out();
         finish_pass();
@@ -280,8 +280,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
     }
     if (outcome.selected_changed) {
         const bool first = peer.stats->address().empty();
-        const std::string host = from.is_ipv6() ? "[" + from.address_text() + "]" : from.address_text();
-        peer.stats->set_address(host + ":" + std::to_string(from.port()));
+        peer.stats->set_address(from.text());
         tell(first ? EventKind::ice_connected : EventKind::address_changed, peer.id);
     }
 }

@@ -58,8 +58,8 @@ public:
 
 private:
     // What one pass of the loop does, in this order.
-    void receive(Instant now);
     void drain_queues(Instant now);
+    void receive(Instant now);
     void run_timers(Instant now);
     void fan_out();
     void finish_pass();
