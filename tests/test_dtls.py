@@ -644,8 +644,9 @@ def test_garbage_at_any_moment_neither_raises_nor_makes_keys(noise: list[bytes],
         answer = server.receive(0.0, up.pop(0))
         up += [reply for datagram in answer for reply in client.receive(datagram)]
         step += 1
-    assert (server.keys is None) or server.keys == client.keys()
-    assert server.keys is not None or server.failed is not None
+    # A forged record may take a sequence number of the client's away; then its timer and ours go on.
+    assert server.keys is not None or server.failed is not None or server.deadline is not None
+    assert server.keys is None or server.keys == client.keys()
     server.close()
 
 
