@@ -1,11 +1,32 @@
-// Which packet indexes have been seen: the replay list of RFC 3711 section 3.3.2.
+// Packet indexes: which one a sequence number stands for, and which have been seen (RFC 3711 sections 3.3.1 and 3.3.2).
 #pragma once
 
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 namespace plane::srtp {
+
+constexpr std::uint64_t index_limit = std::uint64_t{1} << 48;  // 32 bits of roll-over counter, 16 of sequence number
+
+// The index that `sequence` most likely stands for when `highest` is the highest that authenticated: appendix A of the
+// RFC. Nothing when it would lie before the first or behind the last that a key may have.
+inline std::optional<std::uint64_t> estimate_index(std::uint64_t highest, std::uint16_t sequence) noexcept {
+    std::uint64_t counter = highest >> 16;
+    const int last = static_cast<int>(highest & 0xFFFF);
+    if (last < 0x8000) {
+        if (sequence - last > 0x8000) {
+            if (counter == 0) return std::nullopt;
+            --counter;
+        }
+    } else if (last - 0x8000 > sequence) {
+        ++counter;
+    }
+    const std::uint64_t index = counter << 16 | sequence;
+    if (index >= index_limit) return std::nullopt;
+    return index;
+}
 
 class ReplayWindow {
 public:

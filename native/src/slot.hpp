@@ -14,7 +14,7 @@ namespace plane {
 struct SlotConfig {
     std::uint32_t ssrc = 0;
     std::uint8_t payload_type = 0;
-    std::string mid;            // at most 16 bytes
+    std::string mid{};          // at most 16 bytes
     std::uint8_t mid_id = 0;    // header extension ids as offered; 0: not negotiated
     std::uint8_t level_id = 0;
 };

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::size_t max_streams = 8;
 constexpr std::size_t max_packet_size = 0xFFFF;  // no UDP datagram is longer, and OpenSSL counts in int
-constexpr std::uint64_t index_limit = std::uint64_t{1} << 48;
 
 struct Stream {
     std::uint32_t ssrc = 0;
@@ -44,25 +43,6 @@ private:
     std::array<Stream, max_streams> streams_{};
     std::size_t count_ = 0;
 };
-
-// The 48-bit index that `sequence` most likely stands for: RFC 3711 section 3.3.1 and appendix A. Nothing when it would
-// lie before the first or behind the last that a key may have.
-std::optional<std::uint64_t> estimate_index(std::uint64_t highest, std::uint16_t sequence) noexcept {
-    const std::uint64_t counter = highest >> 16;
-    const int last = static_cast<int>(highest & 0xFFFF);
-    std::uint64_t guess = counter;
-    if (last < 0x8000) {
-        if (sequence - last > 0x8000) {
-            if (counter == 0) return std::nullopt;
-            guess = counter - 1;
-        }
-    } else if (last - 0x8000 > sequence) {
-        guess = counter + 1;
-    }
-    const std::uint64_t index = guess << 16 | sequence;
-    if (index >= index_limit) return std::nullopt;
-    return index;
-}
 
 void check(Profile profile, Bytes key, Bytes salt) {
     const Shape wanted = shape(profile);

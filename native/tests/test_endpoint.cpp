@@ -28,6 +28,11 @@ TEST_CASE("a numeric address keeps its bytes, text and port") {
     CHECK(v6->raw_size() == sizeof(sockaddr_in6));
 }
 
+TEST_CASE("an endpoint's text has its IPv6 address in brackets") {
+    CHECK(Endpoint::from_text("127.0.0.1", 50000)->text() == "127.0.0.1:50000");
+    CHECK(Endpoint::from_text("::1", 8090)->text() == "[::1]:8090");
+}
+
 TEST_CASE("what is not a numeric address gives nothing") {
     for (const char* text : {"", "localhost", "256.0.0.1", "1.2.3", "1.2.3.4:80", "::g", "1::2::3", "fe80::1%lo", " ::1"})
         CHECK_MESSAGE(!Endpoint::from_text(text, 1), text);

@@ -5,7 +5,36 @@
 
 #include "replay.hpp"
 
+using plane::srtp::estimate_index;
 using plane::srtp::ReplayWindow;
+
+TEST_CASE("a sequence number stands for the index nearest to the highest, as RFC 3711 appendix A says") {
+    CHECK(estimate_index(0x10005, 0x0006) == 0x10006);
+    CHECK(estimate_index(0x10005, 0x0004) == 0x10004);
+    CHECK(estimate_index(0x10005, 0xFFFF) == 0x0FFFF);
+    CHECK(estimate_index(0x1FFFE, 0x0001) == 0x20001);
+    // Exactly half a circle away, the roll-over counter stays.
+    CHECK(estimate_index(0x10000, 0x8000) == 0x18000);
+    CHECK(estimate_index(0x10000, 0x8001) == 0x08001);
+    CHECK(estimate_index(0x18000, 0x0000) == 0x10000);
+    CHECK(estimate_index(0x18001, 0x0000) == 0x20000);
+}
+
+TEST_CASE("no index is estimated before the first or behind the last") {
+    CHECK_FALSE(estimate_index(10, 0xFFF0));
+    CHECK(estimate_index(10, 0x800A) == 0x800A);
+    CHECK(estimate_index(0xFFFFFFFFFFF0, 0xFFFF) == 0xFFFFFFFFFFFF);
+    CHECK_FALSE(estimate_index(0xFFFFFFFFFFF0, 0x0001));
+}
+
+TEST_CASE("the estimate is right for every packet less than 2^15 away") {
+    std::mt19937_64 random(7);
+    for (int i = 0; i < 100'000; ++i) {
+        const std::uint64_t highest = 0x8000 + random() % 0x100000;
+        const std::uint64_t index = highest + random() % 0xFFFF - 0x7FFF;
+        REQUIRE(estimate_index(highest, static_cast<std::uint16_t>(index)) == index);
+    }
+}
 
 TEST_CASE("an index is fresh once") {
     ReplayWindow window;
