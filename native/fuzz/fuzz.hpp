@@ -9,7 +9,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
-// Inputs from which our own driver (main.cpp) starts; libFuzzer finds its own by coverage.
+// Inputs to start from, for our own driver (main.cpp) and for libFuzzer (libfuzzer.cpp).
 std::vector<std::vector<std::uint8_t>> seeds();
 
 // A broken invariant ends the process, as a crash does. Not assert(): it must hold in every kind of build.

@@ -53,6 +53,11 @@ void check_request(Bytes datagram, const Request& request) {
         FUZZ_REQUIRE(size >= 20 && size % 4 == 0);
         FUZZ_REQUIRE(!parse_request(Bytes{out}.first(size)));
     }
+    for (const char* address : {"192.0.2.1", "2001:db8::1"}) {
+        const std::size_t size = write_success(out, request.transaction, *Endpoint::from_text(address, 9), password);
+        FUZZ_REQUIRE(size >= 20 && size % 4 == 0);
+        FUZZ_REQUIRE(!parse_request(Bytes{out}.first(size)));
+    }
 }
 
 }  // namespace

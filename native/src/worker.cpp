@@ -110,7 +110,7 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
             }
         }
         const Instant now = Clock::now();
-        drain_queues(now);  // first, so that a peer is known before its first datagram is read
+        drain_queues(now);
         receive(now);
         run_timers(now);
         fan_out();
@@ -140,7 +140,7 @@ void Worker::drain_queues(Instant now) {
     // that made the room known here, since the control thread sent that first.
     std::array<std::size_t, 64> readable{};
     for (std::size_t i = 0; i < handovers.size(); ++i) readable[i] = handovers[i]->readable();
-    for (std::size_t n = commands.readable(); n > 0; --n) execute(commands.pop(), now);
+    drain_commands(now);
     for (std::size_t i = 0; i < handovers.size(); ++i) {
         for (; readable[i] > 0; --readable[i]) {
             Handover handover = handovers[i]->pop();
@@ -150,6 +150,13 @@ void Worker::drain_queues(Instant now) {
                 audience->set_order(*handover.order);
             }
         }
+    }
+}
+
+void Worker::drain_commands(Instant now) {
+    for (std::size_t n = commands.readable(); n > 0; --n) {
+        Command command = commands.pop();
+        std::visit([&](auto& c) { on(c, now); }, command);
     }
 }
 
@@ -240,7 +247,11 @@ void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, s
 void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint8_t socket) {
     const auto request = stun::parse_request(datagram);
     if (!request) return stats.dropped_malformed.add(1);
-    const auto found = by_ufrag_.find(request->local_ufrag);
+    auto found = by_ufrag_.find(request->local_ufrag);
+    if (found == by_ufrag_.end() && commands.readable() > 0) {
+        drain_commands(now);  // the command that makes the peer known may have been sent since the pass began
+        found = by_ufrag_.find(request->local_ufrag);
+    }
     if (found == by_ufrag_.end()) return stats.dropped_unauthentic.add(1);
     Peer& peer = *found->second;
 

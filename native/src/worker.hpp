@@ -59,6 +59,7 @@ public:
 private:
     // What one pass of the loop does, in this order.
     void drain_queues(Instant now);
+    void drain_commands(Instant now);
     void receive(Instant now);
     void run_timers(Instant now);
     void fan_out();
@@ -80,7 +81,6 @@ private:
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
     // Commands, in worker_commands.cpp.
-    void execute(Command command, Instant now);
     void on(const std::monostate&, Instant) {}
     void on(const command::AddRoom&, Instant now);
     void on(const command::RemoveRoom&, Instant now);

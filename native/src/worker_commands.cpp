@@ -11,10 +11,6 @@ constexpr unsigned sender_report_seconds = 5;
 constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
-void Worker::execute(Command command, Instant now) {
-    std::visit([&](auto& c) { on(c, now); }, command);
-}
-
 void Worker::on(const command::AddRoom& add, Instant) {
     audiences_.emplace(add.room, std::make_unique<Audience>());
     if (add.home) rooms_.emplace(add.room, std::make_unique<Room>(add.room));
