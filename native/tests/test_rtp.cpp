@@ -132,7 +132,7 @@ TEST_CASE("id 15 and an id 0 with a length end the one-byte list") {
     CHECK(element(0xBEDE, "f0aa10bb", 1) == "nothing");
     CHECK(element(0xBEDE, "10bbf0aa", 1) == "bb");
     CHECK(element(0xBEDE, "f0aa10bb", 15) == "nothing");
-    CHECK(element(0xBEDE, "01aa10bb", 1) == "nothing");
+    CHECK(element(0xBEDE, "01aabb10 cc000000", 1) == "nothing");
 }
 
 TEST_CASE("an element that runs past the extension is not there") {

@@ -130,6 +130,20 @@ TEST_CASE("counter mode encrypts with the keystream of RFC 3711 appendix B.2") {
           "e03ead0935c95e80e166b16dd92b4eb4d23513162b02d0f72a43a2fe4a5f97ab41e95b3bb0a2e8dd477901e4fca894c0");
 }
 
+TEST_CASE("the MAC of counter mode covers the packet and then the roll-over counter") {
+    const std::string_view authentication = "cebe321f6ff7716b6fd4ab49af256a156d38baa4";
+    const auto cipher = session(Profile::aes128_cm_sha1_80, Direction::seal, "2b7e151628aed2a6abf7158809cf4f3c",
+                                "f0f1f2f3f4f5f6f7f8f9fafbfcfd", authentication);
+    Packet packet = from_hex("80000004 00000000 00000000");
+    packet.resize(12 + 48 + 10);
+    REQUIRE(cipher->seal_rtp(0x123456780004, 12, Packet(48), packet.data()));
+    Packet covered(packet.begin(), packet.end() - 10);
+    const auto counter = from_hex("12345678");
+    covered.insert(covered.end(), counter.begin(), counter.end());
+    const auto mac = HmacSha1(from_hex(authentication)).mac(covered);
+    CHECK(to_hex(Bytes{packet}.last(10)) == to_hex(Bytes{mac}.first(10)));
+}
+
 TEST_CASE("GCM gives the packets of RFC 7714 sections 16 and 17") {
     struct Vector {
         Profile profile;
@@ -318,7 +332,9 @@ TEST_CASE("a packet index beyond 48 bits or a wrong header size is not sealed") 
         CHECK(sealer.rtp(std::uint64_t{1} << 48, 12, payload, out) == 0);
         CHECK(sealer.rtp(0, 11, payload, out) == 0);
         CHECK(sealer.rtp(0, 201, payload, out) == 0);
-        CHECK(sealer.rtp(0, 12, Packet(70'000), out) == 0);
+        Packet large(100'000);
+        CHECK(sealer.rtp(0, 12, Packet(65'535), large) == 12 + 65'535 + shape(profile).tag);
+        CHECK(sealer.rtp(0, 12, Packet(65'536), large) == 0);
     }
 }
 
@@ -338,7 +354,8 @@ TEST_CASE("sealing says 0 for every buffer that is too small") {
         }
         Packet out(100);
         CHECK(sealer.rtcp(Bytes{report}.first(7), out) == 0);
-        CHECK(sealer.rtcp(Packet(70'000), out) == 0);
+        Packet large(100'000);
+        CHECK(sealer.rtcp(Packet(65'536), large) == 0);
     }
 }
 

@@ -317,7 +317,11 @@ TEST_CASE("an integrity offset outside the datagram is not authentic") {
 
 TEST_CASE("nothing may follow the FINGERPRINT") {
     Message message;
-    message.username().integrity(rfc_password).fingerprint().add(0x0025, "");
+    message.username().integrity(rfc_password);
+    const std::size_t at = message.bytes.size();
+    message.add(0x8028, "crc?").add(0xC000, "more");
+    // Right over its length field, too, so that the attribute behind it is all that is wrong.
+    store32(&message.bytes[at + 4], crc32_bit_by_bit(Bytes{message.bytes}.first(at)) ^ 0x5354554E);
     CHECK_FALSE(parse_request(message.bytes));
 }
 
