@@ -1,0 +1,70 @@
+"""A media server as users run it: the installed command in a process of its own, on ports that the kernel chose."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+# What a healthy server never writes. The sanitizers' own words are for servers that were built with them.
+FAULTS = re.compile(rb"ERROR|CRITICAL|Traceback|runtime error:|Sanitizer|was never (awaited|retrieved)")
+
+
+class Server:
+    """Starts at once; `wait_ready()` then gives it an address. `stop()` or `finish()` judges how it ends."""
+
+    def __init__(self, log: Path, *options: str) -> None:
+        self.url = ""
+        self._log_path = log
+        self._log: IO[bytes] = log.open("wb")
+        command = [str(Path(sys.executable).with_name("mediaserver")), "serve", "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+
+    @property
+    def log(self) -> bytes:
+        return self._log_path.read_bytes()
+
+    def wait_ready(self, within_s: float = 20.0) -> None:
+        """Returns when /readyz says so. AssertionError with the server's log when it does not come to that."""
+        deadline = time.monotonic() + within_s
+        while True:
+            assert self.process.poll() is None, f"the server ended:\n{self.log.decode()}"
+            assert time.monotonic() < deadline, f"the server is not ready:\n{self.log.decode()}"
+            address = re.search(rb"serving on (http://\S+)/", self.log)
+            if address:
+                self.url = address[1].decode()
+                try:
+                    if httpx.get(f"{self.url}/readyz").status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+            time.sleep(0.05)
+
+    def terminate(self) -> None:
+        """Asks it to end, as an operator does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def finish(self, within_s: float = 15.0) -> None:
+        """Waits for its end, and asserts that it ended well and has never complained."""
+        try:
+            status = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the server did not end:\n{self.log.decode()}") from None
+        finally:
+            self._log.close()
+        log = self.log
+        assert status == 0, f"the server ended with {status}:\n{log.decode()}"
+        assert not FAULTS.search(log), f"the server complained:\n{log.decode()}"
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.terminate()
+        self.finish()

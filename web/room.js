@@ -1,0 +1,541 @@
+// The voice-room page: a WHIP session for the microphone, a WHEP session with slots for the others, and the people.
+//
+//   Session   one peer connection and its HTTP resource (RFC 9725, draft-ietf-wish-whep)
+//   Room      both sessions, the event stream, who is here; calls `changed` after every change
+//   Page      shows a Room and is the only part that touches the document
+
+const SLOTS = 4;
+const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
+// How long a connection may be silent before its ICE is restarted. Lower restarts for a moment's bad radio.
+const PATIENCE_MS = 2500;
+// How long a restart may take before the connection counts as lost.
+const RESTART_MS = 10000;
+
+/** A refusal by the server; `problem` is its RFC 9457 document. */
+class Refusal extends Error {
+    constructor(status, problem) {
+        super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
+        this.status = status;
+        this.problem = problem;
+    }
+}
+
+class Unreachable extends Error {
+    message = 'The server cannot be reached.';
+}
+
+/** fetch() that throws a Refusal for anything but success, and Unreachable when there was no answer. */
+async function request(url, token, {headers, ...options} = {}) {
+    const authorization = token ? {Authorization: `Bearer ${token}`} : {};
+    const response = await fetch(url, {...options, headers: {...authorization, ...headers}}).catch(() => {
+        throw new Unreachable();
+    });
+    if (!response.ok) throw new Refusal(response.status, await response.json().catch(() => ({})));
+    return response;
+}
+
+class Session {
+    /** `onend(reason)` is called once, unless close() comes first: 'closed' by the server, or 'lost'. */
+    constructor(token, onend, onchange) {
+        this.token = token;
+        this.connection = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
+        this.onend = onend;
+        this.onchange = onchange;
+        this.timer = 0;
+    }
+
+    /** Posts the offer for what was added to `connection` and applies the answer. Candidates are not waited for: the
+        server is ICE-lite and learns our addresses from our checks. */
+    async open(endpoint) {
+        const connection = this.connection;
+        await connection.setLocalDescription();
+        const response = await request(endpoint, this.token, {
+            method: 'POST',
+            headers: {'Content-Type': 'application/sdp'},
+            body: connection.localDescription.sdp,
+        });
+        this.url = new URL(response.headers.get('Location'), response.url);
+        this.eventsUrl = linkTo(EVENT_STREAM, response);
+        connection.onconnectionstatechange = () => this.#stateChanged();
+        await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
+        const [transceiver] = connection.getTransceivers();
+        const dtls = (transceiver.sender.transport ?? transceiver.receiver.transport);
+        dtls.onstatechange = () => dtls.state === 'closed' && this.#end('closed');
+    }
+
+    get connected() {
+        return this.connection.connectionState === 'connected';
+    }
+
+    /** New ICE credentials on both sides, over which the same media goes on (RFC 9725 section 4.3.3). */
+    async restartIce() {
+        const connection = this.connection;
+        const answer = connection.currentRemoteDescription.sdp;
+        await connection.setLocalDescription(await connection.createOffer({iceRestart: true}));
+        try {
+            const response = await request(this.url, this.token, {
+                method: 'PATCH',
+                headers: {'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*'},
+                body: iceFragment(connection.localDescription.sdp),
+            });
+            const sdp = withIceOf(await response.text(), answer);
+            await connection.setRemoteDescription({type: 'answer', sdp});
+        } catch (error) {
+            if (connection.signalingState === 'have-local-offer') {
+                await connection.setLocalDescription({type: 'rollback'});
+            }
+            throw error;
+        }
+    }
+
+    /** Ends the session for both sides. `keepalive` lets the request outlive the page. */
+    async close({keepalive = false} = {}) {
+        this.onend = () => {};
+        clearTimeout(this.timer);
+        this.connection.close();
+        if (this.url) await request(this.url, this.token, {method: 'DELETE', keepalive}).catch(() => {});
+    }
+
+    #stateChanged() {
+        clearTimeout(this.timer);
+        const state = this.connection.connectionState;
+        if (state === 'disconnected') this.timer = setTimeout(() => this.#revive(), PATIENCE_MS);
+        if (state === 'failed') this.#revive();
+        this.onchange();
+    }
+
+    async #revive() {
+        this.timer = setTimeout(() => this.#end('lost'), RESTART_MS);
+        try {
+            await this.restartIce();
+        } catch {
+            this.#end('lost');
+        }
+    }
+
+    #end(reason) {
+        clearTimeout(this.timer);
+        const onend = this.onend;
+        this.onend = () => {};
+        this.connection.close();
+        onend(reason);
+    }
+}
+
+/** The target of a Link header field (RFC 8288) with this relation, or null. */
+function linkTo(relation, response) {
+    for (const [, target, parameters] of (response.headers.get('Link') ?? '').matchAll(/<([^>]*)>([^,<]*)/g)) {
+        if (parameters.includes(`"${relation}"`)) return new URL(target, response.url);
+    }
+    return null;
+}
+
+/** The ICE part of a description, as an SDP fragment (RFC 8840 section 4.4.1). */
+function iceFragment(sdp) {
+    const wanted = /^a=(group:|ice-options:|ice-ufrag:|ice-pwd:|mid:|candidate:)/;
+    const [session, media] = sdp.split(/^(?=m=)/m);
+    const lines = [...session.split('\r\n').filter(line => wanted.test(line)), media.split('\r\n')[0]];
+    return [...lines, ...media.split('\r\n').filter(line => wanted.test(line)), ''].join('\r\n');
+}
+
+/** The answer with the credentials of the server's fragment. */
+function withIceOf(fragment, answer) {
+    for (const name of ['ice-ufrag', 'ice-pwd']) {
+        const line = fragment.match(new RegExp(`^a=${name}:\\S+`, 'm'));
+        if (line) answer = answer.replaceAll(new RegExp(`^a=${name}:\\S+`, 'gm'), line[0]);
+    }
+    return answer;
+}
+
+/** What the user can do something about; `name` is a DOMException's, as getUserMedia() throws. */
+const MICROPHONE_PROBLEMS = {
+    NotAllowedError: 'The microphone was refused. Allow it in the address bar and try again, or only listen.',
+    NotFoundError: 'There is no microphone. Connect one and try again, or only listen.',
+    NotReadableError: 'The microphone cannot be used; perhaps another program has it. Or only listen.',
+    InsecureContext: 'Browsers give microphones to pages over https alone (or on localhost). You can still listen.',
+};
+
+class MicrophoneError extends Error {
+    constructor(name) {
+        super(MICROPHONE_PROBLEMS[name] ?? `The microphone cannot be used (${name}). You can still listen.`);
+        this.name = name;
+    }
+}
+
+async function openMicrophone() {
+    if (!navigator.mediaDevices) throw new MicrophoneError('InsecureContext');
+    try {
+        const audio = {echoCancellation: true, noiseSuppression: true, autoGainControl: true};
+        return await navigator.mediaDevices.getUserMedia({audio});
+    } catch (error) {
+        throw new MicrophoneError(error.name);
+    }
+}
+
+/** The room as this tab sees it. `state` is 'outside', 'joining', 'inside' or 'lost'; `problem` says why it is lost. */
+class Room {
+    state = 'outside';
+    problem = '';
+    notice = '';
+    muted = false;
+    people = new Map();  // user -> {user, csrc, may_publish, muted_by, publishing, level: dBov, speaking, inSlot}
+    slots = [];          // {receiver, stream, csrc}
+    changed = () => {};
+
+    /** Joins `name` as `user`. Refusal, Unreachable or MicrophoneError leave it outside. */
+    async join(name, user, {speaks, token}) {
+        Object.assign(this, {name, user, speaks, muted: false, notice: '', problem: '', slots: [], people: new Map()});
+        this.#become('joining');
+        try {
+            this.microphone = speaks ? await openMicrophone() : null;
+            const entry = token
+                ? {token, whip: `/whip/${encodeURIComponent(name)}`, whep: `/whep/${encodeURIComponent(name)}`}
+                : await this.#developmentEntry();
+            this.token = entry.token;
+            await Promise.all([this.#listen(entry.whep), speaks && this.#speak(entry.whip)]);
+        } catch (error) {
+            await this.leave();
+            throw error;
+        }
+        this.#become('inside');
+    }
+
+    /** Ends everything that join() began. */
+    async leave(options) {
+        this.#stop();
+        const sessions = [this.publisher, this.listener].filter(Boolean);
+        this.publisher = this.listener = null;
+        this.#become('outside');
+        await Promise.all(sessions.map(session => session.close(options)));
+    }
+
+    /** Silences the microphone here at once, and then for everybody at the server. */
+    async mute(muted) {
+        this.#setMuted(muted);
+        const path = `/v1/rooms/${encodeURIComponent(this.name)}/speakers/${encodeURIComponent(this.user)}/mutes/self`;
+        try {
+            await request(path, this.token, {method: muted ? 'PUT' : 'DELETE'});
+        } catch (error) {
+            // To be heard by mistake is worse than not to be heard, so only the wish to speak can fail.
+            if (!muted) this.#setMuted(true);
+            this.notice = error.message;
+            this.changed();
+        }
+    }
+
+    async restartIce() {
+        await Promise.all([this.publisher, this.listener].map(session => session?.restartIce()));
+    }
+
+    /** Loss and delays of both directions, for who wants to know; each value may be missing. */
+    async statistics() {
+        const sessions = [this.publisher, this.listener];
+        const reports = await Promise.all(sessions.map(session => session?.connection.getStats()));
+        const [sent, received] = reports.map(report => [...report?.values() ?? []]);
+        const inbound = received.filter(({type, packetsReceived}) => type === 'inbound-rtp' && packetsReceived);
+        const total = key => inbound.reduce((sum, stats) => sum + (stats[key] ?? 0), 0);
+        const pair = received.concat(sent).find(({type, nominated}) => type === 'candidate-pair' && nominated);
+        return {
+            roundTripMs: seconds(pair?.currentRoundTripTime),
+            receivedLoss: total('packetsLost') / (total('packetsLost') + total('packetsReceived')),
+            jitterMs: seconds(Math.max(...inbound.map(({jitter}) => jitter))),
+            bufferMs: seconds(total('jitterBufferDelay') / total('jitterBufferEmittedCount')),
+            sentLoss: sent.find(({type}) => type === 'remote-inbound-rtp')?.fractionLost,
+        };
+    }
+
+    async #developmentEntry() {
+        const body = JSON.stringify({room: this.name, user: this.user, publish: this.speaks});
+        const headers = {'Content-Type': 'application/json'};
+        const response = await request('/dev/join', null, {method: 'POST', headers, body}).catch(error => {
+            if (error.status !== 404) throw error;
+            throw new Refusal(404, {detail: 'This server wants a token: open this page with #token=… at the end.'});
+        });
+        return response.json();
+    }
+
+    async #speak(endpoint) {
+        const session = this.publisher = this.#session('publisher');
+        const [track] = this.microphone.getAudioTracks();
+        track.onended = () => this.#lose('The microphone was disconnected.');
+        session.connection.addTransceiver(track, {direction: 'sendonly', streams: [this.microphone]});
+        await session.open(endpoint);
+    }
+
+    async #listen(endpoint) {
+        const session = this.listener = this.#session('listener');
+        for (let i = 0; i < SLOTS; i++) {
+            const {receiver} = session.connection.addTransceiver('audio', {direction: 'recvonly'});
+            this.slots.push({receiver, stream: new MediaStream([receiver.track]), csrc: null});
+        }
+        this.poll = setInterval(() => this.#readCsrcs(), 200);
+        await session.open(`${endpoint}?mode=select`);
+        if (session.eventsUrl) await this.#subscribe(session.eventsUrl);
+    }
+
+    #session(role) {
+        return new Session(this.token, reason => this.#ended(role, reason), () => this.changed());
+    }
+
+    /** The WHEP draft's extension: asks for the events by POST, gets the address of the stream. */
+    async #subscribe(url) {
+        const headers = {'Content-Type': 'application/json'};
+        const body = JSON.stringify(['sources', 'levels']);
+        const response = await request(url, this.token, {method: 'POST', headers, body});
+        this.events = new EventSource(new URL(response.headers.get('Location'), response.url));
+        this.events.addEventListener('sources', ({data}) => this.#setSources(JSON.parse(data).sources));
+        this.events.addEventListener('levels', ({data}) => this.#setLevels(JSON.parse(data)));
+    }
+
+    #setSources(sources) {
+        const known = this.people;
+        const quiet = {level: -127, speaking: false, inSlot: false};
+        this.people = new Map(sources.map(source => [source.user, {...quiet, ...known.get(source.user), ...source}]));
+        const self = this.people.get(this.user);
+        if (self && this.publisher) this.#setMuted(self.muted_by.includes('self'));
+        this.changed();
+    }
+
+    #setLevels({levels, speaking}) {
+        for (const person of this.people.values()) {
+            person.speaking = speaking.includes(person.user);
+            person.level = levels[person.user] ?? -127;
+        }
+        this.changed();
+    }
+
+    /** Who is heard in which slot: the CSRC of the packets that are being played. */
+    #readCsrcs() {
+        for (const slot of this.slots) {
+            const [latest] = slot.receiver.getContributingSources();
+            const age = performance.timeOrigin + performance.now() - latest?.timestamp;
+            slot.csrc = age < 500 ? latest.source : null;
+        }
+        const playing = new Set(this.slots.map(({csrc}) => csrc));
+        for (const person of this.people.values()) person.inSlot = playing.has(person.csrc);
+        this.changed();
+    }
+
+    #setMuted(muted) {
+        this.muted = muted;
+        for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+        this.changed();
+    }
+
+    /** A session ended without our asking. */
+    async #ended(role, reason) {
+        this[role] = null;
+        const reached = await fetch('/healthz').then(({ok}) => ok, () => false);
+        if (this.state !== 'inside') return;
+        if (!reached) this.#lose('The server is gone.');
+        else if (reason === 'lost') this.#lose('The connection was lost.');
+        else if (role === 'listener') this.#lose('You were removed from the room, or joined it from another tab.');
+        else if (this.listener) this.#becomeListener();
+    }
+
+    #becomeListener() {
+        this.microphone.getTracks().forEach(track => track.stop());
+        Object.assign(this, {microphone: null, speaks: false});
+        this.notice = 'You can no longer speak here; you go on listening.';
+        this.changed();
+    }
+
+    #lose(problem) {
+        if (this.state === 'outside' || this.state === 'lost') return;
+        this.#stop();
+        for (const session of [this.publisher, this.listener]) session?.close();
+        this.publisher = this.listener = null;
+        this.people = new Map();
+        this.problem = problem;
+        this.#become('lost');
+    }
+
+    #stop() {
+        clearInterval(this.poll);
+        this.events?.close();
+        this.microphone?.getTracks().forEach(track => {
+            track.onended = null;
+            track.stop();
+        });
+        this.microphone = this.events = null;
+    }
+
+    #become(state) {
+        this.state = state;
+        this.changed();
+    }
+}
+
+const seconds = value => Number.isFinite(value) ? 1000 * value : undefined;
+
+/** The document as a view of the room. */
+class Page {
+    constructor(room) {
+        this.room = room;
+        this.form = document.getElementById('join');
+        this.section = document.getElementById('room');
+        this.connection = document.getElementById('connection');
+        this.players = [];
+        this.token = new URLSearchParams(location.hash.slice(1)).get('token');
+        room.changed = () => this.show();
+
+        this.form.onsubmit = event => {
+            event.preventDefault();
+            this.join(this.form.role.value === 'speak');
+        };
+        document.getElementById('mute').onclick = () => room.mute(!room.muted);
+        document.getElementById('leave').onclick = () => room.leave();
+        document.getElementById('sound').onclick = () => this.play();
+        this.connection.ontoggle = () => this.showStatistics();
+        addEventListener('pagehide', () => room.leave({keepalive: true}));
+        addEventListener('online', () => room.state === 'inside' && room.restartIce().catch(() => {}));
+        this.#preselect(new URLSearchParams(location.search));
+    }
+
+    /** /?room=lobby&user=ann&listen=1 fills in the form. */
+    #preselect(query) {
+        for (const name of ['room', 'user']) if (query.get(name)) this.form[name].value = query.get(name);
+        if (query.has('listen')) this.form.role.value = 'listen';
+        (query.get('user') ? this.form.querySelector('button') : this.form.user).focus();
+    }
+
+    async join(speaks) {
+        const {room} = this;
+        this.problem = '';
+        try {
+            await room.join(this.form.room.value, this.form.user.value, {speaks, token: this.token});
+            document.title = `${room.name} – Voice room`;
+            this.play();
+            document.getElementById('mute').focus();
+        } catch (error) {
+            this.problem = error.message;
+            this.offersListening = error instanceof MicrophoneError;
+            this.show();
+        }
+    }
+
+    /** An audio element for each slot. A browser that wants a gesture first gets a button for it. */
+    async play() {
+        this.players = this.room.slots.map(({stream}, i) => {
+            const player = this.players[i] ?? new Audio();
+            if (player.srcObject !== stream) player.srcObject = stream;
+            return player;
+        });
+        const results = await Promise.allSettled(this.players.map(player => player.play()));
+        document.getElementById('sound').hidden = !results.some(({reason}) => reason?.name === 'NotAllowedError');
+    }
+
+    show() {
+        const {room} = this;
+        const inside = room.state === 'inside' || room.state === 'lost';
+        this.form.hidden = inside;
+        this.section.hidden = !inside;
+        this.form.querySelector('button').disabled = room.state === 'joining';
+        document.getElementById('title').textContent = room.name ?? '';
+        document.getElementById('status').textContent = this.#status();
+        const mute = document.getElementById('mute');
+        mute.hidden = room.state !== 'inside' || !room.speaks;
+        mute.textContent = room.muted ? 'Unmute' : 'Mute';
+        mute.classList.toggle('primary', room.muted);
+        document.getElementById('leave').textContent = room.state === 'lost' ? 'Back' : 'Leave';
+        this.connection.hidden = room.state === 'lost';
+        this.#showNotice();
+        this.#showPeople();
+    }
+
+    #status() {
+        const {room} = this;
+        if (room.state === 'lost') return 'Not connected';
+        const sessions = [room.publisher, room.listener].filter(Boolean);
+        if (!sessions.every(({connected}) => connected)) return 'Connecting…';
+        return room.speaks ? `You are here as ${room.user}` : `You listen as ${room.user}`;
+    }
+
+    #showNotice() {
+        const {room} = this;
+        const notice = document.getElementById('notice');
+        const text = this.problem || room.problem || room.notice;
+        if (notice.dataset.text === text) return;
+        notice.dataset.text = text;
+        notice.hidden = !text;
+        notice.firstElementChild.textContent = text;
+        notice.querySelector('.actions').replaceChildren(...this.#actions());
+        if (this.section.hidden) this.form.append(notice);
+        else this.section.querySelector('header').after(notice);
+        notice.querySelector('button')?.focus();
+    }
+
+    #actions() {
+        const {room} = this;
+        if (room.state === 'lost') return [button('Reconnect', () => this.join(room.speaks))];
+        if (this.problem && this.offersListening) return [button('Only listen', () => this.join(false))];
+        return [];
+    }
+
+    #showPeople() {
+        const list = document.getElementById('people');
+        const people = [...this.room.people.values()];
+        while (list.children.length > people.length) list.lastChild.remove();
+        people.forEach((person, i) => showPerson(list.children[i] ?? list.appendChild(newPerson()), person, this.room));
+    }
+
+    async showStatistics() {
+        clearTimeout(this.statisticsTimer);
+        if (!this.connection.open) return;
+        const {roundTripMs, receivedLoss, jitterMs, bufferMs, sentLoss} = await this.room.statistics();
+        const rows = [
+            ['Round trip', number(roundTripMs, 'ms')],
+            ['Lost on the way here', number(100 * receivedLoss, '%')],
+            ['Jitter', number(jitterMs, 'ms')],
+            ['Playout delay', number(bufferMs, 'ms')],
+            ...this.room.speaks ? [['Lost on the way there', number(100 * sentLoss, '%')]] : [],
+        ];
+        this.connection.querySelector('dl').replaceChildren(
+            ...rows.flatMap(([name, value]) => [element('dt', name), element('dd', value)]));
+        this.statisticsTimer = setTimeout(() => this.showStatistics(), 1000);
+    }
+}
+
+function newPerson() {
+    const item = document.createElement('li');
+    item.append(element('span', '', 'name'), element('span', '', 'note'));
+    return item;
+}
+
+function showPerson(item, person, room) {
+    const muted = person.muted_by.length > 0 || !person.may_publish;
+    item.dataset.user = person.user;
+    item.dataset.initials = initials(person.user);
+    item.style.setProperty('--hue', hue(person.user));
+    // -60 dBov and below shows as silence, -15 and above as full.
+    item.style.setProperty('--level', Math.min(1, Math.max(0, (person.level + 60) / 45)).toFixed(2));
+    item.classList.toggle('speaking', person.speaking);
+    item.classList.toggle('muted', muted || !person.publishing);
+    item.classList.toggle('heard', person.inSlot);
+    item.children[0].textContent = person.user === room.user ? `${person.user} (you)` : person.user;
+    item.children[1].textContent = note(person);
+}
+
+function note({may_publish, muted_by, publishing, speaking}) {
+    if (!publishing) return 'not connected';
+    if (!may_publish) return 'may not speak';
+    if (muted_by.includes('host')) return 'muted by the host';
+    if (muted_by.length) return 'muted';
+    return speaking ? 'speaking' : '';
+}
+
+const initials = name => [...name.trim()].slice(0, 2).join('').toUpperCase();
+const hue = name => [...name].reduce((sum, character) => (31 * sum + character.codePointAt(0)) % 360, 7);
+const number = (value, unit) => Number.isFinite(value) ? `${value.toFixed(value < 10 ? 1 : 0)} ${unit}` : '–';
+
+function element(name, text, className = '') {
+    return Object.assign(document.createElement(name), {textContent: text, className});
+}
+
+function button(text, onclick) {
+    return Object.assign(element('button', text, 'primary'), {onclick, type: 'button'});
+}
+
+// The room is there for the console, and for tests.
+window.room = new Room();
+new Page(window.room);
