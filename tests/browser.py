@@ -100,7 +100,7 @@ class Chromium:
 
 @asynccontextmanager
 async def chromium(microphone: Path | None = None, *, asks: bool = False) -> AsyncIterator[Chromium]:
-    """A browser. Without a file the fake microphone beeps; with `asks` it asks for permission, and nobody answers yes."""
+    """A browser. Without a file the fake microphone beeps; one that `asks` for permission is refused."""
     flags = [*FLAGS]
     if microphone is not None:
         flags.append(f"--use-file-for-fake-audio-capture={microphone}")
