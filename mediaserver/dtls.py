@@ -42,9 +42,10 @@ GIVE_UP_S = 60.0
 """From the first datagram to giving up. Lower drops people on bad networks, higher keeps the state of those who left
 for longer."""
 
-REPEAT_INTERVAL_S = 0.05
+REPEAT_INTERVAL_S = 0.025
 """A repeated ClientHello is answered at once, but at most this often. Browsers repeat after 50 ms, long before our
-timer: higher delays their joins. Lower lets a flood of ClientHellos draw several times its bytes from us."""
+timer: near or above that, jitter hides repetitions and joins take longer. Lower lets a flood of ClientHellos draw
+several times its bytes from us."""
 
 _MAX_DATAGRAM = 1 << 14  # OpenSSL's read buffer: a memory BIO would hand over what is beyond it as another datagram
 _DTLS_1_2 = 0xFEFD
