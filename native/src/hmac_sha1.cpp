@@ -1,5 +1,5 @@
-// OpenSSL 3 deprecates the SHA1_ functions in favour of EVP_MAC, whose copy of a prepared context allocates for every
-// packet and costs ten times the hash itself. Their declarations are asked for as of 1.1, for this file only.
+// OpenSSL 3 deprecates the SHA1_ functions in favour of EVP_MAC, which allocates for every message and takes twice as long
+// (116 bytes: 0.20 us instead of 0.10). Their declarations are asked for as of 1.1, for this file only.
 #define OPENSSL_API_COMPAT 0x10100000L
 
 #include "hmac_sha1.hpp"
