@@ -1,0 +1,152 @@
+"""The `mediaserver` command. An option's value comes from the command line, else the environment, else the TOML file
+of --config, else the default."""
+
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mediaserver import __version__
+from mediaserver.settings import Limits, Settings, SettingsError
+
+USAGE_EXIT_CODE = 2
+_DEFAULTS = Limits()
+
+
+class UsageError(click.ClickException):
+    exit_code = USAGE_EXIT_CODE
+
+
+def _option(name: str, help_: str, **attributes: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that the environment can set as well."""
+    variable = "MEDIASERVER_" + name.removeprefix("--").upper().replace("-", "_")
+    attributes = {"envvar": variable, "show_envvar": True, "help": help_, **attributes}
+    return click.option(name, **attributes)
+
+
+def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Makes the file's values the defaults; the file is a flat table with the options' names as keys."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"The configuration file {path} cannot be read.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The configuration file {path} is not TOML: {error}.") from None
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    known = {parameter.name for parameter in context.command.params} - {"config"}
+    if unknown := sorted(values.keys() - known):
+        raise UsageError(f"The configuration file {path} sets {unknown[0]}, which is not an option.")
+    for parameter in context.command.params:
+        if parameter.name in values and parameter.multiple != isinstance(values[parameter.name], list):
+            form = "a list of values" if parameter.multiple else "one value"
+            raise UsageError(f"In the configuration file {path}, {parameter.name} must be {form}.")
+    context.default_map = values
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """A real-time audio media server: WebRTC in by WHIP, out by WHEP."""
+
+
+@cli.command(context_settings={"show_default": True, "max_content_width": 100})
+@_option(
+    "--config",
+    "TOML file with the names of these options as keys, for instance: media-address = ['192.0.2.1'].",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_read_config,
+    is_eager=True,
+    expose_value=False,
+)
+@_option("--host", "Address on which HTTP is served. Put a TLS proxy before it on a network.", default="127.0.0.1")
+@_option("--port", "TCP port of HTTP; 0 lets the kernel choose.", type=int, default=8090)
+@_option(
+    "--media-address",
+    "Address of the UDP sockets that carry media, and after = the one that clients are told when it differs (NAT). "
+    "Repeat it for IPv4 and IPv6.  [default: 127.0.0.1 in development]",
+    metavar="ADDRESS[=ANNOUNCED]",
+    multiple=True,
+)
+@_option(
+    "--media-port",
+    "UDP port of the first worker; each further worker has the next one; 0 lets the kernel choose all of them.",
+    type=int,
+    default=0,
+)
+@_option("--workers", "Threads that move packets, each with a UDP port.  [default: one per CPU]", type=int)
+@_option(
+    "--api-key",
+    "Key of the control API, with which participants' tokens are signed too. Repeat it to rotate keys. Other users of "
+    "the machine see a command line: prefer the environment, or --api-key-file.",
+    metavar="ID:SECRET",
+    multiple=True,
+)
+@_option(
+    "--api-key-file",
+    "File with one ID:SECRET a line; lines that start with # are comments.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@_option("--production", "Refuse to start in development mode, whatever the addresses.", is_flag=True)
+@_option(
+    "--cors-origin",
+    "Origin whose pages may use this server from a browser, or * for all. Repeat it for several.",
+    metavar="ORIGIN",
+    multiple=True,
+)
+@_option(
+    "--ice-server",
+    "STUN or TURN server that clients are told to use, for those who cannot reach the media port directly.",
+    metavar="URL[,USERNAME,CREDENTIAL]",
+    multiple=True,
+)
+@_option(
+    "--log-level",
+    "How much is logged; names, addresses and tokens are logged at no level above debug.",
+    type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+    default="info",
+)
+@_option("--max-rooms", "Rooms at a time.", type=int, default=_DEFAULTS.rooms)
+@_option("--max-sessions", "WHIP and WHEP sessions at a time, all rooms.", type=int, default=_DEFAULTS.sessions)
+@_option("--max-listeners", "WHEP sessions at a time in one room.", type=int, default=_DEFAULTS.listeners_per_room)
+@_option("--max-speakers", "Seats in one room.", type=int, default=_DEFAULTS.speakers_per_room)
+def serve(max_rooms: int, max_sessions: int, max_listeners: int, max_speakers: int, **options: Any) -> None:
+    """Run the server until SIGTERM or SIGINT.
+
+    Without an API key it runs in development mode: the key is known to everybody, so it serves loopback addresses only.
+    """
+    try:
+        settings = Settings.check(
+            rooms=max_rooms,
+            sessions=max_sessions,
+            listeners_per_room=max_listeners,
+            speakers_per_room=max_speakers,
+            **options,
+        )
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+    # Imported here so that --help and a mistyped option answer at once.
+    from mediaserver.server import StartError, run  # noqa: PLC0415
+
+    try:
+        run(settings)
+    except StartError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Console script: 0 after a polite end, 1 when the server cannot start, 2 for bad options; one sentence each."""
+    try:
+        cli.main(args=arguments, prog_name="mediaserver", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(USAGE_EXIT_CODE)
+    except click.ClickException as error:
+        click.echo(f"mediaserver: {error.format_message().rstrip('.')}.", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)

@@ -1,0 +1,210 @@
+"""The server's settings, checked once: whatever is in a Settings can be used without looking at it again."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mediaserver.tokens import ApiKey
+
+DEVELOPMENT_KEY = ("dev", "known-to-everybody-for-development-only")  # id and secret
+
+_HOST = r"[A-Za-z0-9.:\[\]-]+"
+_QUOTABLE = r"[!#-+\--\[\]-~]+"  # what can stand in a quoted string as it is, but for the comma
+_ICE_SERVER = re.compile(
+    rf"(stuns?:{_HOST}|turns?:{_HOST}(?:\?transport=(?:udp|tcp))?)(?:,({_QUOTABLE}),({_QUOTABLE}))?"
+)
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one sentence for whoever started the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAddress:
+    """An address that the workers' sockets are bound to, and the one that clients are told: they differ behind NAT."""
+
+    bind: str
+    announced: str
+
+    @classmethod
+    def parse(cls, text: str) -> "MediaAddress":
+        """`ADDRESS` or `ADDRESS=ANNOUNCED`, IPv4 or IPv6. SettingsError otherwise."""
+        bind, equals, announced = text.partition("=")
+        addresses = [_ip(bind), _ip(announced if equals else bind)]
+        if addresses[0].version != addresses[1].version:
+            raise SettingsError(f"The media address {text} is announced in another IP version than it is bound in.")
+        if addresses[1].is_unspecified:
+            raise SettingsError(f"Clients cannot reach {addresses[1]}: write {bind}=ANNOUNCED, where they can.")
+        return cls(str(addresses[0]), str(addresses[1]))
+
+
+LOOPBACK = (MediaAddress("127.0.0.1", "127.0.0.1"),)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server that clients are told to use; a TURN server's credentials go to every client."""
+
+    url: str
+    username: str = ""
+    credential: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "IceServer":
+        """`URL` or `URL,USERNAME,CREDENTIAL`. SettingsError otherwise."""
+        match = _ICE_SERVER.fullmatch(text)
+        if match is None:
+            raise SettingsError("An ICE server is written stun:HOST[:PORT] or turn:HOST[:PORT],USERNAME,CREDENTIAL.")
+        return cls(match[1], match[2] or "", match[3] or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what clients and the room service together can make the server hold. Raising one costs memory alone."""
+
+    rooms: int = 1_000
+    sessions: int = 20_000
+    listeners_per_room: int = 10_000
+    speakers_per_room: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`development` is true when nobody gave a key: then the known key is the only one and everything is loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    media: tuple[MediaAddress, ...] = LOOPBACK
+    media_port: int = 0
+    workers: int = 1
+    api_keys: tuple[ApiKey, ...] = (ApiKey(*DEVELOPMENT_KEY),)
+    development: bool = True
+    cors_origins: tuple[str, ...] = ()
+    ice_servers: tuple[IceServer, ...] = ()
+    log_level: str = "info"
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def check(
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8090,
+        media_address: Sequence[str] = (),
+        media_port: int = 0,
+        workers: int | None = None,
+        api_key: Sequence[str] = (),
+        api_key_file: Path | None = None,
+        production: bool = False,
+        cors_origin: Sequence[str] = (),
+        ice_server: Sequence[str] = (),
+        log_level: str = "info",
+        **limits: int,
+    ) -> "Settings":
+        """From the options as they were written. SettingsError with one sentence when they cannot be."""
+        texts = [*api_key, *(_lines(api_key_file) if api_key_file else [])]
+        keys = tuple(_api_key(text) for text in texts)
+        if len({key.id for key in keys}) < len(keys):
+            raise SettingsError("Two API keys have the same id.")
+        if keys and not media_address:
+            raise SettingsError("Say with --media-address where clients can reach the server's UDP ports.")
+        media = tuple(MediaAddress.parse(text) for text in media_address) or LOOPBACK
+        if len({address.bind for address in media}) < len(media):
+            raise SettingsError("A media address is given twice.")
+        if not keys:
+            _check_development(production, host, media)
+        workers = len(os.sched_getaffinity(0)) if workers is None else workers
+        if not 1 <= workers <= 64:
+            raise SettingsError("The number of workers must be 1 to 64.")
+        _check_port("port", port)
+        _check_port("media port", media_port)
+        if media_port:
+            _check_port("last worker's media port", media_port + workers - 1)
+        for origin in cors_origin:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise SettingsError(f"The CORS origin {origin!r} is neither * nor of the form https://example.org.")
+        for name, value in limits.items():
+            if value < 1:
+                raise SettingsError(f"The limit on {name.replace('_', ' ')} must be at least 1.")
+        return cls(
+            host=host,
+            port=port,
+            media=media,
+            media_port=media_port,
+            workers=workers,
+            api_keys=keys or cls().api_keys,
+            development=not keys,
+            cors_origins=tuple(cors_origin),
+            ice_servers=tuple(IceServer.parse(text) for text in ice_server),
+            log_level=log_level,
+            limits=Limits(**limits),
+        )
+
+    def binds(self) -> list[list[tuple[str, int]]]:
+        """For each worker the (address, port) pairs of its sockets; port 0 lets the kernel choose."""
+        return [
+            [(address.bind, self.media_port + worker if self.media_port else 0) for address in self.media]
+            for worker in range(self.workers)
+        ]
+
+    def announced(self, bound: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+        """The (address, port) pairs that clients are told for these bound ones, in the order of the settings."""
+        ports = dict(bound)
+        return [(address.announced, ports[address.bind]) for address in self.media if address.bind in ports]
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_development(production: bool, host: str, media: tuple[MediaAddress, ...]) -> None:
+    if production:
+        raise SettingsError("Production mode needs an API key of your own: give --api-key or --api-key-file.")
+    outside = [text for text in (host, *(address.announced for address in media)) if not is_loopback(text)]
+    outside += [address.bind for address in media if not is_loopback(address.bind)]
+    if outside:
+        raise SettingsError(
+            f"Serving on {outside[0]} needs an API key of your own (--api-key or --api-key-file): "
+            "the known development key is for loopback addresses only."
+        )
+
+
+def _ip(text: str) -> Any:
+    try:
+        return ipaddress.ip_address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
+    except ValueError:
+        raise SettingsError(f"The media address {text!r} is not an IPv4 or IPv6 address.") from None
+
+
+def _check_port(name: str, port: int) -> None:
+    if not 0 <= port <= 65_535:
+        raise SettingsError(f"The {name} must be 0 to 65535, not {port}.")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"The API key file {path} cannot be read.") from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _api_key(text: str) -> ApiKey:
+    # The text itself is never repeated in a message: messages end up in logs.
+    identifier, colon, secret = text.partition(":")
+    if not colon:
+        raise SettingsError("An API key is written ID:SECRET.")
+    try:
+        return ApiKey(identifier, secret)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None

@@ -1,0 +1,186 @@
+"""Options: what is refused and how, and which of command line, environment, file and default wins."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mediaserver import cli, server
+from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError
+from mediaserver.tokens import MIN_SECRET_BYTES, ApiKey
+
+SECRET = "s" * MIN_SECRET_BYTES
+KEY = f"alpha:{SECRET}"
+
+Serve = Callable[..., Settings]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Runs `mediaserver serve` with these arguments up to the point where the server would start."""
+    seen: list[Settings] = []
+    monkeypatch.setattr(server, "run", seen.append)
+
+    def serve(*arguments: str) -> Settings:
+        cli.main(["serve", *arguments])
+        return seen.pop()
+
+    return serve
+
+
+def test_without_options_it_is_a_development_server_on_loopback(serve: Serve) -> None:
+    settings = serve()
+    assert settings.development
+    assert (settings.host, settings.port) == ("127.0.0.1", 8090)
+    assert settings.api_keys == (ApiKey(*DEVELOPMENT_KEY),)
+    assert settings.media == (MediaAddress("127.0.0.1", "127.0.0.1"),)
+
+
+def test_a_key_makes_it_a_production_server(serve: Serve) -> None:
+    settings = serve("--api-key", KEY, "--host", "0.0.0.0", "--media-address", "192.0.2.1")
+    assert not settings.development
+    assert settings.api_keys == (ApiKey("alpha", SECRET),)
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file_over_the_default(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "mediaserver.toml"
+    config.write_text("port = 1001\nmedia-port = 2001\nworkers = 3\nlog-level = 'warning'\n")
+    monkeypatch.setenv("MEDIASERVER_PORT", "1002")
+    monkeypatch.setenv("MEDIASERVER_MEDIA_PORT", "2002")
+    settings = serve("--config", str(config), "--port", "1003")
+    assert (settings.port, settings.media_port, settings.workers) == (1003, 2002, 3)
+    assert (settings.log_level, settings.host) == ("warning", "127.0.0.1")
+
+
+def test_the_file_may_be_named_by_the_environment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "mediaserver.toml"
+    config.write_text(f"api_key = ['{KEY}']\nmedia_address = ['127.0.0.1', '::1']\nmax_rooms = 5\n")
+    monkeypatch.setenv("MEDIASERVER_CONFIG", str(config))
+    settings = serve()
+    assert settings.api_keys == (ApiKey("alpha", SECRET),)
+    assert settings.media == (MediaAddress("127.0.0.1", "127.0.0.1"), MediaAddress("::1", "::1"))
+    assert settings.limits.rooms == 5
+
+
+def test_several_keys_may_come_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIASERVER_API_KEY", f"{KEY} beta:{SECRET}")
+    settings = serve("--media-address", "192.0.2.1")
+    assert [key.id for key in settings.api_keys] == ["alpha", "beta"]
+
+
+def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"# of the room service\n{KEY}\n\n")
+    settings = serve("--api-key-file", str(keys), "--media-address", "192.0.2.1")
+    assert settings.api_keys == (ApiKey("alpha", SECRET),)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--production"],
+        ["--host", "0.0.0.0"],
+        ["--host", "media.example.org"],
+        ["--media-address", "192.0.2.1"],
+        ["--media-address", "127.0.0.1=192.0.2.1"],
+        ["--media-address", "0.0.0.0=127.0.0.1"],
+        ["--api-key", KEY],
+        ["--api-key", "alpha:short", "--media-address", "192.0.2.1"],
+        ["--api-key", SECRET, "--media-address", "192.0.2.1"],
+        ["--api-key", f"a b:{SECRET}", "--media-address", "192.0.2.1"],
+        ["--api-key", KEY, "--api-key", KEY, "--media-address", "192.0.2.1"],
+        ["--api-key", KEY, "--media-address", "0.0.0.0"],
+        ["--api-key", KEY, "--media-address", "media.example.org"],
+        ["--api-key", KEY, "--media-address", "192.0.2.1=2001:db8::1"],
+        ["--api-key", KEY, "--media-address", "192.0.2.1", "--media-address", "192.0.2.1"],
+        ["--api-key-file", "/nonexistent"],
+        ["--config", "/nonexistent"],
+        ["--port", "65536"],
+        ["--port", "http"],
+        ["--media-port", "65535", "--workers", "2"],
+        ["--workers", "0"],
+        ["--max-rooms", "0"],
+        ["--cors-origin", "example.org"],
+        ["--ice-server", "http://example.org"],
+        ["--ice-server", "turn:example.org,user"],
+        ["--ice-server", 'turn:example.org,user,"'],
+        ["--log-level", "loud"],
+        ["--no-such-option"],
+        ["surplus"],
+    ],
+)
+def test_bad_options_are_refused_in_one_sentence(
+    arguments: list[str], serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        serve(*arguments)
+    assert exit_.value.code == cli.USAGE_EXIT_CODE
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("mediaserver: ")
+    assert output.err.rstrip().endswith(".")
+    assert output.err.count("\n") == 1
+    assert SECRET not in output.err
+
+
+@pytest.mark.parametrize(
+    "text", ["= 1", "ports = 1", "port = [1]", "api_key = 'alpha'", "port = 'http'", "config = 'other.toml'"]
+)
+def test_a_bad_file_is_refused_in_one_sentence(
+    text: str, serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mediaserver.toml"
+    config.write_text(text)
+    with pytest.raises(SystemExit) as exit_:
+        serve("--config", str(config))
+    assert exit_.value.code == cli.USAGE_EXIT_CODE
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["serve", "--help"])
+    output = capsys.readouterr().out
+    for parameter in cli.serve.params:
+        assert parameter.opts[0] in output
+        assert getattr(parameter, "help", None), parameter.name
+    assert "MEDIASERVER_API_KEY" in output
+
+
+def test_workers_have_consecutive_ports_on_every_address() -> None:
+    settings = Settings.check(media_address=["127.0.0.1", "::1"], media_port=5000, workers=2)
+    assert settings.binds() == [[("127.0.0.1", 5000), ("::1", 5000)], [("127.0.0.1", 5001), ("::1", 5001)]]
+
+
+def test_the_kernel_chooses_all_ports_when_none_is_set() -> None:
+    assert Settings.check(workers=2).binds() == [[("127.0.0.1", 0)], [("127.0.0.1", 0)]]
+
+
+def test_clients_are_told_the_announced_address_with_the_bound_port() -> None:
+    settings = Settings.check(
+        api_key=[KEY], media_address=["10.0.0.1=192.0.2.1", "fd00::1=2001:db8::1"], media_port=5000, workers=1
+    )
+    bound = [("10.0.0.1", 5000), ("fd00::1", 5000)]
+    assert settings.announced(bound) == [("192.0.2.1", 5000), ("2001:db8::1", 5000)]
+
+
+def test_ipv6_addresses_may_be_bracketed() -> None:
+    assert MediaAddress.parse("[::1]") == MediaAddress("::1", "::1")
+    with pytest.raises(SettingsError):
+        MediaAddress.parse("[::1")
+
+
+def test_ice_servers_may_have_credentials() -> None:
+    settings = Settings.check(ice_server=["stun:stun.example.org:3478", "turn:[2001:db8::1]?transport=tcp,ann,secret"])
+    assert settings.ice_servers == (
+        IceServer("stun:stun.example.org:3478"),
+        IceServer("turn:[2001:db8::1]?transport=tcp", "ann", "secret"),
+    )
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    settings = Settings.check(api_key=[KEY], media_address=["192.0.2.1"])
+    assert SECRET not in repr(settings)
