@@ -1,0 +1,96 @@
+"""The packet plane as asyncio sees it: its events reach the peers' owners, and peers are placed on workers."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mediaserver._native import Plane, Slot
+
+log = logging.getLogger(__name__)
+
+# A listener leaves its room's home worker only when that one has this many peers more than the emptiest, and half as
+# many again. Lower spreads small rooms, and each packet then crosses a queue; higher lets one core fill up first.
+CLEARLY_MORE_PEERS = 64
+
+
+class Event(Enum):
+    """What the plane tells about a peer; the names are those of the constants in _native."""
+
+    DATAGRAM = auto()
+    ICE_CONNECTED = auto()
+    ADDRESS_CHANGED = auto()
+    MEDIA = auto()
+    CONSENT_EXPIRED = auto()
+    BYE = auto()
+
+
+Handler = Callable[[Event, bytes], None]
+
+
+class Driver:
+    """Owns the plane. All methods are called from the event loop's thread and return at once."""
+
+    def __init__(self, native: ModuleType, binds: Sequence[Sequence[tuple[str, int]]]) -> None:
+        """`native` is the compiled module, or what stands in for it in tests. OSError when an address is not free."""
+        self.plane: Plane = native.Plane(binds)
+        self.make_slot: type[Slot] = native.Slot
+        self._kinds = {getattr(native, event.name): event for event in Event}
+        self._handlers: dict[int, Handler] = {}
+        self._workers: dict[int, int] = {}  # peer -> worker
+        self._loads = [0] * self.plane.workers  # peers of each worker
+        self._last_peer = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.plane.start()
+        loop.add_reader(self.plane.event_fd, self.drain)
+
+    def stop(self) -> None:
+        """Farewells that are queued are sent first."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.plane.event_fd)
+            self._loop = None
+        self.plane.stop()
+
+    def drain(self) -> None:
+        """Hands out all events. Those of a peer that has just been removed are dropped."""
+        for kind, peer, data in self.plane.poll():
+            handler = self._handlers.get(peer)
+            if handler is None:
+                continue
+            try:
+                handler(self._kinds[kind], data)
+            except Exception:
+                # A bug, and one peer's: the others' events must still be handled.
+                log.exception("event %s of peer %d was not handled", kind, peer)
+
+    def emptiest_worker(self) -> int:
+        return self._loads.index(min(self._loads))
+
+    def listener_worker(self, home: int) -> int:
+        """The room's home worker, unless it has clearly more peers than the emptiest."""
+        emptiest = self.emptiest_worker()
+        most = max(self._loads[emptiest] + CLEARLY_MORE_PEERS, self._loads[emptiest] * 3 // 2)
+        return emptiest if self._loads[home] > most else home
+
+    def next_peer(self) -> int:
+        """A number for a new peer, never used again."""
+        self._last_peer += 1
+        return self._last_peer
+
+    def adopt(self, peer: int, worker: int, handler: Handler) -> None:
+        """The peer has just been added to the plane; from now on its events go to the handler."""
+        self._handlers[peer] = handler
+        self._workers[peer] = worker
+        self._loads[worker] += 1
+
+    def remove_peer(self, peer: int, farewell: Sequence[bytes]) -> None:
+        """Says RTCP BYE and these datagrams, then forgets the peer: no event of it comes any more."""
+        self.plane.remove_peer(peer, farewell)
+        self._loads[self._workers.pop(peer)] -= 1
+        del self._handlers[peer]

@@ -1,0 +1,211 @@
+"""A stand-in for the compiled packet plane: it moves no packets, notes what it is told and says what a test wants.
+
+As a module it has the names of `mediaserver._native` that the server uses, so it can be handed to plane.Driver in its
+place; test_fake_plane.py compares it with the interface file.
+"""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+DATAGRAM = 11
+ICE_CONNECTED = 12
+ADDRESS_CHANGED = 13
+MEDIA = 14
+CONSENT_EXPIRED = 15
+BYE = 16
+
+COUNTERS = (
+    "datagrams_received",
+    "bytes_received",
+    "datagrams_sent",
+    "bytes_sent",
+    "packets_forwarded",
+    "dropped_malformed",
+    "cpu_ns",
+    "peers",
+    "rooms",
+)
+
+
+@dataclass(kw_only=True)
+class Slot:
+    ssrc: int
+    payload_type: int
+    mid: str = ""
+    mid_id: int = 0
+    level_id: int = 0
+
+
+@dataclass
+class PeerStats:
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    packets_lost: int = 0
+    fraction_lost: float = 0.0
+    jitter_ms: float = 0.0
+    round_trip_ms: float | None = None
+    level_dbov: float = -127.0
+    speaking: bool = False
+    ssrc: int = 0
+    address: str = ""
+
+
+@dataclass
+class Peer:
+    """What add_publisher or add_listener was told, and what followed."""
+
+    room: int
+    worker: int | None  # None: a publisher, on the home worker
+    options: dict[str, Any]
+    stats: PeerStats = field(default_factory=PeerStats)
+    sent: list[bytes] = field(default_factory=list)
+    keys: tuple[int, bytes] | None = None
+    released: bool = False
+    sources: list[int] = field(default_factory=list)
+    farewell: list[bytes] | None = None  # set when the peer was removed
+
+
+class Plane:
+    """Refuses, by AssertionError, what the interface file forbids."""
+
+    def __init__(self, binds: Sequence[Sequence[tuple[str, int]]]) -> None:
+        self.binds = binds
+        self.running = False
+        self.stopped = False
+        self.rooms: dict[int, int] = {}  # room -> home
+        self.columns: dict[tuple[int, int], float] = {}  # (room, csrc) -> gain
+        self.peers: dict[int, Peer] = {}
+        self.removed: dict[int, Peer] = {}
+        self._events: deque[tuple[int, int, bytes]] = deque()
+        self._event_fd = os.eventfd(0, os.EFD_NONBLOCK)
+
+    def emit(self, kind: int, peer: int, data: bytes = b"") -> None:
+        """For tests: what the plane would report."""
+        self._events.append((kind, peer, data))
+        os.eventfd_write(self._event_fd, 1)
+
+    def start(self) -> None:
+        assert not self.stopped
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+        if not self.stopped:
+            os.close(self._event_fd)
+        self.stopped = True
+
+    @property
+    def workers(self) -> int:
+        return len(self.binds)
+
+    def addresses(self, worker: int) -> list[tuple[str, int]]:
+        return [(address, port or 40_000 + worker) for address, port in self.binds[worker]]
+
+    @property
+    def event_fd(self) -> int:
+        return self._event_fd
+
+    def poll(self) -> list[tuple[int, int, bytes]]:
+        events = list(self._events)
+        self._events.clear()
+        if events:
+            os.eventfd_read(self._event_fd)
+        return events
+
+    def add_room(self, room: int, home: int) -> None:
+        assert room not in self.rooms
+        self.rooms[room] = home
+
+    def remove_room(self, room: int) -> None:
+        assert not [peer for peer in self.peers.values() if peer.room == room]
+        del self.rooms[room]
+        self.columns = {key: gain for key, gain in self.columns.items() if key[0] != room}
+
+    def set_column(self, room: int, csrc: int, gain: float) -> None:
+        assert room in self.rooms
+        self.columns[room, csrc] = gain
+
+    def remove_column(self, room: int, csrc: int) -> None:
+        del self.columns[room, csrc]
+
+    def add_publisher(
+        self,
+        peer: int,
+        room: int,
+        *,
+        ufrag: str,
+        pwd: str,
+        csrc: int,
+        payload_type: int,
+        level_id: int,
+        report_ssrc: int,
+    ) -> PeerStats:
+        options = {
+            "ufrag": ufrag,
+            "pwd": pwd,
+            "csrc": csrc,
+            "payload_type": payload_type,
+            "level_id": level_id,
+            "report_ssrc": report_ssrc,
+        }
+        return self._add(peer, Peer(room, None, options))
+
+    def add_listener(
+        self,
+        peer: int,
+        worker: int,
+        room: int,
+        *,
+        ufrag: str,
+        pwd: str,
+        csrc: int,
+        slots: Sequence[Slot],
+        cname: str,
+    ) -> PeerStats:
+        assert 0 <= worker < self.workers
+        options = {"ufrag": ufrag, "pwd": pwd, "csrc": csrc, "slots": list(slots), "cname": cname}
+        return self._add(peer, Peer(room, worker, options))
+
+    def set_sources(self, peer: int, csrcs: Sequence[int]) -> None:
+        self.peers[peer].sources = list(csrcs)
+
+    def restart_ice(self, peer: int, ufrag: str, pwd: str) -> None:
+        self.peers[peer].options |= {"ufrag": ufrag, "pwd": pwd}
+
+    def send(self, peer: int, datagrams: Sequence[bytes]) -> None:
+        self.peers[peer].sent += datagrams
+
+    def set_keys(self, peer: int, profile: int, material: bytes) -> None:
+        assert self.peers[peer].keys is None, "keys are set once"
+        self.peers[peer].keys = (profile, material)
+
+    def release_handshake(self, peer: int) -> None:
+        assert not self.peers[peer].released
+        self.peers[peer].released = True
+
+    def remove_peer(self, peer: int, farewell: Sequence[bytes]) -> None:
+        self.removed[peer] = self.peers.pop(peer)
+        self.removed[peer].farewell = list(farewell)
+
+    def counters(self, worker: int) -> dict[str, int]:
+        counters = dict.fromkeys(COUNTERS, 0)
+        counters["peers"] = len(self.peers)
+        counters["rooms"] = sum(home == worker for home in self.rooms.values())
+        return counters
+
+    def residence(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [3, 1, 0], 0.004
+
+    def _add(self, peer: int, added: Peer) -> PeerStats:
+        assert added.room in self.rooms
+        assert peer not in self.peers
+        assert peer not in self.removed
+        ufrags = {known.options["ufrag"] for known in self.peers.values()}
+        assert added.options["ufrag"] not in ufrags
+        self.peers[peer] = added
+        return added.stats
