@@ -21,6 +21,7 @@ class CloseReason(StrEnum):
     HANDSHAKE_FAILED = "handshake-failed"
     HANDSHAKE_TIMEOUT = "handshake-timeout"
     PEER_CLOSED = "peer-closed"
+    INTERNAL_ERROR = "internal-error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ class Room:
 
     def _speaker(self, user: str) -> Speaker:
         if user not in self.speakers:
-            raise NoSeatError(user)
+            raise NoSeatError(f"{user} has no seat in this room.")
         return self.speakers[user]
 
     def _seat(self, user: str, speaker: Speaker) -> list[Command]:

@@ -1,0 +1,89 @@
+"""What an offer and our answer to it agree on: which sections carry audio, with which SSRCs and credentials. Pure."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mediaserver import sdp
+from mediaserver.dtls import Fingerprint
+
+# All slots are tracks of one MediaStream, so that a player that knows nothing of slots plays them all.
+STREAM = "room"
+
+T = TypeVar("T")
+
+
+class UnsupportedOfferError(ValueError):
+    """The offer is well-formed but has no section that can be served; the message is a sentence for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`sections` are those that carry audio; `sendings` ours on them in the same order, none when we receive."""
+
+    offer: sdp.Offer
+    sections: tuple[sdp.Section, ...]
+    sendings: tuple[sdp.Sending, ...]
+    ice: sdp.IceCredentials
+    answer: str
+
+    @property
+    def remote_ice(self) -> tuple[str, str]:
+        """The client's ufrag and password."""
+        return self.offer.ice_ufrag, self.offer.ice_pwd
+
+    @property
+    def payload_types(self) -> tuple[int, ...]:
+        """Of Opus, in each of `sections`."""
+        return tuple(section.payload_type for section in self.sections if section.payload_type is not None)
+
+    @property
+    def mid(self) -> str:
+        """Of the section that the ICE attributes belong to: the first of the BUNDLE group that is served."""
+        mids = [section.mid for section in self.sections]
+        return next((mid for mid in self.offer.bundle if mid in mids), mids[0])
+
+
+def to_receive(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
+    """For a publisher. SdpError or UnsupportedOfferError."""
+    offer = sdp.parse_offer(offer_text)
+    section = _choose(sdp.publisher_section, offer)
+    return _agree(offer, (section,), (), fingerprint, candidates)
+
+
+def to_send(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
+    """For a listener: one stream on each audio section that it wants to receive. SdpError or UnsupportedOfferError."""
+    offer = sdp.parse_offer(offer_text)
+    sections = _choose(sdp.listener_sections, offer)
+    cname = secrets.token_hex(8)
+    ssrcs: set[int] = set()
+    while len(ssrcs) < len(sections):
+        ssrcs.add(random_ssrc())
+    sendings = tuple(sdp.Sending(ssrc, cname, STREAM, f"slot{place}") for place, ssrc in enumerate(sorted(ssrcs)))
+    return _agree(offer, sections, sendings, fingerprint, candidates)
+
+
+def random_ssrc() -> int:
+    """RFC 3550 section 8; never 0, which some receivers take for none."""
+    return secrets.randbelow((1 << 32) - 1) + 1
+
+
+def _choose(choose: Callable[[sdp.Offer], T], offer: sdp.Offer) -> T:
+    try:
+        return choose(offer)
+    except sdp.SdpError as error:
+        raise UnsupportedOfferError(str(error)) from None
+
+
+def _agree(
+    offer: sdp.Offer,
+    sections: tuple[sdp.Section, ...],
+    sendings: tuple[sdp.Sending, ...],
+    fingerprint: Fingerprint,
+    candidates: Sequence[sdp.Candidate],
+) -> Agreement:
+    ice = sdp.IceCredentials.generate()
+    uses: tuple[sdp.Sending | sdp.Receiving, ...] = sendings or (sdp.Receiving(),)
+    accepted = {section.mid: use for section, use in zip(sections, uses, strict=True)}
+    return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates))
