@@ -1,0 +1,159 @@
+"""What listeners are told beside the media: who is behind a CSRC, who is muted, who speaks how loudly.
+
+A Feed belongs to a room and turns its state into events; a Subscription is one reader's bounded queue.
+
+| event      | data                                                                             | when               |
+|------------|----------------------------------------------------------------------------------|--------------------|
+| `active`   | `{}`                                                                             | somebody publishes |
+| `inactive` | `{}`                                                                             | the last one left  |
+| `sources`  | `{"sources": [{"csrc", "user", "may_publish", "muted_by": [], "publishing"}]}`   | at start, changes  |
+| `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard   | while being spoken |
+
+`active` and `inactive` are draft-ietf-wish-whep's own; the other two are ours.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mediaserver.model import Direction, Room
+
+EVENTS = ("active", "inactive", "levels", "sources")
+# Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
+QUEUE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Of one publisher, as the plane measures it; level in dBov, -127..0 (RFC 6464)."""
+
+    level_dbov: float
+    speaking: bool
+
+
+class Subscription:
+    """The queue of one event stream. It never blocks who writes, and never grows beyond QUEUE.
+
+    Only the newest `levels` waits; nothing else is ever left out: a reader that is behind by QUEUE other events is cut
+    off, and starts again with the whole table when it comes back.
+    """
+
+    def __init__(self, wanted: Iterable[str] = EVENTS) -> None:
+        self.wanted = frozenset(wanted)
+        self._queue: deque[tuple[str, str]] = deque()
+        self._wake = asyncio.Event()
+        self.closed = False
+
+    def put(self, event: str, data: str) -> None:
+        if self.closed or event not in self.wanted:
+            return
+        if event == "levels":
+            self._queue = deque(item for item in self._queue if item[0] != "levels")
+        self._queue.append((event, data))
+        if len(self._queue) > QUEUE:
+            self.close()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Drops what is queued; the reader's next get() says None."""
+        self.closed = True
+        self._queue.clear()
+        self._wake.set()
+
+    async def get(self) -> tuple[str, str] | None:
+        """The next (event, JSON); None when the stream has ended."""
+        while not self._queue:
+            if self.closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        return self._queue.popleft()
+
+
+class Feed:
+    """The events of one room."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._subscriptions: set[Subscription] = set()
+        self._sources = _sources(room)
+        self._active = _is_active(room)
+        self._speaking: list[str] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody reads."""
+        return bool(self._subscriptions)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """The reader is told at once what is; the draft wants no `inactive` at the start."""
+        self._subscriptions.add(subscription)
+        subscription.put("sources", self._sources)
+        if self._active:
+            subscription.put("active", "{}")
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        self._subscriptions.discard(subscription)
+        subscription.close()
+
+    def close(self) -> None:
+        for subscription in tuple(self._subscriptions):
+            self.unsubscribe(subscription)
+
+    def changed(self) -> None:
+        """To be called after the room may have changed: tells what did."""
+        sources, active = _sources(self._room), _is_active(self._room)
+        if sources != self._sources:
+            self._sources = sources
+            self._tell("sources", sources)
+        if active != self._active:
+            self._active = active
+            self._tell("active" if active else "inactive", "{}")
+
+    def levels(self, levels: Mapping[str, Level]) -> None:
+        """To be called every now and then with the room's publishers: tells when someone speaks or just stopped."""
+        heard = {user: level for user, level in levels.items() if self._is_heard(user)}
+        speaking = sorted(user for user, level in heard.items() if level.speaking)
+        if not speaking and not self._speaking:
+            return
+        self._speaking = speaking
+        rounded = {user: round(level.level_dbov) for user, level in heard.items()}
+        self._tell("levels", _json({"levels": rounded, "speaking": speaking}))
+
+    def _is_heard(self, user: str) -> bool:
+        return user in self._room.speakers and self._room.speakers[user].heard
+
+    def _tell(self, event: str, data: str) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(event, data)
+
+
+def _is_publishing(room: Room, user: str) -> bool:
+    return user in room.participants and Direction.PUBLISH in room.participants[user].peers
+
+
+def _is_active(room: Room) -> bool:
+    return any(_is_publishing(room, user) for user in room.speakers)
+
+
+def _sources(room: Room) -> str:
+    return _json(
+        {
+            "sources": [
+                {
+                    "csrc": room.csrc_of(user),
+                    "user": user,
+                    "may_publish": speaker.may_publish,
+                    "muted_by": sorted(speaker.mutes),
+                    "publishing": _is_publishing(room, user),
+                }
+                for user, speaker in room.speakers.items()
+            ]
+        }
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

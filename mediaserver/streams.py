@@ -1,0 +1,83 @@
+"""The event streams of all sessions: which there are, and who reads them.
+
+A stream belongs to a listening session and ends with it (draft-ietf-wish-whep, server-sent events). Its id cannot be
+guessed, because a browser's EventSource can send no credentials.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping
+
+from mediaserver.feed import EVENTS, Feed, Level, Subscription
+from mediaserver.model import Room
+
+# A page needs one, and a second while it reconnects.
+STREAMS_PER_SESSION = 4
+
+
+class TooManyStreamsError(Exception):
+    """The session has as many event streams as it may."""
+
+
+class Streams:
+    """Rooms are known by their ids here, sessions and streams by theirs."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[int, Feed] = {}
+        self._streams: dict[str, dict[str, Subscription]] = {}  # session -> stream -> the queue of its reader
+
+    def open_room(self, room: Room) -> None:
+        self._feeds[room.id] = Feed(room)
+
+    def close_room(self, room: Room) -> None:
+        self._feeds.pop(room.id).close()
+
+    def changed(self, room: Room) -> None:
+        """To be called after the room may have changed. A room that is being closed has nobody to tell."""
+        if room.id in self._feeds:
+            self._feeds[room.id].changed()
+
+    def are_read(self, room: Room) -> bool:
+        return bool(self._feeds[room.id])
+
+    def levels(self, room: Room, levels: Mapping[str, Level]) -> None:
+        self._feeds[room.id].levels(levels)
+
+    def create(self, session: str, wanted: Iterable[str] = EVENTS) -> str:
+        """A new stream of the session, of these events; returns its id. TooManyStreamsError."""
+        streams = self._streams.setdefault(session, {})
+        if len(streams) >= STREAMS_PER_SESSION:
+            raise TooManyStreamsError
+        stream = secrets.token_urlsafe(16)
+        streams[stream] = Subscription(wanted)
+        return stream
+
+    def read(self, room: Room, session: str, stream: str) -> Subscription | None:
+        """Begins to read the stream; a reader that it had before is cut off. None when there is no such stream."""
+        streams = self._streams.get(session, {})
+        if stream not in streams:
+            return None
+        self._unsubscribe(room, streams[stream])
+        streams[stream] = Subscription(streams[stream].wanted)
+        self._feeds[room.id].subscribe(streams[stream])
+        return streams[stream]
+
+    def stop_reading(self, room: Room, subscription: Subscription) -> None:
+        """The reader has gone; the stream stays for when it comes back."""
+        self._unsubscribe(room, subscription)
+
+    def delete(self, room: Room, session: str, stream: str) -> bool:
+        """Ends the stream for good; False when there is none."""
+        subscription = self._streams.get(session, {}).pop(stream, None)
+        if subscription is not None:
+            self._unsubscribe(room, subscription)
+        return subscription is not None
+
+    def end(self, room: Room, session: str) -> None:
+        """Ends all streams of a session."""
+        for subscription in self._streams.pop(session, {}).values():
+            self._unsubscribe(room, subscription)
+
+    def _unsubscribe(self, room: Room, subscription: Subscription) -> None:
+        if room.id in self._feeds:
+            self._feeds[room.id].unsubscribe(subscription)
+        subscription.close()
