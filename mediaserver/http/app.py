@@ -1,0 +1,54 @@
+"""The application: routes, middleware, and what becomes of exceptions."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from mediaserver import __version__, metrics
+from mediaserver.http import control, development, events, health, pages, problems, whip
+from mediaserver.http.body import BodyLimit
+from mediaserver.http.cors import Cors
+from mediaserver.http.paths import RawPath
+from mediaserver.node import Node
+
+DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by WHEP (draft-ietf-wish-whep).
+
+A room service makes rooms, gives seats and issues tokens with an API key; clients publish and listen with tokens.
+Every refusal is a [problem document](/problems) (RFC 9457)."""
+
+
+def create_app(node: Node) -> FastAPI:
+    """The node runs while the app does. FileNotFoundError when the page's files are missing from the installation."""
+    app = FastAPI(
+        title="Media server",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.node = node
+    app.state.registry = metrics.registry(node)
+    for module in (whip, events, control, health):
+        app.include_router(module.router)
+    if node.settings.development:
+        app.include_router(development.router)
+    app.include_router(pages.router(node.settings.development))
+    problems.install(app)
+    # The last added is the outermost: RawPath, Cors, BodyLimit, routes.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Cors, routes=app, origins=node.settings.cors_origins)
+    app.add_middleware(RawPath)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    node: Node = app.state.node
+    node.start()
+    try:
+        yield
+    finally:
+        node.stop()

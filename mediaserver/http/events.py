@@ -1,0 +1,91 @@
+"""Server-sent events of a WHEP session (draft-ietf-wish-whep, extension "server-sent events").
+
+The player posts the events it wants to the linked address, and reads the stream that it is given. feed.py says which
+events there are.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from mediaserver.feed import EVENTS, Subscription
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf
+from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
+from mediaserver.http.nodes import NodeOf, RoomOf
+from mediaserver.http.problems import RESPONSES, Problem
+from mediaserver.http.whip import session_path
+from mediaserver.model import Room
+from mediaserver.node import Node
+
+router = APIRouter(tags=["media"], responses=RESPONSES)
+
+# A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
+HEARTBEAT_S = 15.0
+
+EventName = Literal["active", "inactive", "levels", "sources"]
+
+
+@router.post(
+    "/whep/{room}/{session}/sse",
+    summary="Create an event stream",
+    status_code=201,
+    response_class=Response,
+    responses={201: {"description": "Location is the stream; it needs no credentials, its address is the secret."}},
+    dependencies=[Depends(require_json)],
+    openapi_extra=BY_SERVICE_OR_PARTICIPANT,
+)
+async def create(
+    session: SessionOf,
+    node: NodeOf,
+    wanted: Annotated[list[EventName] | None, Body(description="The events wanted; all without a body")] = None,
+) -> Response:
+    stream = node.streams.create(session.id, EVENTS if wanted is None else wanted)
+    headers = {"Location": f"{session_path(session)}/sse/{stream}", "Cache-Control": "no-store"}
+    return Response(status_code=201, headers=headers)
+
+
+@router.get(
+    "/whep/{room}/{session}/sse/{stream}",
+    summary="Read an event stream",
+    response_class=StreamingResponse,
+    responses={200: {"description": "Events", "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+)
+async def read(request: Request, room: RoomOf, session: str, stream: str, node: NodeOf) -> StreamingResponse:
+    """Begins with the whole state, whenever it is read. A newer reader takes the place of an older one."""
+    require_accepts(request, EVENT_STREAM)
+    subscription = node.streams.read(room, session, stream)
+    if subscription is None:
+        raise _gone()
+    # X-Accel-Buffering: a proxy that collects events before it passes them on would make them late.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(node, room, subscription), headers=headers, media_type=EVENT_STREAM)
+
+
+@router.delete("/whep/{room}/{session}/sse/{stream}", summary="End an event stream", response_class=Response)
+async def delete(room: RoomOf, session: str, stream: str, node: NodeOf) -> Response:
+    if not node.streams.delete(room, session, stream):
+        raise _gone()
+    return Response(status_code=200)
+
+
+async def _lines(node: Node, room: Room, subscription: Subscription) -> AsyncIterator[str]:
+    """The stream as text; a comment when nothing has happened for a while."""
+    try:
+        while True:
+            try:
+                event = await asyncio.wait_for(subscription.get(), HEARTBEAT_S)
+            except TimeoutError:
+                yield ":\n\n"
+                continue
+            if event is None:
+                return
+            yield f"event: {event[0]}\ndata: {event[1]}\n\n"
+    finally:
+        node.streams.stop_reading(room, subscription)
+
+
+def _gone() -> Problem:
+    return Problem("no-session", "There is no such event stream: it or its session has ended.")

@@ -1,0 +1,28 @@
+"""Probes of the process: /healthz for "restart me", /readyz for "send me clients", /metrics for Prometheus."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from mediaserver.http.problems import RESPONSES, Problem
+
+router = APIRouter(tags=["operation"])
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> PlainTextResponse:
+    return PlainTextResponse("ok\n")
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get("/readyz", summary="Will it take new sessions?", responses={"5XX": RESPONSES["5XX"]})
+async def readyz(request: Request) -> PlainTextResponse:
+    if not request.app.state.node.ready:
+        raise Problem("shutting-down", "The server takes no new sessions.")
+    return PlainTextResponse("ready\n")
+
+
+@router.get("/metrics", summary="Metrics in Prometheus' text format")
+async def metrics(request: Request) -> Response:
+    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,62 @@
+"""Names in paths, and which methods an address takes.
+
+Names of rooms and users are opaque UTF-8 and may hold a slash. So routes match the path as it was sent, and each name
+is percent-decoded by itself afterwards (RFC 3986 section 2.4).
+"""
+
+from typing import Annotated
+from urllib.parse import quote, unquote_to_bytes
+
+from fastapi import FastAPI, Path
+from pydantic import AfterValidator
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mediaserver.tokens import MAX_NAME_BYTES, valid_name
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class RawPath:
+    """ASGI middleware: routes see the path undecoded."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
+        await self._app(scope, receive, send)
+
+
+def _check(name: str) -> str:
+    if not valid_name(name):
+        raise ValueError(f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8 without control characters")
+    return name
+
+
+def _decode(segment: str) -> str:
+    try:
+        return _check(unquote_to_bytes(segment).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("must be percent-encoded UTF-8") from None
+
+
+def encode(name: str) -> str:
+    """A name as one path segment."""
+    return quote(name, safe="")
+
+
+Name = Annotated[str, AfterValidator(_check)]
+RoomName = Annotated[str, Path(description="Name of the room, percent-encoded UTF-8"), AfterValidator(_decode)]
+UserName = Annotated[str, Path(description="Name of the user, percent-encoded UTF-8"), AfterValidator(_decode)]
+
+
+def methods_at(app: FastAPI, scope: Scope) -> list[str]:
+    """The methods that the address of this request takes; empty when there is nothing at it."""
+    matching = [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
+    return [*matching, "OPTIONS"] if matching else []

@@ -1,0 +1,171 @@
+"""Every refusal is a problem document (RFC 9457). The table below is all there are; the page /problems shows it."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from mediaserver.http.paths import methods_at
+from mediaserver.model import NoSeatError
+from mediaserver.negotiation import UnsupportedOfferError
+from mediaserver.node import ClosingError, FullError
+from mediaserver.sdp import SdpError
+from mediaserver.streams import TooManyStreamsError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`type` is relative to the server (RFC 9457 section 3.1.1), where /problems explains it."""
+
+    name: str
+    status: int
+    title: str
+    meaning: str
+
+    @property
+    def type(self) -> str:
+        return f"/problems#{self.name}"
+
+
+_TABLE = [
+    Kind(
+        "malformed", 400, "Malformed request", "The request cannot be read: its JSON, its name in the path, a header."
+    ),
+    Kind("bad-sdp", 400, "Malformed session description", "The offer or the SDP fragment breaks the rules of SDP."),
+    Kind("unknown-mode", 400, "Unknown mode", "The mode asked of WHEP is none that this server has."),
+    Kind("unauthorized", 401, "Authentication required", "The request carries no credentials of the kind needed here."),
+    Kind("invalid-token", 401, "Invalid token", "The bearer token is malformed, forged, expired or revoked by a kick."),
+    Kind("forbidden", 403, "Not allowed", "The credentials are good, but not for this."),
+    Kind("not-found", 404, "Not found", "There is nothing at this address."),
+    Kind("no-room", 404, "No such room", "Rooms are made by PUT /v1/rooms/{room}."),
+    Kind("no-session", 404, "No such session", "The WHIP or WHEP session has ended or never was."),
+    Kind("no-speaker", 404, "No such speaker", "The user has no seat; PUT /v1/rooms/{room}/speakers/{user} gives one."),
+    Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists what this address takes."),
+    Kind("not-acceptable", 406, "Not acceptable", "The client does not accept the only media type there is."),
+    Kind(
+        "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
+    ),
+    Kind("seats-taken", 409, "No seat left", "The room has as many speakers as the server allows."),
+    Kind("streams-taken", 409, "Too many event streams", "The session has as many event streams as the server allows."),
+    Kind(
+        "precondition-failed", 412, "Precondition failed", "If-Match names an ICE session that is not the current one."
+    ),
+    Kind("too-large", 413, "Content too large", "No request needs a body of more than 64 KiB."),
+    Kind("unsupported-media-type", 415, "Unsupported media type", "The content type is not the one of this address."),
+    Kind("invalid", 422, "Invalid request", "The request can be read, but a value in it is not allowed; see errors."),
+    Kind(
+        "precondition-required",
+        428,
+        "Precondition required",
+        "A PATCH must say in If-Match which ICE session it is for.",
+    ),
+    Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
+    Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
+    Kind("shutting-down", 503, "Shutting down", "The server is about to stop; try another one."),
+]
+KINDS = {kind.name: kind for kind in _TABLE}
+# For what the layers below refuse; the exception's own sentence is the detail if it has one.
+_BY_EXCEPTION: dict[type[Exception], str] = {
+    SdpError: "bad-sdp",
+    UnsupportedOfferError: "unsupported-offer",
+    NoSeatError: "no-speaker",
+    TooManyStreamsError: "streams-taken",
+    FullError: "limit-reached",
+    ClosingError: "shutting-down",
+}
+# For what the framework refuses by itself.
+_BY_STATUS = {400: "malformed", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+
+
+class Problem(HTTPException):
+    """A refusal. `kind` is a name of the table; `detail` a sentence for a person; `members` RFC 9457 extensions."""
+
+    def __init__(self, kind: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        self.kind = KINDS[kind]
+        self.members = members
+        if self.kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers = {"Retry-After": "10", **(headers or {})}
+        super().__init__(self.kind.status, detail, headers)
+
+    def response(self) -> JSONResponse:
+        kind = self.kind
+        body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": self.detail, **self.members}
+        return JSONResponse(body, kind.status, self.headers, MEDIA_TYPE)
+
+
+class ProblemDocument(BaseModel):
+    """A refusal as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str = Field(description="What kind of refusal, relative to this server", examples=["/problems#no-room"])
+    title: str = Field(description="The kind in a few words", examples=["No such room"])
+    status: int = Field(description="The HTTP status code", examples=[404])
+    detail: str = Field(description="This occurrence in a sentence", examples=["There is no room of this name."])
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {
+        "description": "Refused, see [the kinds](/problems)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+    for code in ("4XX", "5XX")
+}
+
+
+def install(app: FastAPI) -> None:
+    """Makes every refusal of the app a problem document, those of the framework included."""
+    app.add_exception_handler(HTTPException, _refused)
+    app.openapi = lambda: _with_document(FastAPI.openapi(app))  # type: ignore[method-assign]
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for error in _BY_EXCEPTION:
+        app.add_exception_handler(error, _refused_below)
+    app.add_exception_handler(Exception, _failed)
+
+
+def _with_document(schema: dict[str, Any]) -> dict[str, Any]:
+    """Adds what RESPONSES refers to: FastAPI knows models of JSON answers only."""
+    schema["components"]["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
+    return schema
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if isinstance(error, Problem):
+        return error.response()
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(methods_at(request.app, request.scope))
+    kind = _BY_STATUS.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
+    return Problem(kind, KINDS[kind].meaning, headers).response()
+
+
+async def _refused_below(_: Request, error: Exception) -> JSONResponse:
+    kind = _BY_EXCEPTION[type(error)]
+    return Problem(kind, str(error) or KINDS[kind].meaning).response()
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
+        return Problem("malformed", "The body is not JSON.").response()
+    # The offending values are left out: they may be secrets, and they may be large.
+    errors = [{"in": list(item["loc"]), "detail": item["msg"]} for item in found[:20]]
+    detail = f"{'.'.join(map(str, found[0]['loc']))}: {found[0]['msg']}."
+    return Problem("invalid", detail, errors=errors).response()
+
+
+async def _failed(_: Request, __: Exception) -> JSONResponse:
+    # The server logs the exception itself, after this answer.
+    return Problem("internal", "The server failed to answer this request.").response()

@@ -1,0 +1,167 @@
+"""WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): an offer in, an answer out, and the session at its own address.
+
+Both protocols are the same but for the direction of the media, and the draft repeats the RFC's text: the sections named
+here are the RFC's for both.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from mediaserver import sdp
+from mediaserver.commands import CloseReason
+from mediaserver.feed import EVENTS
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, ParticipantOf, SessionOf, admitted
+from mediaserver.http.media import SDP, SDP_FRAGMENT, require_accepts, require_content_type
+from mediaserver.http.nodes import NodeOf
+from mediaserver.http.paths import RoomName, encode
+from mediaserver.http.problems import RESPONSES, Problem
+from mediaserver.model import Direction
+from mediaserver.node import Node
+from mediaserver.sessions import Session
+from mediaserver.settings import IceServer
+
+router = APIRouter(tags=["media"], responses=RESPONSES)
+
+MODES = ("select",)
+EVENTS_RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
+
+
+# What OpenAPI is told of routes whose bodies are not JSON.
+_SDP = {SDP: {"schema": {"type": "string"}}}
+_FRAGMENT = {SDP_FRAGMENT: {"schema": {"type": "string"}}}
+_CREATES: dict[str, Any] = {
+    "status_code": 201,
+    "response_class": Response,
+    "openapi_extra": {"requestBody": {"required": True, "content": _SDP}},
+    "responses": {201: {"description": "The answer. Location is the session, ETag its ICE session.", "content": _SDP}},
+}
+_PATCHES: dict[str, Any] = {
+    "response_class": Response,
+    "openapi_extra": {"requestBody": {"required": True, "content": _FRAGMENT}, **BY_SERVICE_OR_PARTICIPANT},
+    "responses": {
+        200: {
+            "description": "ICE is restarted: our new credentials. ETag is the new ICE session.",
+            "content": _FRAGMENT,
+        },
+        204: {"description": "The candidates were taken notice of."},
+    },
+}
+_DELETES: dict[str, Any] = {
+    "summary": "End the session",
+    "response_class": Response,
+    "openapi_extra": BY_SERVICE_OR_PARTICIPANT,
+}
+
+
+@router.post("/whip/{room}", summary="Publish: a WHIP session", **_CREATES)
+async def publish(request: Request, room: RoomName, claims: ParticipantOf, node: NodeOf) -> Response:
+    if not claims.may_publish:
+        raise Problem("forbidden", "The token does not allow publishing.")
+    offer = await _offer(request)
+    found = admitted(node, claims, room)
+    if not found.may_publish(claims.user):
+        raise Problem("forbidden", "The user has no seat in this room from which he may publish.")
+    session, answer = node.publish(found, claims.user, offer)
+    return _created(node, session, answer)
+
+
+@router.post("/whep/{room}", summary="Listen: a WHEP session", **_CREATES)
+async def listen(
+    request: Request,
+    room: RoomName,
+    *,
+    claims: ParticipantOf,
+    node: NodeOf,
+    mode: Annotated[str, Query(description="`select`: each audio m-line of the offer carries one speaker")] = "select",
+    speakers: Annotated[str, Query(description="Users for the m-lines in order, instead of the loudest")] = "",
+    speaker: Annotated[list[str], Query(description="The same, for names that have commas")] = [],  # noqa: B006
+) -> Response:
+    if mode not in MODES:
+        raise Problem("unknown-mode", f"The modes are: {', '.join(MODES)}.")
+    if not claims.may_listen:
+        raise Problem("forbidden", "The token does not allow listening.")
+    offer = await _offer(request)
+    names = [name for name in speakers.split(",") if name] + speaker
+    session, answer = node.listen(admitted(node, claims, room), claims.user, offer, names)
+    return _created(node, session, answer)
+
+
+@router.patch("/whip/{room}/{session}", summary="Trickle ICE or ICE restart", **_PATCHES)
+@router.patch("/whep/{room}/{session}", summary="Trickle ICE or ICE restart", **_PATCHES)
+async def patch(request: Request, session: SessionOf, node: NodeOf) -> Response:
+    """Section 4.3: `If-Match` names the ICE session that the candidates belong to; a restart may say `*`."""
+    require_content_type(request, SDP_FRAGMENT)
+    _check_precondition(request, session)
+    fragment = sdp.parse_fragment(await _text(request))
+    if fragment.ufrag is None or fragment.pwd is None or (fragment.ufrag, fragment.pwd) == session.remote:
+        # An ICE-lite agent sends no checks of its own, so the client's candidates are of no use to it.
+        return Response(status_code=204)
+    answer = node.restart_ice(session, (fragment.ufrag, fragment.pwd))
+    return Response(answer, media_type=SDP_FRAGMENT, headers={"ETag": session.etag})
+
+
+@router.delete("/whip/{room}/{session}", **_DELETES)
+@router.delete("/whep/{room}/{session}", **_DELETES)
+async def delete(session: SessionOf) -> Response:
+    """Section 4.2. The peer is told by close_notify, as by any end."""
+    session.end(CloseReason.DELETED)
+    return Response(status_code=200)
+
+
+@router.api_route("/whip/{room}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/whep/{room}", methods=["GET", "HEAD"], include_in_schema=False)
+async def endpoint(room: RoomName) -> Response:
+    """Section 4.1: a resource without a representation answers GET with success and no content."""
+    return Response(status_code=204)
+
+
+@router.api_route("/whip/{room}/{session}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route("/whep/{room}/{session}", methods=["GET", "HEAD"], include_in_schema=False)
+async def state(session: SessionOf) -> Response:
+    return Response(status_code=204)
+
+
+def session_path(session: Session) -> str:
+    protocol = "whip" if session.direction is Direction.PUBLISH else "whep"
+    return f"/{protocol}/{encode(session.room.name)}/{session.id}"
+
+
+async def _offer(request: Request) -> str:
+    require_content_type(request, SDP)
+    require_accepts(request, SDP)
+    return await _text(request)
+
+
+async def _text(request: Request) -> str:
+    try:
+        return (await request.body()).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Problem("bad-sdp", "The session description is not UTF-8.") from None
+
+
+def _created(node: Node, session: Session, answer: str) -> Response:
+    """Section 4.2, and the links of sections 4.6 (ICE servers) and 4.9 (extensions)."""
+    location = session_path(session)
+    links = [_ice_server(server) for server in node.settings.ice_servers]
+    if session.direction is Direction.LISTEN:
+        links.append(f'<{location}/sse>; rel="{EVENTS_RELATION}"; events="{",".join(EVENTS)}"')
+    headers = {"Location": location, "ETag": session.etag, "Cache-Control": "no-store"}
+    if links:
+        headers["Link"] = ", ".join(links)
+    return Response(answer, 201, headers, SDP)
+
+
+def _ice_server(server: IceServer) -> str:
+    """Section 4.6."""
+    credentials = f'; username="{server.username}"; credential="{server.credential}"; credential-type="password"'
+    return f'<{server.url}>; rel="ice-server"' + (credentials if server.username else "")
+
+
+def _check_precondition(request: Request, session: Session) -> None:
+    """RFC 9110 section 13.1.1, with the strong comparison."""
+    header = ",".join(request.headers.getlist("if-match"))
+    if not header.strip():
+        raise Problem("precondition-required", "If-Match must name the ICE session, by its ETag or *.")
+    if header.strip() != "*" and session.etag not in (tag.strip() for tag in header.split(",")):
+        raise Problem("precondition-failed", "If-Match names an ICE session that is not the current one.")

@@ -1,0 +1,98 @@
+"""Runs a node behind uvicorn until a signal, and stops it politely."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from mediaserver.dtls import Certificate
+from mediaserver.http.app import create_app
+from mediaserver.node import Node
+from mediaserver.plane import Driver
+from mediaserver.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# From the first signal to giving up on HTTP requests that are still being answered.
+STOP_TIMEOUT_S = 5
+
+
+class StartError(Exception):
+    """The server cannot start; the message is one sentence for whoever started it."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a signal ends the node's sessions first and the process exits with 0."""
+
+    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+        super().__init__(config)
+        self._node = node
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Event streams end with their sessions; uvicorn would otherwise wait for them.
+        self._node.close()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own raises the signal again in the end, which would be the exit status."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. StartError when an address is not free."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Imported here so that the options are checked, and the HTTP edge is tested, without the compiled plane.
+    from mediaserver import _native  # noqa: PLC0415
+
+    listener = _listen(settings.host, settings.port)
+    try:
+        driver = Driver(_native, settings.binds())
+    except OSError as error:
+        raise StartError(f"The media ports cannot be opened: {error.strerror or error}.") from None
+    node = Node(settings, driver, Certificate.generate())
+    config = uvicorn.Config(
+        create_app(node),
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        # Paths hold the names of rooms and users, and the event streams' secrets.
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=32 * 1024,
+        timeout_graceful_shutdown=STOP_TIMEOUT_S,
+    )
+    _announce(settings, driver, listener)
+    Server(config, node).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise StartError(f"{host} port {port} cannot be listened on: {error.strerror or error}.") from None
+
+
+def _announce(settings: Settings, driver: Driver, listener: socket.socket) -> None:
+    if settings.development:
+        log.warning("DEVELOPMENT MODE: the API key is known to everybody; give --api-key to serve anyone else.")
+    host, port = listener.getsockname()[:2]
+    for worker in range(settings.workers):
+        bound = driver.plane.addresses(worker)
+        told = ", ".join(f"{address} port {port}" for address, port in settings.announced(bound))
+        log.info("media worker %d is reached at %s (UDP)", worker, told)
+    log.info("serving on http://%s:%d/", f"[{host}]" if ":" in host else host, port)
