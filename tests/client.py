@@ -57,7 +57,9 @@ class Session:
     """One peer connection and its WHIP or WHEP resource. As a context manager it ends with DELETE, if it still can."""
 
     def __init__(self, http: httpx.AsyncClient, token: str | None, relay: Relay | None) -> None:
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        # Not MAX_BUNDLE: sharing a transport from the start, aiortc would take the candidates of the last m-line alone,
+        # and in a bundled answer only the first has any (RFC 9429 section 5.3.1).
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
         self.url = ""  # of the session: the Location of the answer
         self.etag = ""
         self.answer = ""
@@ -254,7 +256,9 @@ class Listener(Session):
 
     async def __aexit__(self, *exc: object) -> None:
         await super().__aexit__(*exc)
-        await asyncio.gather(*self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def csrcs(self) -> set[int]:

@@ -59,7 +59,8 @@ class Server:
             self.process.wait()
             raise AssertionError(f"the server did not end:\n{self.log.decode()}") from None
         finally:
-            self._log.close()
+            if not self._log.closed:
+                self._log.close()
         log = self.log
         assert status == 0, f"the server ended with {status}:\n{log.decode()}"
         assert not FAULTS.search(log), f"the server complained:\n{log.decode()}"

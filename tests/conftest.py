@@ -1,0 +1,62 @@
+"""Fixtures with the real server. Tests of a module share one; a test that stops it, or needs options, has its own."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.control import Control
+from tests.server import Server
+from tests.voices import voice, write_wav
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for this module: with two workers, so that packets also pass from one to the other."""
+    running = Server(tmp_path_factory.mktemp("server") / "log", "--workers", "2")
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers with options of the test's own; those that still run are stopped, and all are judged."""
+    started: list[Server] = []
+
+    def start(*options: str) -> Server:
+        started.append(Server(tmp_path / f"log{len(started)}", *options))
+        started[-1].wait_ready()
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture
+async def control(server: Server) -> AsyncIterator[Control]:
+    async with Control(server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest) -> str:
+    """A room that no other test uses; the name has what paths must escape."""
+    return f"{request.node.name} / ü"
+
+
+@pytest.fixture(scope="session")
+def microphones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """WAV files for fake microphones, by pitch."""
+    directory = tmp_path_factory.mktemp("microphones")
+
+    def microphone(pitch_hz: int) -> Path:
+        path = directory / f"{pitch_hz}.wav"
+        return path if path.exists() else write_wav(path, voice(pitch_hz, 4))
+
+    return microphone
