@@ -9,8 +9,7 @@ DATAGRAM: int         # a DTLS datagram arrived; data is the datagram
 ICE_CONNECTED: int    # the peer nominated a first address: media and DTLS can be sent to it
 ADDRESS_CHANGED: int  # the peer moved to another address by an authenticated nomination
 MEDIA: int            # the first SRTP or SRTCP packet authenticated: the handshake's last flight has arrived
-CONSENT_EXPIRED: int  # no authenticated STUN request for 30 s (RFC 7675)
-BYE: int              # the peer said goodbye by RTCP BYE
+CONSENT_EXPIRED: int  # no authenticated STUN request for 30 s (RFC 7675), or for 8 s after an RTCP BYE
 
 class Slot:
     """One outgoing audio stream of a listener: an audio m-line of its offer."""

@@ -16,7 +16,6 @@ class CloseReason(StrEnum):
     SEAT_REMOVED = "seat-removed"
     ROOM_CLOSED = "room-closed"
     SHUTDOWN = "shutdown"
-    BYE = "bye"
     CONSENT_EXPIRED = "consent-expired"
     HANDSHAKE_FAILED = "handshake-failed"
     HANDSHAKE_TIMEOUT = "handshake-timeout"

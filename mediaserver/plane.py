@@ -25,7 +25,6 @@ class Event(Enum):
     ADDRESS_CHANGED = auto()
     MEDIA = auto()
     CONSENT_EXPIRED = auto()
-    BYE = auto()
 
 
 Handler = Callable[[Event, bytes], None]

@@ -2,7 +2,7 @@
 
     connecting ──ICE_CONNECTED──▶ securing ──handshake complete──▶ connected
          └─────────────┴─ 30 s ─┐                                      │
-                                ▼   BYE, consent expired, close_notify  │
+                                ▼   consent expired, close_notify       │
                               closed ◀─────────────────────────────────┘
 
 Rules
@@ -134,8 +134,6 @@ class Session:
                 self._release_in_plane()
             case Event.CONSENT_EXPIRED:
                 self.end(CloseReason.CONSENT_EXPIRED)
-            case Event.BYE:
-                self.end(CloseReason.BYE)
 
     def _advance(self, handshake: Handshake, datagrams: list[bytes]) -> None:
         """Performs what the handshake's last step asks for."""

@@ -15,7 +15,6 @@ ICE_CONNECTED = 12
 ADDRESS_CHANGED = 13
 MEDIA = 14
 CONSENT_EXPIRED = 15
-BYE = 16
 
 COUNTERS = (
     "datagrams_received",
