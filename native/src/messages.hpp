@@ -84,10 +84,12 @@ struct Event {
     Datagram data;  // of kind datagram: one DTLS datagram
 };
 
-// From a room's home to a worker with an audience of it.
+// From a room's home to a worker with an audience of it: a packet for those who carry `feed`, or a new order.
 struct Handover {
     RoomId room = 0;
-    PacketRef packet;                                          // to fan out, or
+    FeedKey feed = 0;
+    PacketRef packet;
+    Position position;
     std::shared_ptr<const std::vector<std::uint32_t>> order;   // the audible sources, best rank first
 };
 

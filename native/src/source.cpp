@@ -14,7 +14,7 @@ bool Source::accept(Packet& packet, Bytes rtp_packet, Instant now) {
     const auto rtp = rtp::parse(rtp_packet);
     if (!rtp || rtp->payload_type != config_.payload_type || rtp->payload.empty()) return false;
 
-    const std::uint64_t index = packet.index;
+    const std::uint64_t index = packet.position.index;
     if (received_ == 0) {
         restart(rtp->ssrc, index);
     } else if (rtp->ssrc != ssrc_) {
@@ -34,11 +34,13 @@ bool Source::accept(Packet& packet, Bytes rtp_packet, Instant now) {
 
     packet.payload_offset = static_cast<std::uint16_t>(rtp->payload.data() - packet.bytes.data());
     packet.payload_size = static_cast<std::uint16_t>(rtp->payload.size());
-    packet.csrc = config_.csrc;
-    packet.run = run_;
-    packet.timestamp = rtp->timestamp;
-    packet.marker = rtp->marker;
+    packet.csrcs[0] = config_.csrc;
+    packet.csrc_count = 1;
+    packet.position.run = run_;
+    packet.position.timestamp = rtp->timestamp;
+    packet.position.marker = rtp->marker;
     voice_.hear(measure_level(*rtp, packet), now);
+    packet.csrc_levels[0] = packet.level.level;
     publish_voice();
     return true;
 }

@@ -33,7 +33,7 @@ public:
     // one user the newer is heard.
     Source(SourceConfig config, Room& room, std::uint32_t serial, std::shared_ptr<PeerStats> stats, WorkerStats& worker_stats);
 
-    // Takes a decrypted packet (packet.index is its SRTP index) and fills the fields that forwarding needs.
+    // Takes a decrypted packet (packet.position.index is its SRTP index) and fills the fields that forwarding needs.
     // False when it is not of this stream: wrong payload type, another SSRC, malformed.
     bool accept(Packet& packet, Bytes rtp_packet, Instant now);
 

@@ -127,7 +127,7 @@ void Worker::receive(Instant now) {
             stats.datagrams_received.add(count);
             for (std::size_t i = 0; i < count; ++i) {
                 stats.bytes_received.add(inbox_[i].packet->size);
-                inbox_[i].packet->arrival = now;
+                inbox_[i].packet->position.time = now;
                 on_datagram(now, inbox_[i].packet, inbox_[i].from, s);
             }
             if (count < receive_batch) break;
@@ -145,7 +145,7 @@ void Worker::drain_queues(Instant now) {
         for (; readable[i] > 0; --readable[i]) {
             Handover handover = handovers[i]->pop();
             if (handover.packet) {
-                start_fan_out(handover.room, handover.packet);
+                start_fan_out(handover);
             } else if (Audience* audience = find_audience(handover.room)) {
                 audience->set_order(*handover.order);
             }
@@ -185,13 +185,13 @@ void Worker::fan_out() {
         FanOut& job = fan_outs_[fan_out_head_];
         if (job.audience) {
             const auto& subscribers = job.feed->subscribers;
-            const std::size_t end = std::min(subscribers.size(), job.position + budget);
-            budget -= end - job.position;
-            for (; job.position < end; ++job.position) {
-                const Audience::Subscriber subscriber = subscribers[job.position];
-                if (subscriber.listener) forward(*subscriber.listener, subscriber.listener->slots[subscriber.slot], *job.packet);
+            const std::size_t end = std::min(subscribers.size(), job.next + budget);
+            budget -= end - job.next;
+            for (; job.next < end; ++job.next) {
+                const auto [listener, slot] = subscribers[job.next];
+                if (listener) forward(*listener, listener->slots[slot], *job.packet, job.position);
             }
-            if (job.position < subscribers.size()) break;
+            if (job.next < subscribers.size()) break;
             job.audience->finish(*job.feed);
         }
         job = {};
@@ -315,7 +315,7 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
     peer.stats->bytes_received.add(wire_size);
     if (!peer.source) return;  // a listener that sends
 
-    packet->index = opened->index;
+    packet->position.index = opened->index;
     if (!peer.source->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
     Room& room = peer.source->room();
     const Room::Verdict verdict = room.hear(*peer.source, now);
@@ -325,7 +325,7 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
     // Whoever forwards keeps this packet; the next datagram goes into another.
     PacketRef fresh = pool_.take();
     if (!fresh) return stats.dropped_overload.add(1);
-    distribute(room, packet);
+    distribute(room, packet->csrcs[0], packet, packet->position);
     if (packet.is_shared()) packet = std::move(fresh);
 }
 
@@ -340,40 +340,40 @@ void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
 
 // ---- a packet's way out --------------------------------------------------------------------------------------------
 
-void Worker::distribute(Room& room, const PacketRef& packet) {
+void Worker::distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position) {
     std::uint64_t audiences = room.audiences;
     for (unsigned worker = 0; audiences != 0; ++worker, audiences >>= 1) {
         if (!(audiences & 1)) continue;
         if (worker == number_) {
-            start_fan_out(room.id(), packet);
+            start_fan_out({room.id(), feed, packet, position, nullptr});
         } else {
-            hand_over(worker, {room.id(), packet, nullptr});
+            hand_over(worker, {room.id(), feed, packet, position, nullptr});
         }
     }
 }
 
-void Worker::start_fan_out(RoomId room, const PacketRef& packet) {
-    Audience* audience = find_audience(room);
+void Worker::start_fan_out(const Handover& handover) {
+    Audience* audience = find_audience(handover.room);
     if (!audience) return;
-    Audience::Feed* feed = audience->feed(packet->csrc);
+    Audience::Feed* feed = audience->feed(handover.feed);
     if (!feed) return;
     if (fan_out_count_ == max_fan_outs) return stats.dropped_overload.add(1);
     ++feed->fan_outs;
-    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {packet, audience, feed, 0};
+    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {handover.packet, handover.position, audience, feed, 0};
 }
 
-void Worker::forward(Listener& listener, Slot& slot, const Packet& packet) {
+void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position) {
     Peer& peer = *listener.peer;
     Path* path = peer.ice.selected();
     if (!peer.keys || !path) return;
-    const auto mapped = slot.map(packet);
+    const auto mapped = slot.map(position);
     if (!mapped) return;
     UdpSocket& socket = *sockets_[path->socket];
     const MutableBytes space = socket.reserve(stats);
     const std::size_t header_size = slot.write_header(space, *mapped, packet);
     const std::size_t size = peer.keys->seal.rtp(mapped->index, header_size, packet.payload(), space);
     if (header_size == 0 || size == 0) return stats.dropped_malformed.add(1);
-    socket.commit(size, path->remote, packet.arrival);
+    socket.commit(size, path->remote, position.time);
     slot.count(packet.payload_size);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
@@ -418,7 +418,7 @@ void Worker::publish_order(Room& room, Instant now) {
         if (worker == number_) {
             if (Audience* audience = find_audience(room.id())) audience->set_order(*order);
         } else {
-            hand_over(worker, {room.id(), {}, order});
+            hand_over(worker, {room.id(), 0, {}, {}, order});
         }
     }
     if (room.stale_orders != 0) start_ticking(room, now);  // a full queue: the tick tries again

@@ -73,10 +73,10 @@ private:
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
 
     // A packet's way out.
-    void distribute(Room& room, const PacketRef& packet);
+    void distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position);
     void publish_order(Room& room, Instant now);
-    void start_fan_out(RoomId room, const PacketRef& packet);
-    void forward(Listener& listener, Slot& slot, const Packet& packet);
+    void start_fan_out(const Handover& handover);
+    void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -117,9 +117,10 @@ private:
     // A packet on its way to the subscribers of a feed.
     struct FanOut {
         PacketRef packet;
+        Position position;
         Audience* audience = nullptr;  // null: cancelled
         Audience::Feed* feed = nullptr;
-        std::size_t position = 0;
+        std::size_t next = 0;          // subscriber
     };
     // Bounds the memory that a burst can hold; beyond it packets are late anyway and are dropped.
     static constexpr std::size_t max_fan_outs = 2048;

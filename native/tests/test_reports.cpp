@@ -56,9 +56,9 @@ TEST_CASE("sender reports are written for the slots that have sent") {
     std::array<std::uint8_t, 512> out;
     CHECK(write_reports(peer, out, start, ntp) == 0);
     Packet packet;
-    packet.run = 1;
-    packet.arrival = start;
-    REQUIRE(peer.listener->slots[1].map(packet));
+    packet.position.run = 1;
+    packet.position.time = start;
+    REQUIRE(peer.listener->slots[1].map(packet.position));
     peer.listener->slots[1].count(50);
     const std::size_t size = write_reports(peer, out, start, ntp);
     const auto reports = rtcp::parse({out.data(), size});

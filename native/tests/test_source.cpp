@@ -24,8 +24,8 @@ struct Bench {
         const rtp::Header header{false, payload_type, static_cast<std::uint16_t>(index), static_cast<std::uint32_t>(index * 960), ssrc};
         std::size_t size = rtp::write_header(packet.bytes, header, {}, {&element, 1});
         for (int i = 0; i < 10; ++i) packet.bytes[size++] = 0x78;
-        packet.index = index;
-        packet.arrival = now;
+        packet.position.index = index;
+        packet.position.time = now;
         return source.accept(packet, {packet.bytes.data(), size}, now);
     }
 };
@@ -35,8 +35,8 @@ struct Bench {
 TEST_CASE("a packet's fields say what forwarding needs") {
     Bench bench;
     REQUIRE(bench.feed(70000, start));
-    CHECK(bench.packet.csrc == 7);
-    CHECK(bench.packet.run != 0);
+    CHECK(bench.packet.csrcs[0] == 7);
+    CHECK(bench.packet.position.run != 0);
     CHECK(bench.packet.payload().size() == 10);
     CHECK(bench.packet.level.level == 30);
     CHECK(bench.stats->ssrc.get() == 5);
@@ -52,21 +52,21 @@ TEST_CASE("another payload type is not of the stream") {
 TEST_CASE("a second SSRC waits until the first is silent") {
     Bench bench;
     REQUIRE(bench.feed(1, start, 5));
-    const std::uint32_t run = bench.packet.run;
+    const std::uint32_t run = bench.packet.position.run;
     CHECK_FALSE(bench.feed(1, start + milliseconds{100}, 6));
     CHECK(bench.feed(1, start + milliseconds{300}, 6));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
     CHECK(bench.stats->ssrc.get() == 6);
 }
 
 TEST_CASE("a jump of more than 500 packets begins a new run, loss does not") {
     Bench bench;
     REQUIRE(bench.feed(1000, start));
-    const std::uint32_t run = bench.packet.run;
+    const std::uint32_t run = bench.packet.position.run;
     REQUIRE(bench.feed(1500, start + milliseconds{20}));
-    CHECK(bench.packet.run == run);
+    CHECK(bench.packet.position.run == run);
     REQUIRE(bench.feed(2001, start + milliseconds{40}));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
 }
 
 TEST_CASE("the receiver report counts what is missing") {
@@ -130,11 +130,11 @@ TEST_CASE("unmuting begins a new run") {
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
     bench.room.hear(bench.source, start);
-    const std::uint32_t run = bench.packet.run;
+    const std::uint32_t run = bench.packet.position.run;
     CHECK(bench.room.set_column(7, 0, start));
     CHECK(bench.room.set_column(7, 1, start));
     REQUIRE(bench.feed(2, start));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
 }
 
 TEST_CASE("the newer source of a user takes over with its first packet; the older is inaudible then") {
@@ -170,7 +170,7 @@ TEST_CASE("a sender without levels is decoded for its level") {
     const rtp::Header header{false, 111, 1, 960, 5};
     const std::size_t size = rtp::write_header(bench.packet.bytes, header, {}, {});
     bench.packet.bytes[size] = 0x08;
-    bench.packet.index = 1;
+    bench.packet.position.index = 1;
     REQUIRE(source.accept(bench.packet, {bench.packet.bytes.data(), size + 1}, start));
     CHECK(bench.worker_stats.level_decodes.get() == 1);
     CHECK(bench.stats->level_dbov.get() == doctest::Approx(-127));
