@@ -6,6 +6,7 @@
 
 #include "opus.hpp"
 #include "packet.hpp"
+#include "playout.hpp"
 #include "rtcp.hpp"
 #include "stats.hpp"
 #include "voice.hpp"
@@ -19,6 +20,8 @@ struct SourceConfig {
     std::uint8_t payload_type = 0;
     std::uint8_t level_id = 0;       // RFC 6464 extension; 0: not negotiated
     std::uint32_t report_ssrc = 0;   // our SSRC in RTCP to the publisher
+    bool opaque = false;             // end-to-end encrypted: the payload is not looked into
+    double silence_dbov = -64.0;     // what is quieter is not mixed
 };
 
 class Source {
@@ -41,6 +44,9 @@ public:
     const Voice& voice() const noexcept { return voice_; }
     void tick(Instant now) noexcept;
 
+    // Set by the Room while it mixes: where the audio waits for the tick.
+    std::shared_ptr<Playout> playout;
+
     // The run ends here: what follows is not continuous with it (mute, seat lost).
     void break_run() noexcept { run_ = 0; }
 
@@ -57,6 +63,7 @@ private:
     void measure_jitter(Instant now, std::uint32_t timestamp) noexcept;
     double measure_level(const rtp::Packet& rtp, Packet& packet);
     void publish_voice() noexcept;
+    void publish_playout(Instant now) noexcept;
 
     SourceConfig config_;
     Room& room_;

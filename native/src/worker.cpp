@@ -53,9 +53,11 @@ void Bell::clear() noexcept {
     [[maybe_unused]] const auto got = read(fd_, &count, sizeof count);
 }
 
-Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell)
+Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell,
+               const Kernels& kernels)
     : number_{number},
       events_bell_{events_bell},
+      kernels_{kernels},
       ntp_{Clock::now(), std::chrono::system_clock::now()},
       fan_outs_(max_fan_outs) {
     for (unsigned i = 0; i < worker_count; ++i) handovers.push_back(std::make_unique<SpscQueue<Handover>>(4096));
@@ -166,13 +168,7 @@ void Worker::run_timers(Instant now) {
         timers_.pop();
         if (timer.is_room) {
             Room* room = find_room(timer.id);
-            if (!room) continue;
-            stats.room_ticks.add(1);
-            if (room->tick(now)) after_order_change(*room, now);
-            if (room->stale_orders != 0) publish_order(*room, now);
-            room->ticking = room->active(now) || room->stale_orders != 0;
-            // The next tick keeps the phase, unless we are late by more than one.
-            if (room->ticking) timers_.push({std::max(timer.due + Room::tick_interval, now), true, timer.id});
+            if (room && room->timer == timer.due) tick(*room, timer.due);  // else it was set anew
         } else if (Peer* peer = find_peer(timer.id)) {
             housekeep(*peer, now);
         }
@@ -318,7 +314,7 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
     packet->position.index = opened->index;
     if (!peer.source->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
     Room& room = peer.source->room();
-    const Room::Verdict verdict = room.hear(*peer.source, now);
+    const Room::Verdict verdict = room.hear(*peer.source, *packet, now);
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
     start_ticking(room, now);
@@ -373,11 +369,12 @@ void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const
     const std::size_t header_size = slot.write_header(space, *mapped, packet);
     const std::size_t size = peer.keys->seal.rtp(mapped->index, header_size, packet.payload(), space);
     if (header_size == 0 || size == 0) return stats.dropped_malformed.add(1);
-    socket.commit(size, path->remote, position.time);
+    const bool mixed = listener.row.has_value();
+    socket.commit(size, path->remote, mixed ? Instant{} : position.time);
     slot.count(packet.payload_size);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
-    stats.packets_forwarded.add(1);
+    (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
 }
 
 void Worker::send_now(Peer& peer, Bytes datagram) {
@@ -431,14 +428,41 @@ void Worker::after_order_change(Room& room, Instant now) {
     start_ticking(room, now);
 }
 
+void Worker::tick(Room& room, Instant due) {
+    const Instant begin = Clock::now();
+    stats.room_ticks.add(1);
+    stats.tick_lateness.record(begin - due);
+    room.timer = {};
+    if (room.tick(due)) after_order_change(room, due);
+    if (room.stale_orders != 0) publish_order(room, due);
+    for (const Mixer::Output& output : room.mix(due, pool_, stats)) {
+        distribute(room, row_feed(output.row), output.packet, output.position);
+    }
+    const Instant end = Clock::now();
+    stats.tick_duration.record(end - begin);
+    if (room.active(due) || room.stale_orders != 0) {
+        set_room_timer(room, next_tick(room, end));
+    } else if (const auto next = room.next_due()) {
+        set_room_timer(room, next_tick(room, *next));
+    }
+}
+
 void Worker::start_ticking(Room& room, Instant now) {
-    if (std::exchange(room.ticking, true)) return;
+    const Instant next = next_tick(room, now);
+    if (room.timer == Instant{} || room.timer > next) set_room_timer(room, next);
+}
+
+void Worker::set_room_timer(Room& room, Instant due) {
+    room.timer = due;
+    timers_.push({due, true, room.id()});
+}
+
+Instant Worker::next_tick(const Room& room, Instant now) const {
     // Each room has a phase of its own, so that their ticks do not fall together.
-    const auto interval = std::chrono::duration_cast<nanoseconds>(Room::tick_interval).count();
+    const auto interval = std::chrono::duration_cast<nanoseconds>(room.tick_interval()).count();
     const auto phase = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
     const auto since_epoch = std::chrono::duration_cast<nanoseconds>(now.time_since_epoch()).count();
-    const auto next = (since_epoch - phase) / interval * interval + interval + phase;
-    timers_.push({Instant{nanoseconds{next}}, true, room.id()});
+    return Instant{nanoseconds{(since_epoch - phase) / interval * interval + interval + phase}};
 }
 
 // ---- small change ---------------------------------------------------------------------------------------------------

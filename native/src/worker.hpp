@@ -39,7 +39,8 @@ private:
 class Worker {
 public:
     // Binds its sockets: std::system_error when one cannot be bound. events_bell rings when `events` has something.
-    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell);
+    // kernels: set before a room mixes.
+    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell, const Kernels& kernels);
     ~Worker();
 
     // The thread's body; returns after command::Stop.
@@ -86,10 +87,14 @@ private:
     void on(const command::RemoveRoom&, Instant now);
     void on(const command::SetColumn&, Instant now);
     void on(const command::RemoveColumn&, Instant now);
+    void on(const command::ConfigureRoom&, Instant now);
+    void on(command::AddRow&, Instant now);
+    void on(const command::RemoveRow&, Instant now);
     void on(const command::AttachAudience&, Instant now);
     void on(const command::DetachAudience&, Instant now);
     void on(command::AddPeer&, Instant now);
     void on(command::SetSources&, Instant now);
+    void on(const command::SetListenerRow&, Instant now);
     void on(command::RestartIce&, Instant now);
     void on(const command::Send&, Instant now);
     void on(command::SetKeys&, Instant now);
@@ -101,7 +106,10 @@ private:
     void tell(EventKind kind, PeerId peer, Bytes data = {});
     void hand_over(unsigned worker, Handover handover);
 
+    void tick(Room& room, Instant due);
     void start_ticking(Room& room, Instant now);
+    void set_room_timer(Room& room, Instant due);
+    Instant next_tick(const Room& room, Instant now) const;
     void after_order_change(Room& room, Instant now);
     Peer* find_peer(PeerId id) noexcept;
     Room* find_room(RoomId id) noexcept;
@@ -140,6 +148,7 @@ private:
     int timer_fd_ = -1;
     Instant timer_armed_{};  // when the timer will fire; Instant{}: not armed
     Bell& events_bell_;
+    const Kernels& kernels_;
     NtpClock ntp_;
 
     PacketPool pool_;

@@ -70,7 +70,8 @@ TEST_CASE("sender reports are written for the slots that have sent") {
 }
 
 TEST_CASE("a publisher's round trip comes from the answer to our reference time") {
-    Room room{1};
+    const Kernels kernels;
+    Room room{1, {}, kernels};
     WorkerStats worker_stats;
     Peer peer{1, 1, {"ufrag", "password"}, start};
     peer.source = std::make_unique<Source>(SourceConfig{.csrc = 7, .payload_type = 111, .level_id = 0, .report_ssrc = 9}, room, 1U, peer.stats, worker_stats);

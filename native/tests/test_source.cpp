@@ -12,7 +12,8 @@ const Instant start{seconds{1000}};
 
 // A source in a room, fed with packets that are written as a publisher would.
 struct Bench {
-    Room room{1};
+    Kernels kernels;
+    Room room{1, {}, kernels};
     WorkerStats worker_stats;
     std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
     Source source{{.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9}, room, 1, stats, worker_stats};
@@ -113,23 +114,23 @@ TEST_CASE("a sender report is answered with its time and our delay") {
 TEST_CASE("without a column, or with gain 0, a source is inaudible; its voice is still followed") {
     Bench bench;
     REQUIRE(bench.feed(1, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     bench.room.set_column(7, 0, start);
     REQUIRE(bench.feed(2, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     CHECK(bench.room.order().empty());
     CHECK(bench.stats->speaking.get());
     CHECK(bench.room.set_column(7, 1, start));
     CHECK(bench.room.order() == std::vector<std::uint32_t>{7});
     REQUIRE(bench.feed(3, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::audible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::audible);
 }
 
 TEST_CASE("unmuting begins a new run") {
     Bench bench;
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    bench.room.hear(bench.source, start);
+    bench.room.hear(bench.source, bench.packet, start);
     const std::uint32_t run = bench.packet.position.run;
     CHECK(bench.room.set_column(7, 0, start));
     CHECK(bench.room.set_column(7, 1, start));
@@ -142,9 +143,9 @@ TEST_CASE("the newer source of a user takes over with its first packet; the olde
     Source newer{{.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 10}, bench.room, 2, std::make_shared<PeerStats>(), bench.worker_stats};
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::order_changed);
-    CHECK(bench.room.hear(newer, start) == Room::Verdict::audible);
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::order_changed);
+    CHECK(bench.room.hear(newer, bench.packet, start) == Room::Verdict::audible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     CHECK_FALSE(bench.room.detach(bench.source));
     CHECK(bench.room.order() == std::vector<std::uint32_t>{7});
     CHECK(bench.room.detach(newer));
@@ -155,10 +156,10 @@ TEST_CASE("a silent room stops ticking") {
     Bench bench;
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    bench.room.hear(bench.source, start);
+    bench.room.hear(bench.source, bench.packet, start);
     CHECK(bench.room.active(start));
     Instant now = start;
-    while (bench.room.active(now) && now < start + seconds{5}) bench.room.tick(now += Room::tick_interval);
+    while (bench.room.active(now) && now < start + seconds{5}) bench.room.tick(now += bench.room.tick_interval());
     CHECK(now < start + seconds{2});
     CHECK_FALSE(bench.stats->speaking.get());
 }
