@@ -57,8 +57,8 @@ void Mixer::remove_row(RowId id) {
     std::erase_if(rows_, [&](const auto& other) { return other.get() == row; });
 }
 
-std::span<const Mixer::Output> Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs,
-                                           std::uint32_t run, PacketPool& pool, WorkerStats& stats) {
+void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
+                 std::vector<Output>& outputs, WorkerStats& stats) {
     update_columns(inputs);
     update_gains();
     split_and_merge();
@@ -70,12 +70,11 @@ std::span<const Mixer::Output> Mixer::tick(Instant now, std::uint32_t timestamp,
     pull(now, stats);
     mix();
 
-    outputs_.clear();
     const auto send = [&](Row& leader, const PacketRef& packet) {
         const bool talk = !opus::is_dtx(packet->payload());
         for (const auto& row : rows_) {
             if (row->leader != &leader) continue;
-            outputs_.push_back({row->id, packet, {run, row->sent++, timestamp, talk && !row->talking, now}});
+            outputs.push_back({row->id, packet, {run, row->sent++, timestamp, talk && !row->talking, now}});
             row->talking = talk;
         }
     };
@@ -87,7 +86,6 @@ std::span<const Mixer::Output> Mixer::tick(Instant now, std::uint32_t timestamp,
         if (const PacketRef packet = sign(*row, now, pool)) send(*row, packet);
     }
     for (const auto& row : rows_) row->from = row->to;
-    return outputs_;
 }
 
 bool Mixer::active() const noexcept {

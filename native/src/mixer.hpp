@@ -68,9 +68,9 @@ public:
     bool empty() const noexcept { return rows_.empty(); }
 
     // One frame: what every row's listeners get now. timestamp: the room's media time. inputs: every source that has a
-    // column. run: of the positions. Returns what is to be sent; valid until the next tick.
-    std::span<const Output> tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run,
-                                 PacketPool& pool, WorkerStats& stats);
+    // column. run: of the positions. Appends what is to be sent to `outputs`.
+    void tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
+              std::vector<Output>& outputs, WorkerStats& stats);
     // Whether the next tick has anything to do, whatever the sources do: a leader is not parked yet.
     bool active() const noexcept;
     // When a parked leader wants its sign of life.
@@ -139,7 +139,6 @@ private:
     std::vector<Row*> mixing_;                // leaders that are mixed in this tick
     std::vector<float> inputs_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
     std::vector<bool> sounding_;              // columns that gave more than silence in this tick
-    std::vector<Output> outputs_;
     std::vector<std::unique_ptr<opus::Encoder>> spare_encoders_;
 };
 

@@ -55,6 +55,7 @@ void Plane::stop() {
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::Stop{});
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    for (const auto& worker : workers_) worker->discard();
 }
 
 std::vector<Event> Plane::poll() {

@@ -105,8 +105,8 @@ bool Room::tick(Instant now) {
     return changed;
 }
 
-std::span<const Mixer::Output> Room::mix(Instant due, PacketPool& pool, WorkerStats& stats) {
-    if (!mixer_) return {};
+void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats) {
+    if (!mixer_) return;
     inputs_.clear();
     for (auto& [csrc, column] : columns_) {
         if (!column.source || !column.source->playout) continue;
@@ -118,7 +118,8 @@ std::span<const Mixer::Output> Room::mix(Instant due, PacketPool& pool, WorkerSt
     // one phase are whole frames apart.
     const auto due_ns = std::chrono::duration_cast<nanoseconds>(due.time_since_epoch()).count();
     const auto timestamp = static_cast<std::uint32_t>(static_cast<std::uint64_t>(due_ns) / 1000 * 48 / 1000);
-    return mixer_->tick(due, timestamp, inputs_, mixer_run_, pool, stats);
+    mixer_->tick(due, timestamp, inputs_, mixer_run_, pool, outputs, stats);
+    inputs_.clear();
 }
 
 bool Room::active(Instant now) const noexcept {

@@ -45,8 +45,8 @@ public:
 
     // A room ticks while somebody is heard; a silent one has no tick and costs nothing. True when the order changed.
     bool tick(Instant now);
-    // The rows' frames of the tick whose time is `due`.
-    std::span<const Mixer::Output> mix(Instant due, PacketPool& pool, WorkerStats& stats);
+    // The rows' frames of the tick whose time is `due`, appended to `outputs`.
+    void mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats);
     Duration tick_interval() const noexcept { return milliseconds{config_.mix.ptime_ms}; }
     // Whether the next tick has anything to do; when not, the next moment at which something is due.
     bool active(Instant now) const noexcept;

@@ -90,6 +90,14 @@ Worker::~Worker() {
     close(epoll_);
 }
 
+void Worker::discard() {
+    for (const auto& queue : handovers) {
+        for (std::size_t n = queue->readable(); n > 0; --n) queue->pop();
+    }
+    for (FanOut& job : fan_outs_) job = {};
+    fan_out_count_ = 0;
+}
+
 std::vector<Endpoint> Worker::bound() const {
     std::vector<Endpoint> endpoints;
     for (const auto& socket : sockets_) endpoints.push_back(socket->bound());
@@ -435,9 +443,9 @@ void Worker::tick(Room& room, Instant due) {
     room.timer = {};
     if (room.tick(due)) after_order_change(room, due);
     if (room.stale_orders != 0) publish_order(room, due);
-    for (const Mixer::Output& output : room.mix(due, pool_, stats)) {
-        distribute(room, row_feed(output.row), output.packet, output.position);
-    }
+    room.mix(due, pool_, mixed_, stats);
+    for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row), output.packet, output.position);
+    mixed_.clear();
     const Instant end = Clock::now();
     stats.tick_duration.record(end - begin);
     if (room.active(due) || room.stale_orders != 0) {

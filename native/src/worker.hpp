@@ -46,6 +46,9 @@ public:
     // The thread's body; returns after command::Stop.
     void run(std::span<const std::unique_ptr<Worker>> workers);
 
+    // After every worker's run() has returned: lets go of the packets of others, so that workers can be freed one by one.
+    void discard();
+
     // Producer: the control thread.
     SpscQueue<Command> commands{4096};
     // Consumer: the control thread.
@@ -159,6 +162,7 @@ private:
     std::unordered_map<Endpoint, Peer*, EndpointHash> by_address_;
     std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;          // whose home this is
     std::unordered_map<RoomId, std::unique_ptr<Audience>> audiences_;  // of every room
+    std::vector<Mixer::Output> mixed_;  // of the tick that runs
     std::vector<FanOut> fan_outs_;   // ring
     std::size_t fan_out_head_ = 0, fan_out_count_ = 0;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
