@@ -21,19 +21,18 @@ void Audience::set_order(std::span<const std::uint32_t> csrcs) {
 
 void Audience::reassign(Listener& listener) {
     const auto audible = [&](std::uint32_t csrc) { return std::find(order_.begin(), order_.end(), csrc) != order_.end(); };
+    if (listener.row) return carry(listener, 0, row_feed(*listener.row));
     if (!listener.named.empty()) {
         for (std::uint32_t slot = 0; slot < listener.slots.size(); ++slot) {
             const std::uint32_t wanted = slot < listener.named.size() ? listener.named[slot] : 0;
-            if (listener.slots[slot].csrc == wanted && audible(wanted)) continue;
-            unsubscribe(listener, slot);
-            if (wanted != listener.csrc && audible(wanted)) subscribe(listener, slot, wanted);
+            carry(listener, slot, wanted != listener.csrc && audible(wanted) ? wanted : 0);
         }
         return;
     }
 
     // The best-ranked that fit, its own voice left out. Who has a slot keeps it; the others fill what is free.
     const std::size_t slots = listener.slots.size();
-    std::array<std::uint32_t, max_slots> wanted{};
+    std::array<FeedKey, max_slots> wanted{};
     std::size_t count = 0;
     for (std::uint32_t csrc : order_) {
         if (count == slots) break;
@@ -41,7 +40,7 @@ void Audience::reassign(Listener& listener) {
     }
     for (std::uint32_t slot = 0; slot < slots; ++slot) {
         const auto end = wanted.begin() + static_cast<std::ptrdiff_t>(count);
-        const auto kept = std::find(wanted.begin(), end, listener.slots[slot].csrc);
+        const auto kept = std::find(wanted.begin(), end, listener.slots[slot].feed);
         if (kept == end) {
             unsubscribe(listener, slot);
         } else {
@@ -51,13 +50,13 @@ void Audience::reassign(Listener& listener) {
     std::uint32_t slot = 0;
     for (std::size_t i = 0; i < count; ++i) {
         if (wanted[i] == 0) continue;
-        while (listener.slots[slot].csrc != 0) ++slot;
+        while (listener.slots[slot].feed != 0) ++slot;
         subscribe(listener, slot, wanted[i]);
     }
 }
 
-Audience::Feed* Audience::feed(std::uint32_t csrc) noexcept {
-    const auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.csrc == csrc; });
+Audience::Feed* Audience::feed(FeedKey key) noexcept {
+    const auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
     return found == feeds_.end() || found->live() == 0 ? nullptr : &*found;
 }
 
@@ -70,34 +69,40 @@ void Audience::finish(Feed& feed) noexcept {
         feed.subscribers.pop_back();
         if (hole == feed.subscribers.size()) continue;
         feed.subscribers[hole] = last;
-        last.listener->slots[last.slot].position = hole;
+        last.listener->slots[last.slot].place = hole;
     }
     feed.holes.clear();
 }
 
-void Audience::subscribe(Listener& listener, std::uint32_t slot, std::uint32_t csrc) {
-    auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.csrc == csrc; });
+void Audience::carry(Listener& listener, std::uint32_t slot, FeedKey key) {
+    if (listener.slots[slot].feed == key) return;
+    unsubscribe(listener, slot);
+    if (key != 0) subscribe(listener, slot, key);
+}
+
+void Audience::subscribe(Listener& listener, std::uint32_t slot, FeedKey key) {
+    auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
     if (found == feeds_.end()) {
         // One that nobody carries any more serves again, so that a room of ever new speakers does not grow.
         found = std::find_if(feeds_.begin(), feeds_.end(),
                              [](const Feed& feed) { return feed.live() == 0 && feed.fan_outs == 0; });
         if (found == feeds_.end()) found = feeds_.emplace(feeds_.end());
-        found->csrc = csrc;
+        found->key = key;
     }
-    listener.slots[slot].csrc = csrc;
-    listener.slots[slot].position = static_cast<std::uint32_t>(found->subscribers.size());
+    listener.slots[slot].feed = key;
+    listener.slots[slot].place = static_cast<std::uint32_t>(found->subscribers.size());
     listener.slots[slot].turn();
     found->subscribers.push_back({&listener, slot});
 }
 
 void Audience::unsubscribe(Listener& listener, std::uint32_t slot) {
-    const std::uint32_t csrc = listener.slots[slot].csrc;
-    if (csrc == 0) return;
-    listener.slots[slot].csrc = 0;
-    const auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.csrc == csrc; });
-    const std::uint32_t position = listener.slots[slot].position;
-    found->subscribers[position] = {};
-    found->holes.push_back(position);
+    const FeedKey key = listener.slots[slot].feed;
+    if (key == 0) return;
+    listener.slots[slot].feed = 0;
+    const auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
+    const std::uint32_t place = listener.slots[slot].place;
+    found->subscribers[place] = {};
+    found->holes.push_back(place);
     ++found->fan_outs;  // finish() closes the hole at once when no other fan-out is under way
     finish(*found);
 }

@@ -1,4 +1,4 @@
-// The listeners of a room that sit on one worker, and for each source the slots that carry it now.
+// The listeners of a room that sit on one worker, and for each source or row of the mixer the slots that carry it now.
 //
 // A fan-out to thousands is done in slices, between which listeners come and go: a feed's list keeps its positions
 // while a fan-out is under way (leavers leave a hole), and closes the holes when none is.
@@ -24,7 +24,7 @@ public:
         std::uint32_t slot = 0;
     };
     struct Feed {
-        std::uint32_t csrc = 0;
+        FeedKey key = 0;
         std::vector<Subscriber> subscribers;
         std::vector<std::uint32_t> holes;
         std::uint32_t fan_outs = 0;    // under way
@@ -34,21 +34,22 @@ public:
     // The listener stays the caller's, and must be removed before it dies.
     void add(Listener& listener);
     void remove(Listener& listener);
-    // The listener's `named` changed.
+    // What the listener asks for changed: `named` or `row`.
     void reassign(Listener& listener);
 
     // The audible sources, best rank first.
     void set_order(std::span<const std::uint32_t> csrcs);
 
-    // The feed of a source, null when nobody here carries it. Who counts himself in its `fan_outs` keeps it, and calls
+    // The feed of a source or row, null when nobody here carries it. Who counts himself in its `fan_outs` keeps it, and calls
     // finish() at the end.
-    Feed* feed(std::uint32_t csrc) noexcept;
+    Feed* feed(FeedKey key) noexcept;
     void finish(Feed& feed) noexcept;
 
     bool empty() const noexcept { return listeners_.empty(); }
 
 private:
-    void subscribe(Listener& listener, std::uint32_t slot, std::uint32_t csrc);
+    void carry(Listener& listener, std::uint32_t slot, FeedKey key);
+    void subscribe(Listener& listener, std::uint32_t slot, FeedKey key);
     void unsubscribe(Listener& listener, std::uint32_t slot);
 
     std::vector<Listener*> listeners_;

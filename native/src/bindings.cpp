@@ -84,10 +84,15 @@ nb::dict counter_meanings() {
     return dict;
 }
 
+plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool e2ee) {
+    return {{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms}, e2ee};
+}
+
 using HistogramView = std::tuple<std::vector<double>, std::vector<std::uint64_t>, double>;
 
-HistogramView residence(const Plane& p, unsigned worker) {
-    const plane::Histogram& histogram = p.stats(worker).residence;
+template <plane::Histogram plane::WorkerStats::*which>
+HistogramView histogram_of(const Plane& p, unsigned worker) {
+    const plane::Histogram& histogram = p.stats(worker).*which;
     const auto& bounds = plane::Histogram::bounds_s;
     std::vector<std::uint64_t> counts;
     for (std::size_t i = 0; i <= bounds.size(); ++i) counts.push_back(histogram.count(i));
@@ -167,11 +172,12 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](plane::SlotConfig* self, std::uint32_t ssrc, std::uint8_t payload_type, std::string mid, std::uint8_t mid_id,
-               std::uint8_t level_id) {
-                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id};
+               std::uint8_t level_id, std::uint8_t csrc_level_id) {
+                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id, csrc_level_id};
             },
-            nb::kw_only(), "ssrc"_a, "payload_type"_a, "mid"_a = "", "mid_id"_a = 0, "level_id"_a = 0,
-            "mid_id, level_id: header extension ids that the listener offered, 0 when it did not.");
+            nb::kw_only(), "ssrc"_a, "payload_type"_a, "mid"_a = "", "mid_id"_a = 0, "level_id"_a = 0, "csrc_level_id"_a = 0,
+            "mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it "
+            "did not.");
 
     using plane::PeerStats;
     nb::class_<PeerStats>(m, "PeerStats", "A live view of one peer's counters; reading it costs the plane nothing.")
@@ -186,6 +192,12 @@ NB_MODULE(_native, m) {
         .def_prop_ro("round_trip_ms", &round_trip)
         .def_prop_ro("level_dbov", [](const PeerStats& s) { return s.level_dbov.get(); }, "Publisher: -127..0, smoothed.")
         .def_prop_ro("speaking", [](const PeerStats& s) { return s.speaking.get(); })
+        .def_prop_ro("playout_delay_ms", [](const PeerStats& s) { return s.playout_delay_ms.get(); },
+                     "Publisher who is mixed: how long his audio waits in the jitter buffer.")
+        .def_prop_ro("playout_target_ms", [](const PeerStats& s) { return s.playout_target_ms.get(); })
+        .def_prop_ro("frames_recovered", [](const PeerStats& s) { return s.frames_recovered.get(); }, "By in-band FEC.")
+        .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
+        .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 
@@ -200,12 +212,44 @@ NB_MODULE(_native, m) {
         .def_prop_ro("event_fd", &Plane::event_fd, "Readable when poll() has something; poll() clears it.")
         .def("poll", &poll, nb::sig("def poll(self) -> list[tuple[int, int, bytes]]"),
              "All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.")
-        .def("add_room", &Plane::add_room, "room"_a, "home"_a, "home: the worker of the room's publishers.")
+        .def(
+            "set_kernels",
+            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo) {
+                p.set_kernels({reinterpret_cast<plane::Kernels::Mix>(mix), reinterpret_cast<plane::Kernels::Limit>(limit),
+                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo});
+            },
+            nb::kw_only(), "mix"_a, "limit"_a, "levels"_a, "limiter_state_mono"_a, "limiter_state_stereo"_a,
+            "Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay "
+            "valid until stop() has returned.")
+        .def(
+            "add_room",
+            [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
+               bool music, bool e2ee) { p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
+            "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 9,
+            "music"_a = false, "e2ee"_a = false, "home: the worker of the room's publishers. The rest: how its mixes are encoded.")
+        .def(
+            "configure_room",
+            [](Plane& p, plane::RoomId room, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music,
+               bool e2ee) { p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
+            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "e2ee"_a,
+            "Other mix settings: encoders and decoders begin anew.")
         .def("remove_room", &Plane::remove_room, "room"_a, "Its peers must have been removed before.")
         .def("set_column", &Plane::set_column, "room"_a, "csrc"_a, "gain"_a,
              "The column of source `csrc` in the room's gain matrix: 0 is muted for everyone. A source without a column is "
              "not heard; the column outlives the publisher's connection.")
         .def("remove_column", &Plane::remove_column, "room"_a, "csrc"_a)
+        .def(
+            "add_row",
+            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<std::pair<std::uint32_t, float>>& cells,
+               std::optional<plane::RowId> like) {
+                std::vector<plane::Cell> list;
+                for (const auto& [csrc, gain] : cells) list.push_back({csrc, gain});
+                p.add_row(room, row, std::move(list), like);
+            },
+            "room"_a, "row"_a, "cells"_a, "like"_a = nb::none(),
+            "A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the "
+            "row from which this one is a change, so that those who move hear the gains move and no break.")
+        .def("remove_row", &Plane::remove_row, "room"_a, "row"_a)
         .def(
             "add_publisher",
             [](Plane& p, plane::PeerId peer, plane::RoomId room, std::string ufrag, std::string pwd, std::uint32_t csrc,
@@ -218,11 +262,13 @@ NB_MODULE(_native, m) {
         .def(
             "add_listener",
             [](Plane& p, plane::PeerId peer, unsigned worker, plane::RoomId room, std::string ufrag, std::string pwd,
-               std::uint32_t csrc, const std::vector<plane::SlotConfig>& slots, std::string cname) {
-                return p.add_listener(peer, worker, room, {std::move(ufrag), std::move(pwd)}, csrc, slots, std::move(cname));
+               std::uint32_t csrc, const std::vector<plane::SlotConfig>& slots, std::string cname, std::optional<plane::RowId> row) {
+                return p.add_listener(peer, worker, room, {std::move(ufrag), std::move(pwd)}, csrc, slots, std::move(cname), row);
             },
-            "peer"_a, "worker"_a, "room"_a, nb::kw_only(), "ufrag"_a, "pwd"_a, "csrc"_a, "slots"_a, "cname"_a,
-            "csrc: the user's own id, whose stream it never gets back. Slots carry the loudest until set_sources().")
+            "peer"_a, "worker"_a, "room"_a, nb::kw_only(), "ufrag"_a, "pwd"_a, "csrc"_a, "slots"_a, "cname"_a, "row"_a = nb::none(),
+            "csrc: the user's own id, whose stream it never gets back. Slots carry the loudest until set_sources(); with a row "
+            "its only slot carries that row's mix.")
+        .def("set_listener_row", &Plane::set_listener_row, "peer"_a, "row"_a)
         .def("set_sources", &Plane::set_sources, "peer"_a, "csrcs"_a,
              "Named speakers for a listener's slots, in order; empty: the loudest.")
         .def(
@@ -251,8 +297,12 @@ NB_MODULE(_native, m) {
             "Sends RTCP BYE and these datagrams (close_notify), then forgets the peer.")
         .def("counters", &counters, "worker"_a, nb::sig("def counters(self, worker: int) -> dict[str, int]"),
              "Counters and gauges of one worker, by name; counter_meanings() explains them.")
-        .def("residence", &residence, "worker"_a,
-             "How long forwarded packets stayed in the server: upper bounds in seconds, counts (one more, for the rest), sum.");
+        .def("residence", &histogram_of<&plane::WorkerStats::residence>, "worker"_a,
+             "How long forwarded packets stayed in the server: upper bounds in seconds, counts (one more, for the rest), sum.")
+        .def("tick_lateness", &histogram_of<&plane::WorkerStats::tick_lateness>, "worker"_a,
+             "How long after its time a room's tick began, in the form of residence().")
+        .def("tick_duration", &histogram_of<&plane::WorkerStats::tick_duration>, "worker"_a,
+             "How long a room's tick took, in the form of residence().");
 
     nb::class_<Sealer>(m, "SrtpSealer", "Outgoing SRTP, for tests and tools.")
         .def(nb::init<unsigned, const nb::bytes&, const nb::bytes&>(), "profile"_a, "key"_a, "salt"_a)

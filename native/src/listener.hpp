@@ -15,6 +15,7 @@ struct Listener {
     std::uint32_t csrc = 0;             // its own voice, which never comes back to it
     std::vector<Slot> slots;
     std::vector<std::uint32_t> named;   // slot k carries named[k]; empty: the loudest
+    std::optional<std::uint32_t> row;   // a mix instead: its only slot carries this row of the gain matrix
     std::string cname;
 };
 

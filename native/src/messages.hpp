@@ -18,6 +18,7 @@ namespace command {
 struct AddRoom {
     RoomId room;
     bool home;
+    RoomConfig config;
 };
 struct RemoveRoom {
     RoomId room;
@@ -31,6 +32,20 @@ struct SetColumn {
 struct RemoveColumn {
     RoomId room;
     std::uint32_t csrc;
+};
+struct ConfigureRoom {
+    RoomId room;
+    RoomConfig config;
+};
+struct AddRow {
+    RoomId room;
+    RowId row;
+    std::vector<Cell> cells;
+    std::optional<RowId> like;
+};
+struct RemoveRow {
+    RoomId room;
+    RowId row;
 };
 struct AttachAudience {
     RoomId room;
@@ -48,6 +63,10 @@ struct AddPeer {
 struct SetSources {
     PeerId peer;
     std::vector<std::uint32_t> csrcs;
+};
+struct SetListenerRow {
+    PeerId peer;
+    RowId row;
 };
 struct RestartIce {
     PeerId peer;
@@ -72,7 +91,7 @@ struct Stop {};
 }  // namespace command
 
 using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::RemoveColumn,
-                             command::AttachAudience, command::DetachAudience, command::AddPeer, command::SetSources,
+                             command::ConfigureRoom, command::AddRow, command::RemoveRow, command::AttachAudience, command::DetachAudience, command::AddPeer, command::SetSources, command::SetListenerRow,
                              command::RestartIce, command::Send, command::SetKeys, command::ReleaseHandshake,
                              command::RemovePeer, command::Stop>;
 
@@ -84,10 +103,12 @@ struct Event {
     Datagram data;  // of kind datagram: one DTLS datagram
 };
 
-// From a room's home to a worker with an audience of it.
+// From a room's home to a worker with an audience of it: a packet for those who carry `feed`, or a new order.
 struct Handover {
     RoomId room = 0;
-    PacketRef packet;                                          // to fan out, or
+    FeedKey feed = 0;
+    PacketRef packet;
+    Position position;
     std::shared_ptr<const std::vector<std::uint32_t>> order;   // the audible sources, best rank first
 };
 

@@ -10,8 +10,14 @@
 namespace plane::opus {
 
 namespace {
-constexpr int meter_rate = 8000;
-constexpr int meter_frame_max = meter_rate * 120 / 1000;  // the longest packet: 120 ms
+
+// Loss that in-band FEC is prepared for. More spends bits on copies that clean networks do not need.
+constexpr int expected_loss_percent = 5;
+
+std::size_t samples_or_none(int result) noexcept { return result > 0 ? static_cast<std::size_t>(result) : 0; }
+
+int capacity(std::span<float> out, unsigned channels) noexcept { return static_cast<int>(out.size() / channels); }
+
 }  // namespace
 
 std::optional<std::uint32_t> duration(Bytes payload) noexcept {
@@ -21,21 +27,66 @@ std::optional<std::uint32_t> duration(Bytes payload) noexcept {
     return static_cast<std::uint32_t>(samples);
 }
 
-void LevelMeter::Destroy::operator()(OpusDecoder* decoder) const noexcept { opus_decoder_destroy(decoder); }
+bool has_redundancy(Bytes payload) noexcept {
+    // Configurations 16 and up are CELT alone, which has none. Only packets of one Opus frame are looked at: a SILK
+    // frame of 40 or 60 ms has 2 or 3 voice flags before the redundancy flag.
+    if (payload.size() < 2 || (payload[0] & 0x80) != 0 || (payload[0] & 0x03) != 0) return false;
+    const unsigned milliseconds = static_cast<unsigned>(opus_packet_get_samples_per_frame(payload.data(), 1000));
+    const unsigned flags = std::max(1U, milliseconds / 20);
+    return (payload[1] >> (7 - flags) & 1) != 0;
+}
 
-LevelMeter::LevelMeter() : decoder_{opus_decoder_create(meter_rate, 1, nullptr)} {
+void DestroyDecoder::operator()(OpusDecoder* decoder) const noexcept { opus_decoder_destroy(decoder); }
+void DestroyEncoder::operator()(OpusEncoder* encoder) const noexcept { opus_encoder_destroy(encoder); }
+
+Decoder::Decoder(unsigned channels, std::uint32_t rate)
+    : decoder_{opus_decoder_create(static_cast<opus_int32>(rate), static_cast<int>(channels), nullptr)}, channels_{channels} {
     if (!decoder_) throw std::bad_alloc{};
 }
 
+std::size_t Decoder::decode(Bytes payload, std::span<float> out) noexcept {
+    return samples_or_none(opus_decode_float(decoder_.get(), payload.data(), static_cast<opus_int32>(payload.size()),
+                                             out.data(), capacity(out, channels_), 0));
+}
+
+std::size_t Decoder::recover(Bytes next, std::span<float> out, std::uint32_t samples) noexcept {
+    return samples_or_none(opus_decode_float(decoder_.get(), next.data(), static_cast<opus_int32>(next.size()), out.data(),
+                                             std::min(capacity(out, channels_), static_cast<int>(samples)), 1));
+}
+
+std::size_t Decoder::conceal(std::span<float> out, std::uint32_t samples) noexcept {
+    return samples_or_none(opus_decode_float(decoder_.get(), nullptr, 0, out.data(),
+                                             std::min(capacity(out, channels_), static_cast<int>(samples)), 0));
+}
+
+Encoder::Encoder(const EncoderConfig& config)
+    : encoder_{opus_encoder_create(sample_rate, static_cast<int>(config.channels),
+                                   config.music ? OPUS_APPLICATION_AUDIO : OPUS_APPLICATION_VOIP, nullptr)},
+      channels_{config.channels} {
+    if (!encoder_) throw std::bad_alloc{};
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_BITRATE(static_cast<opus_int32>(config.bitrate)));
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_COMPLEXITY(config.complexity));
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_DTX(1));
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_INBAND_FEC(1));
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_PACKET_LOSS_PERC(expected_loss_percent));
+}
+
+std::size_t Encoder::encode(std::span<const float> samples, MutableBytes out) noexcept {
+    const int result = opus_encode_float(encoder_.get(), samples.data(), static_cast<int>(samples.size() / channels_),
+                                         out.data(), static_cast<opus_int32>(out.size()));
+    return samples_or_none(result);
+}
+
+void Encoder::reset() noexcept { opus_encoder_ctl(encoder_.get(), OPUS_RESET_STATE); }
+
 std::optional<double> LevelMeter::measure(Bytes payload) noexcept {
-    std::array<float, meter_frame_max> samples;
-    const int count = opus_decode_float(decoder_.get(), payload.data(), static_cast<opus_int32>(payload.size()),
-                                        samples.data(), meter_frame_max, 0);
-    if (count <= 0) return std::nullopt;
+    std::array<float, 960> samples;  // 120 ms at 8 kHz
+    const std::size_t count = decoder_.decode(payload, samples);
+    if (count == 0) return std::nullopt;
     double energy = 0;
-    for (int i = 0; i < count; ++i) energy += double{samples[static_cast<std::size_t>(i)]} * samples[static_cast<std::size_t>(i)];
+    for (std::size_t i = 0; i < count; ++i) energy += double{samples[i]} * samples[i];
     // RFC 6464 refers to the level of a square wave of full scale: mean square 1 is 0 dBov.
-    const double mean_square = energy / count;
+    const double mean_square = energy / static_cast<double>(count);
     if (mean_square < 2e-13) return -127.0;
     return std::clamp(10.0 * std::log10(mean_square), -127.0, 0.0);
 }

@@ -15,19 +15,26 @@ namespace plane {
 
 constexpr std::size_t max_datagram = 1500;
 
-// One datagram and, once it has been opened, what forwarding needs to know of it.
+// Where a packet stands in what it belongs to: a publisher's stream, or a row of the mixer.
+struct Position {
+    std::uint32_t run = 0;             // a stretch without a break in sequence or timestamps; never 0 once known
+    std::uint64_t index = 0;           // extended sequence number within the run
+    std::uint32_t timestamp = 0;
+    bool marker = false;
+    Instant time{};                    // when it came or was mixed
+};
+
+// One datagram that came in and, once opened, what forwarding needs to know of it; or one frame that was mixed here.
 struct Packet {
     std::atomic<std::uint32_t> references{0};
     std::uint16_t size = 0;            // bytes in use
     std::uint16_t payload_offset = 0;
     std::uint16_t payload_size = 0;
-    std::uint32_t csrc = 0;            // whose it is
-    std::uint32_t run = 0;             // its stretch of packets without a break in sequence or timestamps; never 0 once opened
-    std::uint64_t index = 0;           // extended sequence number within the run
-    std::uint32_t timestamp = 0;
-    bool marker = false;
+    std::uint8_t csrc_count = 0;
+    std::array<std::uint32_t, rtp::max_csrcs> csrcs;       // who is heard in it
+    std::array<std::uint8_t, rtp::max_csrcs> csrc_levels;  // RFC 6465, -dBov of each
     rtp::AudioLevel level;
-    Instant arrival{};
+    Position position;
     std::array<std::uint8_t, max_datagram> bytes;
 
     Bytes payload() const noexcept { return Bytes{bytes}.subspan(payload_offset, payload_size); }

@@ -14,6 +14,17 @@ std::uint32_t random32() {
     return value;
 }
 
+// +24 dB. More only feeds the limiter.
+constexpr float max_gain = 16;
+
+void check_mix(const MixConfig& mix) {
+    if (mix.ptime_ms != 20 && mix.ptime_ms != 40 && mix.ptime_ms != 60) throw std::invalid_argument("ptime is 20, 40 or 60 ms");
+    const opus::EncoderConfig& encoder = mix.encoder;
+    if (encoder.channels != 1 && encoder.channels != 2) throw std::invalid_argument("a mix has 1 or 2 channels");
+    if (encoder.bitrate < 6000 || encoder.bitrate > 510'000) throw std::invalid_argument("a bitrate lies between 6,000 and 510,000");
+    if (encoder.complexity < 0 || encoder.complexity > 10) throw std::invalid_argument("complexity lies between 0 and 10");
+}
+
 void check_credentials(const IceCredentials& credentials) {
     // RFC 8839 section 5.4.
     if (credentials.ufrag.size() < 4 || credentials.ufrag.size() > 256 || credentials.password.size() < 22 ||
@@ -28,7 +39,7 @@ Plane::Plane(const std::vector<std::vector<Endpoint>>& binds) {
     if (binds.empty() || binds.size() > max_workers) throw std::invalid_argument("1 to 64 workers");
     for (unsigned i = 0; i < binds.size(); ++i) {
         if (binds[i].empty() || binds[i].size() > 16) throw std::invalid_argument("a worker is bound to 1 to 16 addresses");
-        workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], events_bell_));
+        workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], events_bell_, kernels_));
     }
 }
 
@@ -44,6 +55,7 @@ void Plane::stop() {
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::Stop{});
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    for (const auto& worker : workers_) worker->discard();
 }
 
 std::vector<Event> Plane::poll() {
@@ -55,12 +67,18 @@ std::vector<Event> Plane::poll() {
     return events;
 }
 
-void Plane::add_room(RoomId room, unsigned home) {
+void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
     at(home);
+    check_mix(config.mix);
     if (!rooms_.emplace(room, RoomSeats{home, std::vector<unsigned>(workers_.size())}).second) {
         throw std::invalid_argument("room id used before");
     }
-    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, i == home});
+    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, i == home, config});
+}
+
+void Plane::configure_room(RoomId room, const RoomConfig& config) {
+    check_mix(config.mix);
+    submit(seats(room).home, command::ConfigureRoom{room, config});
 }
 
 void Plane::remove_room(RoomId room) {
@@ -74,11 +92,22 @@ void Plane::remove_room(RoomId room) {
 }
 
 void Plane::set_column(RoomId room, std::uint32_t csrc, float gain) {
-    if (csrc == 0 || !(gain >= 0)) throw std::invalid_argument("csrc must not be 0, gain must be 0 or more");
+    if (csrc == 0) throw std::invalid_argument("csrc must not be 0");
+    if (!(gain >= 0) || gain > max_gain) throw std::invalid_argument("a gain lies between 0 and 16");
     submit(seats(room).home, command::SetColumn{room, csrc, gain});
 }
 
 void Plane::remove_column(RoomId room, std::uint32_t csrc) { submit(seats(room).home, command::RemoveColumn{room, csrc}); }
+
+void Plane::add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like) {
+    if (!kernels_.complete()) throw std::invalid_argument("no kernels were set");
+    for (const Cell& cell : cells) {
+        if (!(cell.gain >= 0) || cell.gain > max_gain) throw std::invalid_argument("a gain lies between 0 and 16");
+    }
+    submit(seats(room).home, command::AddRow{room, row, std::move(cells), like});
+}
+
+void Plane::remove_row(RoomId room, RowId row) { submit(seats(room).home, command::RemoveRow{room, row}); }
 
 std::shared_ptr<PeerStats> Plane::add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source) {
     check_credentials(credentials);
@@ -92,15 +121,19 @@ std::shared_ptr<PeerStats> Plane::add_publisher(PeerId peer, RoomId room, IceCre
 }
 
 std::shared_ptr<PeerStats> Plane::add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,
-                                               std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname) {
+                                               std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname,
+                                               std::optional<RowId> row) {
     check_credentials(credentials);
     at(worker);
-    if (slots.empty() || slots.size() > max_slots) throw std::invalid_argument("a listener has 1 to 16 slots");
+    if (slots.empty() || slots.size() > (row ? 1 : max_slots)) {
+        throw std::invalid_argument("a listener has 1 to 16 slots, and one for a mix");
+    }
     RoomSeats& room_seats = seats(room);
     if (!peers_.emplace(peer, Seat{worker, room, true}).second) throw std::invalid_argument("peer id used before");
     auto made = std::make_unique<Peer>(peer, room, std::move(credentials), Clock::now());
     made->listener = std::make_unique<Listener>();
     made->listener->csrc = csrc;
+    made->listener->row = row;
     made->listener->cname = std::move(cname);
     for (const SlotConfig& slot : slots) {
         if (slot.mid.size() > 16) throw std::invalid_argument("a mid has at most 16 bytes");
@@ -116,6 +149,8 @@ void Plane::set_sources(PeerId peer, std::vector<std::uint32_t> csrcs) {
     if (csrcs.size() > max_slots) throw std::invalid_argument("at most 16 named speakers");
     to_peer(peer, command::SetSources{peer, std::move(csrcs)});
 }
+
+void Plane::set_listener_row(PeerId peer, RowId row) { to_peer(peer, command::SetListenerRow{peer, row}); }
 
 void Plane::restart_ice(PeerId peer, IceCredentials credentials) {
     check_credentials(credentials);

@@ -32,14 +32,23 @@ public:
     int event_fd() const noexcept { return events_bell_.fd(); }
     std::vector<Event> poll();
 
-    void add_room(RoomId room, unsigned home);
+    // Before the first row. The functions must stay valid until stop() has returned.
+    void set_kernels(const Kernels& kernels) { kernels_ = kernels; }
+
+    void add_room(RoomId room, unsigned home, const RoomConfig& config);
+    void configure_room(RoomId room, const RoomConfig& config);
     void remove_room(RoomId room);
     void set_column(RoomId room, std::uint32_t csrc, float gain);
     void remove_column(RoomId room, std::uint32_t csrc);
+    // A row of the gain matrix: every column at its own gain, but for these cells.
+    void add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void remove_row(RoomId room, RowId row);
 
     std::shared_ptr<PeerStats> add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source);
     std::shared_ptr<PeerStats> add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,
-                                            std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname);
+                                            std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname,
+                                            std::optional<RowId> row);
+    void set_listener_row(PeerId peer, RowId row);
     void set_sources(PeerId peer, std::vector<std::uint32_t> csrcs);
     void restart_ice(PeerId peer, IceCredentials credentials);
     void send(PeerId peer, std::vector<Datagram> datagrams);
@@ -68,6 +77,7 @@ private:
     void to_peer(PeerId peer, C command);
 
     Bell events_bell_;
+    Kernels kernels_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::thread> threads_;
     std::unordered_map<RoomId, RoomSeats> rooms_;

@@ -1,6 +1,7 @@
 #include "room.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace plane {
 
@@ -31,7 +32,36 @@ bool Room::remove_column(std::uint32_t csrc) {
     return true;
 }
 
-Room::Verdict Room::hear(Source& source, Instant now) {
+void Room::configure(const RoomConfig& config) {
+    if (config.mix == config_.mix) return;
+    config_ = config;
+    mixer_.reset();
+    for (auto& [csrc, column] : columns_) {
+        if (column.source) column.source->playout.reset();
+    }
+    for (const auto& [row, cells] : std::exchange(rows_, {})) add_row(row, cells, std::nullopt);
+}
+
+void Room::add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like) {
+    if (!mixer_) {
+        mixer_ = std::make_unique<Mixer>(config_.mix, kernels_);
+        mixer_run_ = next_run();
+    }
+    rows_[row] = cells;
+    mixer_->add_row(row, std::move(cells), like);
+}
+
+void Room::remove_row(RowId row) {
+    if (rows_.erase(row) == 0) return;
+    mixer_->remove_row(row);
+    if (!mixer_->empty()) return;
+    mixer_.reset();
+    for (auto& [csrc, column] : columns_) {
+        if (column.source) column.source->playout.reset();
+    }
+}
+
+Room::Verdict Room::hear(Source& source, const Packet& packet, Instant now) {
     const std::uint32_t csrc = source.config().csrc;
     const auto found = columns_.find(csrc);
     if (found == columns_.end()) return Verdict::inaudible;
@@ -47,6 +77,10 @@ Room::Verdict Room::hear(Source& source, Instant now) {
         }
     }
     if (column.gain <= 0) return Verdict::inaudible;
+    if (mixer_) {
+        if (!source.playout) source.playout = std::make_shared<Playout>(config_.mix.encoder.channels);
+        source.playout->insert(packet.position, packet.payload());
+    }
     changed |= ranking_.update(csrc, source.voice().level_dbov(), source.voice().speaking(), now);
     return changed ? Verdict::order_changed : Verdict::audible;
 }
@@ -71,7 +105,25 @@ bool Room::tick(Instant now) {
     return changed;
 }
 
+void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats) {
+    if (!mixer_) return;
+    inputs_.clear();
+    for (auto& [csrc, column] : columns_) {
+        if (!column.source || !column.source->playout) continue;
+        const bool sounds = column.source->voice().sounds(due);
+        if (!sounds) column.source->playout->pass(due);
+        inputs_.push_back({csrc, sounds ? column.gain : 0, column.source->playout});
+    }
+    // Media time runs with the clock, through silence and missed ticks; a frame is a whole number of samples, so ticks at
+    // one phase are whole frames apart.
+    const auto due_ns = std::chrono::duration_cast<nanoseconds>(due.time_since_epoch()).count();
+    const auto timestamp = static_cast<std::uint32_t>(static_cast<std::uint64_t>(due_ns) / 1000 * 48 / 1000);
+    mixer_->tick(due, timestamp, inputs_, mixer_run_, pool, outputs, stats);
+    inputs_.clear();
+}
+
 bool Room::active(Instant now) const noexcept {
+    if (mixer_ && mixer_->active()) return true;
     return std::any_of(columns_.begin(), columns_.end(), [&](const auto& entry) {
         return entry.second.source && entry.second.source->voice().active(now);
     });

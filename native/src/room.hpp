@@ -1,11 +1,14 @@
-// A room at its home worker: the columns of its gain matrix, who fills them, and their order for the listeners' slots.
+// A room at its home worker: the columns of its gain matrix and who fills them, their order for the listeners' slots, and
+// the mixer with its rows.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "clock.hpp"
+#include "mixer.hpp"
 #include "ranking.hpp"
 #include "source.hpp"
 
@@ -13,32 +16,45 @@ namespace plane {
 
 using RoomId = std::uint32_t;
 
+struct RoomConfig {
+    MixConfig mix;
+    bool e2ee = false;  // end-to-end encrypted: no payload is looked into, nothing is mixed
+};
+
 class Room {
 public:
-    // Every 20 ms while somebody may speak; a silent room has no tick and costs nothing.
-    static constexpr Duration tick_interval = milliseconds{20};
-
-    explicit Room(RoomId id) : id_{id} {}
+    Room(RoomId id, const RoomConfig& config, const Kernels& kernels) : id_{id}, config_{config}, kernels_{kernels} {}
     RoomId id() const noexcept { return id_; }
+    const RoomConfig& config() const noexcept { return config_; }
+    // Other mix settings: rows stay, encoders and decoders begin anew.
+    void configure(const RoomConfig& config);
 
     // Gain 0 is muted for everyone. Both give true when the order of audible sources changed.
     bool set_column(std::uint32_t csrc, float gain, Instant now);
     bool remove_column(std::uint32_t csrc);
 
+    void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void remove_row(RowId row);
+
     enum class Verdict { inaudible, audible, order_changed };
     // A packet of `source` came. A newer source of the same user takes the column over with its first packet, so that who
     // joins again leaves no gap; the older is inaudible from then on.
-    Verdict hear(Source& source, Instant now);
+    Verdict hear(Source& source, const Packet& packet, Instant now);
     // The source is going: true when the order changed.
     bool detach(const Source& source);
 
-    // True when the order changed.
+    // A room ticks while somebody is heard; a silent one has no tick and costs nothing. True when the order changed.
     bool tick(Instant now);
-    // Whether the next tick has anything to do.
+    // The rows' frames of the tick whose time is `due`, appended to `outputs`.
+    void mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats);
+    Duration tick_interval() const noexcept { return milliseconds{config_.mix.ptime_ms}; }
+    // Whether the next tick has anything to do; when not, the next moment at which something is due.
     bool active(Instant now) const noexcept;
+    std::optional<Instant> next_due() const noexcept { return mixer_ ? mixer_->next_sign_of_life() : std::nullopt; }
 
     // Audible sources, best rank first.
     std::vector<std::uint32_t> order() const;
+    std::size_t mixes() const noexcept { return mixer_ ? mixer_->leaders() : 0; }
 
     // A number for a run of packets that continues no earlier one. Unique in the room, never 0.
     std::uint32_t next_run() noexcept {
@@ -46,10 +62,11 @@ public:
         return last_run_;
     }
 
-    // Workers whose audiences want this room's packets, by bit, and those that have not got the latest order.
+    // Set by the worker. Workers whose audiences want this room's packets, by bit, and those that have not got the latest
+    // order; when the room's timer is due.
     std::uint64_t audiences = 0;
     std::uint64_t stale_orders = 0;
-    bool ticking = false;
+    Instant timer{};
 
 private:
     struct Column {
@@ -58,8 +75,14 @@ private:
     };
 
     RoomId id_;
+    RoomConfig config_;
+    const Kernels& kernels_;
     std::map<std::uint32_t, Column> columns_;  // by csrc
+    std::map<RowId, std::vector<Cell>> rows_;
     Ranking ranking_;
+    std::unique_ptr<Mixer> mixer_;  // while there are rows
+    std::uint32_t mixer_run_ = 0;   // run of all its rows: they share the room's media time
+    std::vector<Mixer::Input> inputs_;
     std::uint32_t last_run_ = 0;
 };
 

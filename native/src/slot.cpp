@@ -21,24 +21,24 @@ constexpr std::uint32_t minimum_step = opus::sample_rate / 50;
 Slot::Slot(SlotConfig config, std::uint16_t first_index, std::uint32_t first_timestamp)
     : config_{std::move(config)}, next_index_{first_index}, last_timestamp_{first_timestamp} {}
 
-std::optional<Slot::Mapped> Slot::map(const Packet& packet) noexcept {
+std::optional<Slot::Mapped> Slot::map(const Position& position) noexcept {
     bool turned = false;
-    if (packet.run != run_) {
+    if (position.run != run_) {
         const bool first = last_arrival_ == Instant{};
-        const std::uint32_t step = first ? 0 : std::max(minimum_step, samples(packet.arrival - last_arrival_));
-        run_ = packet.run;
-        run_first_index_ = packet.index;
+        const std::uint32_t step = first ? 0 : std::max(minimum_step, samples(position.time - last_arrival_));
+        run_ = position.run;
+        run_first_index_ = position.index;
         run_base_ = next_index_;
-        timestamp_offset_ = last_timestamp_ + step - packet.timestamp;
+        timestamp_offset_ = last_timestamp_ + step - position.timestamp;
         turned = true;
     }
-    if (packet.index < run_first_index_) return std::nullopt;
-    const Mapped mapped{run_base_ + (packet.index - run_first_index_), packet.timestamp + timestamp_offset_,
-                        packet.marker || turned};
+    if (position.index < run_first_index_) return std::nullopt;
+    const Mapped mapped{run_base_ + (position.index - run_first_index_), position.timestamp + timestamp_offset_,
+                        position.marker || turned};
     if (mapped.index >= next_index_) {
         next_index_ = mapped.index + 1;
         last_timestamp_ = mapped.timestamp;
-        last_arrival_ = packet.arrival;
+        last_arrival_ = position.time;
     }
     return mapped;
 }
@@ -47,13 +47,16 @@ std::size_t Slot::write_header(MutableBytes out, const Mapped& mapped, const Pac
     const rtp::Header header{mapped.marker, config_.payload_type, static_cast<std::uint16_t>(mapped.index),
                              mapped.timestamp, config_.ssrc};
     const std::uint8_t level = static_cast<std::uint8_t>((packet.level.voice ? 0x80 : 0) | (packet.level.level & 0x7f));
-    std::array<rtp::Element, 2> elements;
+    std::array<rtp::Element, 3> elements;
     std::size_t count = 0;
     if (config_.mid_id != 0) {
         elements[count++] = {config_.mid_id, {reinterpret_cast<const std::uint8_t*>(config_.mid.data()), config_.mid.size()}};
     }
     if (config_.level_id != 0) elements[count++] = {config_.level_id, {&level, 1}};
-    return rtp::write_header(out, header, {&packet.csrc, 1}, {elements.data(), count});
+    if (config_.csrc_level_id != 0 && packet.csrc_count > 0) {
+        elements[count++] = {config_.csrc_level_id, {packet.csrc_levels.data(), packet.csrc_count}};
+    }
+    return rtp::write_header(out, header, {packet.csrcs.data(), packet.csrc_count}, {elements.data(), count});
 }
 
 std::optional<rtcp::SenderInfo> Slot::sender_info(Instant now, std::uint64_t ntp) const noexcept {

@@ -11,12 +11,17 @@
 
 namespace plane {
 
+// What a slot can carry: a source, by its CSRC, or a row of the mixer.
+using FeedKey = std::uint64_t;
+constexpr FeedKey row_feed(std::uint32_t row) noexcept { return FeedKey{1} << 32 | row; }
+
 struct SlotConfig {
     std::uint32_t ssrc = 0;
     std::uint8_t payload_type = 0;
     std::string mid{};          // at most 16 bytes
     std::uint8_t mid_id = 0;    // header extension ids as offered; 0: not negotiated
-    std::uint8_t level_id = 0;
+    std::uint8_t level_id = 0;        // RFC 6464, of the whole packet
+    std::uint8_t csrc_level_id = 0;   // RFC 6465, of each CSRC
 };
 
 class Slot {
@@ -31,12 +36,12 @@ public:
     };
 
     // Where in this stream the packet belongs. Nothing for one from before the slot turned to its source.
-    std::optional<Mapped> map(const Packet& packet) noexcept;
+    std::optional<Mapped> map(const Position& position) noexcept;
 
     // The next packet begins a new run, whoever sends it.
     void turn() noexcept { run_ = 0; }
 
-    // Writes the RTP header: who is heard as CSRC, mid and level where negotiated. Returns its size.
+    // Writes the RTP header: who is heard as CSRCs; mid and levels where negotiated. Returns its size.
     std::size_t write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept;
 
     void count(std::size_t payload_size) noexcept {
@@ -48,9 +53,9 @@ public:
 
     const SlotConfig& config() const noexcept { return config_; }
 
-    // Set by the Audience: whose packets come, and where in that feed's list this slot stands.
-    std::uint32_t csrc = 0;
-    std::uint32_t position = 0;
+    // Set by the Audience: what this slot carries, and where in that feed's list it stands.
+    FeedKey feed = 0;
+    std::uint32_t place = 0;
 
 private:
     SlotConfig config_;

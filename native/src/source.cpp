@@ -8,13 +8,15 @@
 namespace plane {
 
 Source::Source(SourceConfig config, Room& room, std::uint32_t serial, std::shared_ptr<PeerStats> stats, WorkerStats& worker_stats)
-    : config_{config}, room_{room}, serial_{serial}, stats_{std::move(stats)}, worker_stats_{worker_stats} {}
+    : config_{config}, room_{room}, serial_{serial}, stats_{std::move(stats)}, worker_stats_{worker_stats} {
+    voice_.silence_dbov = config_.silence_dbov;
+}
 
 bool Source::accept(Packet& packet, Bytes rtp_packet, Instant now) {
     const auto rtp = rtp::parse(rtp_packet);
     if (!rtp || rtp->payload_type != config_.payload_type || rtp->payload.empty()) return false;
 
-    const std::uint64_t index = packet.index;
+    const std::uint64_t index = packet.position.index;
     if (received_ == 0) {
         restart(rtp->ssrc, index);
     } else if (rtp->ssrc != ssrc_) {
@@ -34,11 +36,13 @@ bool Source::accept(Packet& packet, Bytes rtp_packet, Instant now) {
 
     packet.payload_offset = static_cast<std::uint16_t>(rtp->payload.data() - packet.bytes.data());
     packet.payload_size = static_cast<std::uint16_t>(rtp->payload.size());
-    packet.csrc = config_.csrc;
-    packet.run = run_;
-    packet.timestamp = rtp->timestamp;
-    packet.marker = rtp->marker;
+    packet.csrcs[0] = config_.csrc;
+    packet.csrc_count = 1;
+    packet.position.run = run_;
+    packet.position.timestamp = rtp->timestamp;
+    packet.position.marker = rtp->marker;
     voice_.hear(measure_level(*rtp, packet), now);
+    packet.csrc_levels[0] = packet.level.level;
     publish_voice();
     return true;
 }
@@ -74,6 +78,7 @@ double Source::measure_level(const rtp::Packet& rtp, Packet& packet) {
             return -static_cast<double>(level->level);
         }
     }
+    if (config_.opaque) return -127.0;
     if (!meter_) meter_ = std::make_unique<opus::LevelMeter>();
     worker_stats_.level_decodes.add(1);
     const double dbov = meter_->measure(rtp.payload).value_or(-127.0);
@@ -84,11 +89,22 @@ double Source::measure_level(const rtp::Packet& rtp, Packet& packet) {
 void Source::tick(Instant now) noexcept {
     voice_.tick(now);
     publish_voice();
+    if (playout) publish_playout(now);
 }
 
 void Source::publish_voice() noexcept {
     stats_->level_dbov.set(voice_.level_dbov());
     stats_->speaking.set(voice_.speaking());
+}
+
+void Source::publish_playout(Instant now) noexcept {
+    const JitterBuffer& buffer = playout->buffer();
+    const auto ms = [](Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); };
+    stats_->playout_delay_ms.set(ms(playout->delay(now)));
+    stats_->playout_target_ms.set(ms(buffer.target()));
+    stats_->frames_recovered.set(buffer.counters().recovered);
+    stats_->frames_concealed.set(buffer.counters().concealed);
+    stats_->packets_late.set(buffer.counters().late);
 }
 
 void Source::sender_report(Instant now, const rtcp::SenderInfo& info) noexcept {

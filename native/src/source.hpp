@@ -6,6 +6,7 @@
 
 #include "opus.hpp"
 #include "packet.hpp"
+#include "playout.hpp"
 #include "rtcp.hpp"
 #include "stats.hpp"
 #include "voice.hpp"
@@ -19,6 +20,8 @@ struct SourceConfig {
     std::uint8_t payload_type = 0;
     std::uint8_t level_id = 0;       // RFC 6464 extension; 0: not negotiated
     std::uint32_t report_ssrc = 0;   // our SSRC in RTCP to the publisher
+    bool opaque = false;             // end-to-end encrypted: the payload is not looked into
+    double silence_dbov = -64.0;     // what is quieter is not mixed
 };
 
 class Source {
@@ -33,13 +36,16 @@ public:
     // one user the newer is heard.
     Source(SourceConfig config, Room& room, std::uint32_t serial, std::shared_ptr<PeerStats> stats, WorkerStats& worker_stats);
 
-    // Takes a decrypted packet (packet.index is its SRTP index) and fills the fields that forwarding needs.
+    // Takes a decrypted packet (packet.position.index is its SRTP index) and fills the fields that forwarding needs.
     // False when it is not of this stream: wrong payload type, another SSRC, malformed.
     bool accept(Packet& packet, Bytes rtp_packet, Instant now);
 
     // Muted or not, what the sender's voice does.
     const Voice& voice() const noexcept { return voice_; }
     void tick(Instant now) noexcept;
+
+    // Set by the Room while it mixes: where the audio waits for the tick.
+    std::shared_ptr<Playout> playout;
 
     // The run ends here: what follows is not continuous with it (mute, seat lost).
     void break_run() noexcept { run_ = 0; }
@@ -57,6 +63,7 @@ private:
     void measure_jitter(Instant now, std::uint32_t timestamp) noexcept;
     double measure_level(const rtp::Packet& rtp, Packet& packet);
     void publish_voice() noexcept;
+    void publish_playout(Instant now) noexcept;
 
     SourceConfig config_;
     Room& room_;

@@ -12,7 +12,7 @@
 namespace plane {
 
 template <class T>
-class Cell {
+class Gauge {
 public:
     void set(T value) noexcept { value_.store(value, std::memory_order_relaxed); }
     T get() const noexcept { return value_.load(std::memory_order_relaxed); }
@@ -22,7 +22,7 @@ private:
     std::atomic<T> value_{};
 };
 
-using Counter = Cell<std::uint64_t>;
+using Counter = Gauge<std::uint64_t>;
 
 // Log-linear histogram of durations: bounds 10 µs · {1, 2, 5} · 10^k up to 1 s.
 class Histogram {
@@ -43,19 +43,22 @@ public:
 
 private:
     std::array<Counter, bounds_s.size() + 1> counts_;
-    Cell<double> sum_s_;
+    Gauge<double> sum_s_;
 };
 
 struct PeerStats {
     Counter packets_received, bytes_received;  // authenticated SRTP, with headers
     Counter packets_sent, bytes_sent;
-    Cell<std::int64_t> packets_lost;  // publisher: of its stream, here; listener: as it reports, all slots
-    Cell<double> fraction_lost;       // 0..1
-    Cell<double> jitter_ms;
-    Cell<double> round_trip_ms{};     // negative: not known
-    Cell<double> level_dbov;          // publisher: -127..0, smoothed
-    Cell<bool> speaking;
-    Cell<std::uint32_t> ssrc;
+    Gauge<std::int64_t> packets_lost;  // publisher: of its stream, here; listener: as it reports, all slots
+    Gauge<double> fraction_lost;       // 0..1
+    Gauge<double> jitter_ms;
+    Gauge<double> round_trip_ms{};     // negative: not known
+    Gauge<double> level_dbov;          // publisher: -127..0, smoothed
+    Gauge<bool> speaking;
+    Gauge<std::uint32_t> ssrc;
+    // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
+    Gauge<double> playout_delay_ms, playout_target_ms;
+    Counter frames_recovered, frames_concealed, packets_late;
 
     PeerStats() noexcept {
         round_trip_ms.set(-1.0);
@@ -97,17 +100,24 @@ private:
     X(dropped_amplification, "datagrams withheld from an address not proved yet")                      \
     X(dropped_handshake, "DTLS datagrams dropped because the event loop is behind")                    \
     X(ranking_changes, "changes of a room's order of speakers")                                        \
+    X(packets_mixed, "RTP packets of the mixer sent to listeners")                                     \
+    X(frames_encoded, "mixed frames encoded: one for each distinct mix and tick")                      \
+    X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
+    X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \
     X(level_decodes, "packets decoded because their sender gives no level")                            \
     X(room_ticks, "ticks of rooms")                                                                    \
     X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
     X(peers, "peers now")                                                                              \
-    X(rooms, "rooms whose home this is, now")
+    X(rooms, "rooms whose home this is, now")                                                          \
+    X(mixes, "distinct mixes now")
 
 struct WorkerStats {
 #define PLANE_FIELD(name, meaning) Counter name;
     PLANE_COUNTERS(PLANE_FIELD)
 #undef PLANE_FIELD
-    Histogram residence;  // arrival of a publisher's packet to its last send call, per forwarded packet
+    Histogram residence;      // arrival of a publisher's packet to its send call, per forwarded packet
+    Histogram tick_lateness;  // how long after its time a room's tick began
+    Histogram tick_duration;  // from the beginning of a room's tick to its last encoded frame
 };
 
 }  // namespace plane

@@ -10,6 +10,7 @@ constexpr double release = 0.05;
 void Voice::hear(double dbov, Instant now) noexcept {
     level_dbov_ += (dbov > level_dbov_ ? 1.0 : release) * (dbov - level_dbov_);
     last_packet_ = now;
+    if (dbov >= silence_dbov) last_sound_ = now;
     update(now);
 }
 

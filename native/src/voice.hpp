@@ -16,6 +16,11 @@ public:
     // Without a packet for so long the sender counts as silent (DTX, loss, a lost connection).
     static constexpr Duration silence_after = milliseconds{200};
 
+    // What is quieter than `silence_dbov` is not mixed; a mix goes on for `sound_hold` after it, longer than any jitter
+    // buffer waits. A higher threshold saves decoding microphones that only hiss, and cuts the softest sounds.
+    static constexpr Duration sound_hold = milliseconds{500};
+    double silence_dbov = -64.0;
+
     // One packet's level, dBov, -127..0.
     void hear(double dbov, Instant now) noexcept;
     // Packets may have stopped.
@@ -23,8 +28,10 @@ public:
 
     double level_dbov() const noexcept { return level_dbov_; }
     bool speaking() const noexcept { return speaking_; }
-    // Speaks, or was heard so lately that a tick has something to end.
-    bool active(Instant now) const noexcept { return speaking_ || now - last_packet_ <= silence_after + hangover; }
+    // Worth mixing now.
+    bool sounds(Instant now) const noexcept { return now - last_sound_ <= sound_hold; }
+    // A tick has something to end.
+    bool active(Instant now) const noexcept { return speaking_ || sounds(now); }
 
 private:
     void update(Instant now) noexcept;
@@ -33,6 +40,7 @@ private:
     bool speaking_ = false;
     Instant last_loud_{};
     Instant last_packet_{};
+    Instant last_sound_{};
 };
 
 }  // namespace plane

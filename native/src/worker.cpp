@@ -53,9 +53,11 @@ void Bell::clear() noexcept {
     [[maybe_unused]] const auto got = read(fd_, &count, sizeof count);
 }
 
-Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell)
+Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell,
+               const Kernels& kernels)
     : number_{number},
       events_bell_{events_bell},
+      kernels_{kernels},
       ntp_{Clock::now(), std::chrono::system_clock::now()},
       fan_outs_(max_fan_outs) {
     for (unsigned i = 0; i < worker_count; ++i) handovers.push_back(std::make_unique<SpscQueue<Handover>>(4096));
@@ -86,6 +88,14 @@ Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint>
 Worker::~Worker() {
     close(timer_fd_);
     close(epoll_);
+}
+
+void Worker::discard() {
+    for (const auto& queue : handovers) {
+        for (std::size_t n = queue->readable(); n > 0; --n) queue->pop();
+    }
+    for (FanOut& job : fan_outs_) job = {};
+    fan_out_count_ = 0;
 }
 
 std::vector<Endpoint> Worker::bound() const {
@@ -127,7 +137,7 @@ void Worker::receive(Instant now) {
             stats.datagrams_received.add(count);
             for (std::size_t i = 0; i < count; ++i) {
                 stats.bytes_received.add(inbox_[i].packet->size);
-                inbox_[i].packet->arrival = now;
+                inbox_[i].packet->position.time = now;
                 on_datagram(now, inbox_[i].packet, inbox_[i].from, s);
             }
             if (count < receive_batch) break;
@@ -145,7 +155,7 @@ void Worker::drain_queues(Instant now) {
         for (; readable[i] > 0; --readable[i]) {
             Handover handover = handovers[i]->pop();
             if (handover.packet) {
-                start_fan_out(handover.room, handover.packet);
+                start_fan_out(handover);
             } else if (Audience* audience = find_audience(handover.room)) {
                 audience->set_order(*handover.order);
             }
@@ -166,13 +176,7 @@ void Worker::run_timers(Instant now) {
         timers_.pop();
         if (timer.is_room) {
             Room* room = find_room(timer.id);
-            if (!room) continue;
-            stats.room_ticks.add(1);
-            if (room->tick(now)) after_order_change(*room, now);
-            if (room->stale_orders != 0) publish_order(*room, now);
-            room->ticking = room->active(now) || room->stale_orders != 0;
-            // The next tick keeps the phase, unless we are late by more than one.
-            if (room->ticking) timers_.push({std::max(timer.due + Room::tick_interval, now), true, timer.id});
+            if (room && room->timer == timer.due) tick(*room, timer.due);  // else it was set anew
         } else if (Peer* peer = find_peer(timer.id)) {
             housekeep(*peer, now);
         }
@@ -185,13 +189,13 @@ void Worker::fan_out() {
         FanOut& job = fan_outs_[fan_out_head_];
         if (job.audience) {
             const auto& subscribers = job.feed->subscribers;
-            const std::size_t end = std::min(subscribers.size(), job.position + budget);
-            budget -= end - job.position;
-            for (; job.position < end; ++job.position) {
-                const Audience::Subscriber subscriber = subscribers[job.position];
-                if (subscriber.listener) forward(*subscriber.listener, subscriber.listener->slots[subscriber.slot], *job.packet);
+            const std::size_t end = std::min(subscribers.size(), job.next + budget);
+            budget -= end - job.next;
+            for (; job.next < end; ++job.next) {
+                const auto [listener, slot] = subscribers[job.next];
+                if (listener) forward(*listener, listener->slots[slot], *job.packet, job.position);
             }
-            if (job.position < subscribers.size()) break;
+            if (job.next < subscribers.size()) break;
             job.audience->finish(*job.feed);
         }
         job = {};
@@ -315,17 +319,17 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
     peer.stats->bytes_received.add(wire_size);
     if (!peer.source) return;  // a listener that sends
 
-    packet->index = opened->index;
+    packet->position.index = opened->index;
     if (!peer.source->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
     Room& room = peer.source->room();
-    const Room::Verdict verdict = room.hear(*peer.source, now);
+    const Room::Verdict verdict = room.hear(*peer.source, *packet, now);
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
     start_ticking(room, now);
     // Whoever forwards keeps this packet; the next datagram goes into another.
     PacketRef fresh = pool_.take();
     if (!fresh) return stats.dropped_overload.add(1);
-    distribute(room, packet);
+    distribute(room, packet->csrcs[0], packet, packet->position);
     if (packet.is_shared()) packet = std::move(fresh);
 }
 
@@ -340,44 +344,45 @@ void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
 
 // ---- a packet's way out --------------------------------------------------------------------------------------------
 
-void Worker::distribute(Room& room, const PacketRef& packet) {
+void Worker::distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position) {
     std::uint64_t audiences = room.audiences;
     for (unsigned worker = 0; audiences != 0; ++worker, audiences >>= 1) {
         if (!(audiences & 1)) continue;
         if (worker == number_) {
-            start_fan_out(room.id(), packet);
+            start_fan_out({room.id(), feed, packet, position, nullptr});
         } else {
-            hand_over(worker, {room.id(), packet, nullptr});
+            hand_over(worker, {room.id(), feed, packet, position, nullptr});
         }
     }
 }
 
-void Worker::start_fan_out(RoomId room, const PacketRef& packet) {
-    Audience* audience = find_audience(room);
+void Worker::start_fan_out(const Handover& handover) {
+    Audience* audience = find_audience(handover.room);
     if (!audience) return;
-    Audience::Feed* feed = audience->feed(packet->csrc);
+    Audience::Feed* feed = audience->feed(handover.feed);
     if (!feed) return;
     if (fan_out_count_ == max_fan_outs) return stats.dropped_overload.add(1);
     ++feed->fan_outs;
-    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {packet, audience, feed, 0};
+    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {handover.packet, handover.position, audience, feed, 0};
 }
 
-void Worker::forward(Listener& listener, Slot& slot, const Packet& packet) {
+void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position) {
     Peer& peer = *listener.peer;
     Path* path = peer.ice.selected();
     if (!peer.keys || !path) return;
-    const auto mapped = slot.map(packet);
+    const auto mapped = slot.map(position);
     if (!mapped) return;
     UdpSocket& socket = *sockets_[path->socket];
     const MutableBytes space = socket.reserve(stats);
     const std::size_t header_size = slot.write_header(space, *mapped, packet);
     const std::size_t size = peer.keys->seal.rtp(mapped->index, header_size, packet.payload(), space);
     if (header_size == 0 || size == 0) return stats.dropped_malformed.add(1);
-    socket.commit(size, path->remote, packet.arrival);
+    const bool mixed = listener.row.has_value();
+    socket.commit(size, path->remote, mixed ? Instant{} : position.time);
     slot.count(packet.payload_size);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
-    stats.packets_forwarded.add(1);
+    (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
 }
 
 void Worker::send_now(Peer& peer, Bytes datagram) {
@@ -418,7 +423,7 @@ void Worker::publish_order(Room& room, Instant now) {
         if (worker == number_) {
             if (Audience* audience = find_audience(room.id())) audience->set_order(*order);
         } else {
-            hand_over(worker, {room.id(), {}, order});
+            hand_over(worker, {room.id(), 0, {}, {}, order});
         }
     }
     if (room.stale_orders != 0) start_ticking(room, now);  // a full queue: the tick tries again
@@ -431,14 +436,41 @@ void Worker::after_order_change(Room& room, Instant now) {
     start_ticking(room, now);
 }
 
+void Worker::tick(Room& room, Instant due) {
+    const Instant begin = Clock::now();
+    stats.room_ticks.add(1);
+    stats.tick_lateness.record(begin - due);
+    room.timer = {};
+    if (room.tick(due)) after_order_change(room, due);
+    if (room.stale_orders != 0) publish_order(room, due);
+    room.mix(due, pool_, mixed_, stats);
+    for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row), output.packet, output.position);
+    mixed_.clear();
+    const Instant end = Clock::now();
+    stats.tick_duration.record(end - begin);
+    if (room.active(due) || room.stale_orders != 0) {
+        set_room_timer(room, next_tick(room, end));
+    } else if (const auto next = room.next_due()) {
+        set_room_timer(room, next_tick(room, *next));
+    }
+}
+
 void Worker::start_ticking(Room& room, Instant now) {
-    if (std::exchange(room.ticking, true)) return;
+    const Instant next = next_tick(room, now);
+    if (room.timer == Instant{} || room.timer > next) set_room_timer(room, next);
+}
+
+void Worker::set_room_timer(Room& room, Instant due) {
+    room.timer = due;
+    timers_.push({due, true, room.id()});
+}
+
+Instant Worker::next_tick(const Room& room, Instant now) const {
     // Each room has a phase of its own, so that their ticks do not fall together.
-    const auto interval = std::chrono::duration_cast<nanoseconds>(Room::tick_interval).count();
+    const auto interval = std::chrono::duration_cast<nanoseconds>(room.tick_interval()).count();
     const auto phase = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
     const auto since_epoch = std::chrono::duration_cast<nanoseconds>(now.time_since_epoch()).count();
-    const auto next = (since_epoch - phase) / interval * interval + interval + phase;
-    timers_.push({Instant{nanoseconds{next}}, true, room.id()});
+    return Instant{nanoseconds{(since_epoch - phase) / interval * interval + interval + phase}};
 }
 
 // ---- small change ---------------------------------------------------------------------------------------------------

@@ -39,11 +39,15 @@ private:
 class Worker {
 public:
     // Binds its sockets: std::system_error when one cannot be bound. events_bell rings when `events` has something.
-    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell);
+    // kernels: set before a room mixes.
+    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell, const Kernels& kernels);
     ~Worker();
 
     // The thread's body; returns after command::Stop.
     void run(std::span<const std::unique_ptr<Worker>> workers);
+
+    // After every worker's run() has returned: lets go of the packets of others, so that workers can be freed one by one.
+    void discard();
 
     // Producer: the control thread.
     SpscQueue<Command> commands{4096};
@@ -73,10 +77,10 @@ private:
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
 
     // A packet's way out.
-    void distribute(Room& room, const PacketRef& packet);
+    void distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position);
     void publish_order(Room& room, Instant now);
-    void start_fan_out(RoomId room, const PacketRef& packet);
-    void forward(Listener& listener, Slot& slot, const Packet& packet);
+    void start_fan_out(const Handover& handover);
+    void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -86,10 +90,14 @@ private:
     void on(const command::RemoveRoom&, Instant now);
     void on(const command::SetColumn&, Instant now);
     void on(const command::RemoveColumn&, Instant now);
+    void on(const command::ConfigureRoom&, Instant now);
+    void on(command::AddRow&, Instant now);
+    void on(const command::RemoveRow&, Instant now);
     void on(const command::AttachAudience&, Instant now);
     void on(const command::DetachAudience&, Instant now);
     void on(command::AddPeer&, Instant now);
     void on(command::SetSources&, Instant now);
+    void on(const command::SetListenerRow&, Instant now);
     void on(command::RestartIce&, Instant now);
     void on(const command::Send&, Instant now);
     void on(command::SetKeys&, Instant now);
@@ -101,7 +109,10 @@ private:
     void tell(EventKind kind, PeerId peer, Bytes data = {});
     void hand_over(unsigned worker, Handover handover);
 
+    void tick(Room& room, Instant due);
     void start_ticking(Room& room, Instant now);
+    void set_room_timer(Room& room, Instant due);
+    Instant next_tick(const Room& room, Instant now) const;
     void after_order_change(Room& room, Instant now);
     Peer* find_peer(PeerId id) noexcept;
     Room* find_room(RoomId id) noexcept;
@@ -117,9 +128,10 @@ private:
     // A packet on its way to the subscribers of a feed.
     struct FanOut {
         PacketRef packet;
+        Position position;
         Audience* audience = nullptr;  // null: cancelled
         Audience::Feed* feed = nullptr;
-        std::size_t position = 0;
+        std::size_t next = 0;          // subscriber
     };
     // Bounds the memory that a burst can hold; beyond it packets are late anyway and are dropped.
     static constexpr std::size_t max_fan_outs = 2048;
@@ -139,6 +151,7 @@ private:
     int timer_fd_ = -1;
     Instant timer_armed_{};  // when the timer will fire; Instant{}: not armed
     Bell& events_bell_;
+    const Kernels& kernels_;
     NtpClock ntp_;
 
     PacketPool pool_;
@@ -149,6 +162,7 @@ private:
     std::unordered_map<Endpoint, Peer*, EndpointHash> by_address_;
     std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;          // whose home this is
     std::unordered_map<RoomId, std::unique_ptr<Audience>> audiences_;  // of every room
+    std::vector<Mixer::Output> mixed_;  // of the tick that runs
     std::vector<FanOut> fan_outs_;   // ring
     std::size_t fan_out_head_ = 0, fan_out_count_ = 0;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;

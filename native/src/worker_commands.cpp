@@ -8,12 +8,13 @@ namespace plane {
 namespace {
 constexpr Duration housekeeping_interval = seconds{1};
 constexpr unsigned sender_report_seconds = 5;
+constexpr double music_silence_dbov = -90.0;  // a room for music loses no soft note to save a decoder
 constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
 void Worker::on(const command::AddRoom& add, Instant) {
     audiences_.emplace(add.room, std::make_unique<Audience>());
-    if (add.home) rooms_.emplace(add.room, std::make_unique<Room>(add.room));
+    if (add.home) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
     stats.rooms.set(rooms_.size());
 }
 
@@ -39,6 +40,21 @@ void Worker::on(const command::RemoveColumn& remove, Instant now) {
     if (room && room->remove_column(remove.csrc)) after_order_change(*room, now);
 }
 
+void Worker::on(const command::ConfigureRoom& configure, Instant) {
+    if (Room* room = find_room(configure.room)) room->configure(configure.config);
+}
+
+void Worker::on(command::AddRow& add, Instant now) {
+    Room* room = find_room(add.room);
+    if (!room) return;
+    room->add_row(add.row, std::move(add.cells), add.like);
+    start_ticking(*room, now);
+}
+
+void Worker::on(const command::RemoveRow& remove, Instant) {
+    if (Room* room = find_room(remove.room)) room->remove_row(remove.row);
+}
+
 void Worker::on(const command::AttachAudience& attach, Instant now) {
     Room* room = find_room(attach.room);
     if (!room) return;
@@ -57,6 +73,8 @@ void Worker::on(command::AddPeer& add, Instant now) {
     Audience* audience = find_audience(peer.room);
     if (!audience || (add.source && !room)) return;
     if (add.source) {
+        add.source->opaque = room->config().e2ee;
+        add.source->silence_dbov = room->config().mix.encoder.music ? music_silence_dbov : add.source->silence_dbov;
         peer.source = std::make_unique<Source>(*add.source, *room, ++last_serial_, peer.stats, stats);
     } else {
         peer.listener->peer = &peer;
@@ -73,6 +91,13 @@ void Worker::on(command::SetSources& set, Instant) {
     Peer* peer = find_peer(set.peer);
     if (!peer || !peer->listener) return;
     peer->listener->named = std::move(set.csrcs);
+    if (Audience* audience = find_audience(peer->room)) audience->reassign(*peer->listener);
+}
+
+void Worker::on(const command::SetListenerRow& set, Instant) {
+    Peer* peer = find_peer(set.peer);
+    if (!peer || !peer->listener) return;
+    peer->listener->row = set.row;
     if (Audience* audience = find_audience(peer->room)) audience->reassign(*peer->listener);
 }
 

@@ -20,7 +20,7 @@ std::unique_ptr<Listener> listener(std::size_t slots, std::uint32_t csrc = 0) {
 
 std::vector<std::uint32_t> carried(const Listener& listener) {
     std::vector<std::uint32_t> csrcs;
-    for (const Slot& slot : listener.slots) csrcs.push_back(slot.csrc);
+    for (const Slot& slot : listener.slots) csrcs.push_back(static_cast<std::uint32_t>(slot.feed));
     return csrcs;
 }
 using List = std::vector<std::uint32_t>;
@@ -79,7 +79,7 @@ TEST_CASE("a listener who leaves in the middle of a fan-out leaves a hole, and t
     CHECK(feed->subscribers[1].listener == nullptr);
     audience.finish(*feed);
     CHECK(feed->subscribers.size() == 3);
-    for (std::uint32_t i = 0; i < 3; ++i) CHECK(feed->subscribers[i].listener->slots[0].position == i);
+    for (std::uint32_t i = 0; i < 3; ++i) CHECK(feed->subscribers[i].listener->slots[0].place == i);
 }
 
 TEST_CASE("feeds match the slots after any sequence of joins, leaves and orders") {
@@ -117,13 +117,13 @@ TEST_CASE("feeds match the slots after any sequence of joins, leaves and orders"
         std::map<std::uint32_t, std::size_t> expected;
         for (const auto& one : present) {
             for (std::uint32_t s = 0; s < one->slots.size(); ++s) {
-                const std::uint32_t csrc = one->slots[s].csrc;
+                const auto csrc = static_cast<std::uint32_t>(one->slots[s].feed);
                 if (csrc == 0) continue;
                 ++expected[csrc];
                 const Audience::Feed* feed = audience.feed(csrc);
                 REQUIRE(feed);
-                REQUIRE(feed->subscribers[one->slots[s].position].listener == one.get());
-                REQUIRE(feed->subscribers[one->slots[s].position].slot == s);
+                REQUIRE(feed->subscribers[one->slots[s].place].listener == one.get());
+                REQUIRE(feed->subscribers[one->slots[s].place].slot == s);
                 REQUIRE(csrc != one->csrc);
             }
             std::size_t others = 0;

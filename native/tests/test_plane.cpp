@@ -86,7 +86,7 @@ Plane two_workers() {
 TEST_CASE("a publisher is heard by listeners on both workers, in order, under one SSRC each") {
     Plane plane = two_workers();
     plane.start();
-    plane.add_room(1, 0);
+    plane.add_room(1, 0, {});
     plane.set_column(1, 7, 1);
     const Endpoint home = plane.bound(0)[0];
 
@@ -98,7 +98,7 @@ TEST_CASE("a publisher is heard by listeners on both workers, in order, under on
     std::vector<std::unique_ptr<Client>> listeners;
     for (std::uint8_t i = 0; i < 4; ++i) {
         auto& client = *listeners.emplace_back(std::make_unique<Client>(static_cast<std::uint8_t>(2 + i)));
-        plane.add_listener(2U + i, i % 2, 1, client.credentials(), 100U + i, {{.ssrc = 1000U + i, .payload_type = 96}}, "room");
+        plane.add_listener(2U + i, i % 2, 1, client.credentials(), 100U + i, {{.ssrc = 1000U + i, .payload_type = 96}}, "room", {});
         client.connect(plane.bound(i % 2)[0]);
         plane.set_keys(2U + i, srtp::Profile::aead_aes_128_gcm, client.material);
     }
@@ -133,7 +133,7 @@ TEST_CASE("a publisher is heard by listeners on both workers, in order, under on
 TEST_CASE("control may do anything while packets flow") {
     Plane plane = two_workers();
     plane.start();
-    plane.add_room(1, 1);
+    plane.add_room(1, 1, {});
     plane.set_column(1, 7, 1);
     const Endpoint home = plane.bound(1)[0];
     Client publisher{1};
@@ -149,7 +149,7 @@ TEST_CASE("control may do anything while packets flow") {
     }};
     Client listener{2};
     for (PeerId id = 2; id < 200; ++id) {
-        plane.add_listener(id, id % 2, 1, listener.credentials(), id, {{.ssrc = 1, .payload_type = 96}}, "room");
+        plane.add_listener(id, id % 2, 1, listener.credentials(), id, {{.ssrc = 1, .payload_type = 96}}, "room", {});
         listener.connect(plane.bound(id % 2)[0]);
         plane.set_keys(id, srtp::Profile::aead_aes_128_gcm, listener.material);
         plane.set_column(1, 7, id % 3 ? 1 : 0);
@@ -171,9 +171,9 @@ TEST_CASE("control may do anything while packets flow") {
 
 TEST_CASE("calls that could never have been right throw, calls too late do nothing") {
     Plane plane = two_workers();
-    CHECK_THROWS_AS(plane.add_room(1, 2), std::invalid_argument);
-    plane.add_room(1, 0);
-    CHECK_THROWS_AS(plane.add_room(1, 0), std::invalid_argument);
+    CHECK_THROWS_AS(plane.add_room(1, 2, {}), std::invalid_argument);
+    plane.add_room(1, 0, {});
+    CHECK_THROWS_AS(plane.add_room(1, 0, {}), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(1, 0, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(2, 1, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(1, 1, -1), std::invalid_argument);

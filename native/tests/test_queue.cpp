@@ -46,7 +46,7 @@ TEST_CASE("packets go to another thread by reference and come back to their pool
         for (std::uint32_t expected = 0; expected < count;) {
             for (std::size_t n = queue.readable(); n > 0; --n) {
                 const PacketRef packet = queue.pop();
-                REQUIRE(packet->timestamp == expected);
+                REQUIRE(packet->position.timestamp == expected);
                 REQUIRE(packet->bytes[expected % max_datagram] == static_cast<std::uint8_t>(expected));
                 ++expected;
             }
@@ -59,7 +59,7 @@ TEST_CASE("packets go to another thread by reference and come back to their pool
             std::this_thread::yield();
             continue;
         }
-        packet->timestamp = i;
+        packet->position.timestamp = i;
         packet->bytes[i % max_datagram] = static_cast<std::uint8_t>(i);
         while (!queue.push(std::move(packet))) std::this_thread::yield();
         ++i;

@@ -56,9 +56,9 @@ TEST_CASE("sender reports are written for the slots that have sent") {
     std::array<std::uint8_t, 512> out;
     CHECK(write_reports(peer, out, start, ntp) == 0);
     Packet packet;
-    packet.run = 1;
-    packet.arrival = start;
-    REQUIRE(peer.listener->slots[1].map(packet));
+    packet.position.run = 1;
+    packet.position.time = start;
+    REQUIRE(peer.listener->slots[1].map(packet.position));
     peer.listener->slots[1].count(50);
     const std::size_t size = write_reports(peer, out, start, ntp);
     const auto reports = rtcp::parse({out.data(), size});
@@ -70,7 +70,8 @@ TEST_CASE("sender reports are written for the slots that have sent") {
 }
 
 TEST_CASE("a publisher's round trip comes from the answer to our reference time") {
-    Room room{1};
+    const Kernels kernels;
+    Room room{1, {}, kernels};
     WorkerStats worker_stats;
     Peer peer{1, 1, {"ufrag", "password"}, start};
     peer.source = std::make_unique<Source>(SourceConfig{.csrc = 7, .payload_type = 111, .level_id = 0, .report_ssrc = 9}, room, 1U, peer.stats, worker_stats);

@@ -12,7 +12,8 @@ const Instant start{seconds{1000}};
 
 // A source in a room, fed with packets that are written as a publisher would.
 struct Bench {
-    Room room{1};
+    Kernels kernels;
+    Room room{1, {}, kernels};
     WorkerStats worker_stats;
     std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
     Source source{{.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9}, room, 1, stats, worker_stats};
@@ -24,8 +25,8 @@ struct Bench {
         const rtp::Header header{false, payload_type, static_cast<std::uint16_t>(index), static_cast<std::uint32_t>(index * 960), ssrc};
         std::size_t size = rtp::write_header(packet.bytes, header, {}, {&element, 1});
         for (int i = 0; i < 10; ++i) packet.bytes[size++] = 0x78;
-        packet.index = index;
-        packet.arrival = now;
+        packet.position.index = index;
+        packet.position.time = now;
         return source.accept(packet, {packet.bytes.data(), size}, now);
     }
 };
@@ -35,8 +36,8 @@ struct Bench {
 TEST_CASE("a packet's fields say what forwarding needs") {
     Bench bench;
     REQUIRE(bench.feed(70000, start));
-    CHECK(bench.packet.csrc == 7);
-    CHECK(bench.packet.run != 0);
+    CHECK(bench.packet.csrcs[0] == 7);
+    CHECK(bench.packet.position.run != 0);
     CHECK(bench.packet.payload().size() == 10);
     CHECK(bench.packet.level.level == 30);
     CHECK(bench.stats->ssrc.get() == 5);
@@ -52,21 +53,21 @@ TEST_CASE("another payload type is not of the stream") {
 TEST_CASE("a second SSRC waits until the first is silent") {
     Bench bench;
     REQUIRE(bench.feed(1, start, 5));
-    const std::uint32_t run = bench.packet.run;
+    const std::uint32_t run = bench.packet.position.run;
     CHECK_FALSE(bench.feed(1, start + milliseconds{100}, 6));
     CHECK(bench.feed(1, start + milliseconds{300}, 6));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
     CHECK(bench.stats->ssrc.get() == 6);
 }
 
 TEST_CASE("a jump of more than 500 packets begins a new run, loss does not") {
     Bench bench;
     REQUIRE(bench.feed(1000, start));
-    const std::uint32_t run = bench.packet.run;
+    const std::uint32_t run = bench.packet.position.run;
     REQUIRE(bench.feed(1500, start + milliseconds{20}));
-    CHECK(bench.packet.run == run);
+    CHECK(bench.packet.position.run == run);
     REQUIRE(bench.feed(2001, start + milliseconds{40}));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
 }
 
 TEST_CASE("the receiver report counts what is missing") {
@@ -113,28 +114,28 @@ TEST_CASE("a sender report is answered with its time and our delay") {
 TEST_CASE("without a column, or with gain 0, a source is inaudible; its voice is still followed") {
     Bench bench;
     REQUIRE(bench.feed(1, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     bench.room.set_column(7, 0, start);
     REQUIRE(bench.feed(2, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     CHECK(bench.room.order().empty());
     CHECK(bench.stats->speaking.get());
     CHECK(bench.room.set_column(7, 1, start));
     CHECK(bench.room.order() == std::vector<std::uint32_t>{7});
     REQUIRE(bench.feed(3, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::audible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::audible);
 }
 
 TEST_CASE("unmuting begins a new run") {
     Bench bench;
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    bench.room.hear(bench.source, start);
-    const std::uint32_t run = bench.packet.run;
+    bench.room.hear(bench.source, bench.packet, start);
+    const std::uint32_t run = bench.packet.position.run;
     CHECK(bench.room.set_column(7, 0, start));
     CHECK(bench.room.set_column(7, 1, start));
     REQUIRE(bench.feed(2, start));
-    CHECK(bench.packet.run != run);
+    CHECK(bench.packet.position.run != run);
 }
 
 TEST_CASE("the newer source of a user takes over with its first packet; the older is inaudible then") {
@@ -142,9 +143,9 @@ TEST_CASE("the newer source of a user takes over with its first packet; the olde
     Source newer{{.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 10}, bench.room, 2, std::make_shared<PeerStats>(), bench.worker_stats};
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::order_changed);
-    CHECK(bench.room.hear(newer, start) == Room::Verdict::audible);
-    CHECK(bench.room.hear(bench.source, start) == Room::Verdict::inaudible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::order_changed);
+    CHECK(bench.room.hear(newer, bench.packet, start) == Room::Verdict::audible);
+    CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     CHECK_FALSE(bench.room.detach(bench.source));
     CHECK(bench.room.order() == std::vector<std::uint32_t>{7});
     CHECK(bench.room.detach(newer));
@@ -155,10 +156,10 @@ TEST_CASE("a silent room stops ticking") {
     Bench bench;
     bench.room.set_column(7, 1, start);
     REQUIRE(bench.feed(1, start));
-    bench.room.hear(bench.source, start);
+    bench.room.hear(bench.source, bench.packet, start);
     CHECK(bench.room.active(start));
     Instant now = start;
-    while (bench.room.active(now) && now < start + seconds{5}) bench.room.tick(now += Room::tick_interval);
+    while (bench.room.active(now) && now < start + seconds{5}) bench.room.tick(now += bench.room.tick_interval());
     CHECK(now < start + seconds{2});
     CHECK_FALSE(bench.stats->speaking.get());
 }
@@ -170,7 +171,7 @@ TEST_CASE("a sender without levels is decoded for its level") {
     const rtp::Header header{false, 111, 1, 960, 5};
     const std::size_t size = rtp::write_header(bench.packet.bytes, header, {}, {});
     bench.packet.bytes[size] = 0x08;
-    bench.packet.index = 1;
+    bench.packet.position.index = 1;
     REQUIRE(source.accept(bench.packet, {bench.packet.bytes.data(), size + 1}, start));
     CHECK(bench.worker_stats.level_decodes.get() == 1);
     CHECK(bench.stats->level_dbov.get() == doctest::Approx(-127));

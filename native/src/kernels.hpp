@@ -1,0 +1,28 @@
+// The mixing kernels: written in Python (mediaserver/kernels.py), compiled by numba, called here by address.
+// All samples are float, interleaved; sizes count samples per channel.
+#pragma once
+
+#include <cstdint>
+
+namespace plane {
+
+struct Kernels {
+    // out [rows][samples][channels] = gains [rows][columns][channels] × inputs [columns][samples][channels]; the gains
+    // go from `from` to `to` over the frame.
+    using Mix = void (*)(float* out, const float* inputs, const float* from, const float* to, std::int32_t rows,
+                         std::int32_t columns, std::int32_t samples, std::int32_t channels);
+    // Look-ahead limiter of one row; delays by limiter_delay. A state of zeros is fresh.
+    using Limit = void (*)(float* out, const float* in, float* state, std::int32_t samples, std::int32_t channels);
+    // dbov [rows]: level of each row of `samples` values, -127..0.
+    using Levels = void (*)(float* dbov, const float* in, std::int32_t rows, std::int32_t samples);
+
+    Mix mix = nullptr;
+    Limit limit = nullptr;
+    Levels levels = nullptr;
+    std::int32_t limiter_state_mono = 0;    // floats of state
+    std::int32_t limiter_state_stereo = 0;
+
+    bool complete() const noexcept { return mix && limit && levels; }
+};
+
+}  // namespace plane

@@ -1,0 +1,341 @@
+#include "mixer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace plane {
+
+namespace {
+
+bool all_zero(std::span<const float> gains) noexcept {
+    return std::all_of(gains.begin(), gains.end(), [](float gain) { return gain == 0; });
+}
+
+// A packet without audio: its first byte says narrowband SILK and the frame's length (RFC 6716 section 3.1).
+std::uint8_t dtx_packet(unsigned ptime_ms) noexcept { return static_cast<std::uint8_t>(ptime_ms / 20 << 3); }
+
+std::uint8_t dbov_byte(float dbov) noexcept { return static_cast<std::uint8_t>(std::lround(-std::clamp(dbov, -127.0F, 0.0F))); }
+
+}  // namespace
+
+Mixer::Mixer(const MixConfig& config, const Kernels& kernels)
+    : config_{config},
+      kernels_{kernels},
+      samples_{opus::sample_rate / 1000 * config.ptime_ms},
+      frame_size_{samples_ * config.encoder.channels} {}
+
+void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like) {
+    if (find(id)) return;
+    auto row = std::make_unique<Row>();
+    row->id = id;
+    row->cells = std::move(cells);
+    row->from.assign(columns_.size(), 0);
+    row->to = row->from;
+    if (Row* model = like ? find(*like) : nullptr) {
+        row->from = model->from;
+        row->leader = model->leader;
+    } else {
+        row->leader = row.get();
+        row->stream = fresh_stream();
+    }
+    rows_.push_back(std::move(row));
+}
+
+void Mixer::remove_row(RowId id) {
+    Row* row = find(id);
+    if (!row) return;
+    Row* heir = nullptr;
+    for (const auto& other : rows_) {
+        if (other.get() == row || other->leader != row) continue;
+        if (!heir) {
+            heir = other.get();
+            heir->stream = std::move(row->stream);
+        }
+        other->leader = heir;
+    }
+    if (row->leads() && row->stream.encoder) spare_encoders_.push_back(std::move(row->stream.encoder));
+    std::erase_if(rows_, [&](const auto& other) { return other.get() == row; });
+}
+
+void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
+                 std::vector<Output>& outputs, WorkerStats& stats) {
+    update_columns(inputs);
+    update_gains();
+    split_and_merge();
+
+    mixing_.clear();
+    for (const auto& row : rows_) {
+        if (row->leads() && !(row->stream.parked && all_zero(row->from) && all_zero(row->to))) mixing_.push_back(row.get());
+    }
+    pull(now, stats);
+    mix();
+
+    const auto send = [&](Row& leader, const PacketRef& packet) {
+        const bool talk = !opus::is_dtx(packet->payload());
+        for (const auto& row : rows_) {
+            if (row->leader != &leader) continue;
+            outputs.push_back({row->id, packet, {run, row->sent++, timestamp, talk && !row->talking, now}});
+            row->talking = talk;
+        }
+    };
+    for (std::size_t i = 0; i < mixing_.size(); ++i) {
+        if (const PacketRef packet = encode(*mixing_[i], i, now, pool, stats)) send(*mixing_[i], packet);
+    }
+    for (const auto& row : rows_) {
+        if (!row->leads()) continue;
+        if (const PacketRef packet = sign(*row, now, pool)) send(*row, packet);
+    }
+    for (const auto& row : rows_) row->from = row->to;
+}
+
+bool Mixer::active() const noexcept {
+    return std::any_of(rows_.begin(), rows_.end(), [](const auto& row) { return row->leads() && !row->stream.parked; });
+}
+
+std::optional<Instant> Mixer::next_sign_of_life() const noexcept {
+    std::optional<Instant> next;
+    for (const auto& row : rows_) {
+        if (!row->leads() || row->stream.last_sent == Instant{}) continue;
+        const Instant due = row->stream.last_sent + sign_of_life;
+        if (!next || due < *next) next = due;
+    }
+    return next;
+}
+
+std::size_t Mixer::leaders() const noexcept {
+    return static_cast<std::size_t>(std::count_if(rows_.begin(), rows_.end(), [](const auto& row) { return row->leads(); }));
+}
+
+// ---- columns and gains ---------------------------------------------------------------------------------------------
+
+void Mixer::update_columns(std::span<const Input> inputs) {
+    // Columns that were at 0 for everyone when the last frame ended, and are not wanted now, are gone.
+    const auto wanted = [&](const Column& column) {
+        return std::find_if(inputs.begin(), inputs.end(), [&](const Input& input) { return input.playout == column.playout; });
+    };
+    for (std::size_t c = 0; c < columns_.size();) {
+        const auto input = wanted(columns_[c]);
+        columns_[c].gain = input == inputs.end() ? 0 : input->gain;
+        const bool fading = std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) { return row->from[c] != 0; });
+        if (columns_[c].gain != 0 || fading) {
+            ++c;
+            continue;
+        }
+        const auto at = static_cast<std::ptrdiff_t>(c);
+        columns_.erase(columns_.begin() + at);
+        for (const auto& row : rows_) row->from.erase(row->from.begin() + at);
+    }
+    for (const Input& input : inputs) {
+        const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.playout == input.playout; });
+        if (known || input.gain == 0) continue;
+        columns_.push_back({input.csrc, input.playout, input.gain});
+        for (const auto& row : rows_) row->from.push_back(0);
+    }
+}
+
+void Mixer::update_gains() {
+    for (const auto& row : rows_) {
+        row->to.resize(columns_.size());
+        for (std::size_t c = 0; c < columns_.size(); ++c) {
+            const auto cell = std::find_if(row->cells.begin(), row->cells.end(),
+                                           [&](const Cell& named) { return named.csrc == columns_[c].csrc; });
+            row->to[c] = columns_[c].gain * (cell == row->cells.end() ? 1.0F : cell->gain);
+        }
+    }
+}
+
+// ---- who leads, who follows ----------------------------------------------------------------------------------------
+
+void Mixer::split_and_merge() {
+    for (const auto& row : rows_) {
+        if (row->leads() || row->to == row->leader->to) continue;
+        // Several may part from one leader in the same way: the first of them leads the others.
+        const auto same = std::find_if(rows_.begin(), rows_.end(), [&](const auto& other) {
+            return other.get() != row.get() && other->leads() && other->to == row->to && other->from == row->from;
+        });
+        if (same != rows_.end()) {
+            follow(*row, **same);
+        } else {
+            lead(*row);
+        }
+    }
+    for (const auto& row : rows_) {
+        if (!row->leads()) continue;
+        const auto older = std::find_if(rows_.begin(), rows_.end(), [&](const auto& other) {
+            return other.get() == row.get() || (other->leads() && other->to == row->to && other->from == row->from &&
+                                                other->stream.parked == row->stream.parked);
+        });
+        if (older->get() == row.get()) {
+            row->equal_frames = 0;
+        } else if (++row->equal_frames > merge_after) {
+            follow(*row, **older);
+        }
+    }
+}
+
+void Mixer::lead(Row& row) {
+    const Stream& before = row.leader->stream;
+    row.stream = fresh_stream();
+    row.stream.limiter = before.limiter;
+    row.stream.history = before.history;
+    row.stream.saying_nothing = before.saying_nothing;
+    row.stream.parked = before.parked;
+    row.stream.silent_frames = before.silent_frames;
+    row.stream.dtx = before.dtx;
+    row.stream.last_sent = before.last_sent;
+    row.leader = &row;
+    row.equal_frames = 0;
+}
+
+void Mixer::follow(Row& row, Row& leader) {
+    if (row.leads()) {
+        if (row.stream.encoder) spare_encoders_.push_back(std::move(row.stream.encoder));
+        row.stream = {};
+    }
+    for (const auto& other : rows_) {
+        if (other->leader == &row) other->leader = &leader;
+    }
+    row.leader = &leader;
+}
+
+// ---- samples -------------------------------------------------------------------------------------------------------
+
+void Mixer::pull(Instant now, WorkerStats& stats) {
+    inputs_.resize(columns_.size() * frame_size_);
+    sounding_.assign(columns_.size(), false);
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+        const std::span<float> frame = frame_of(inputs_, c);
+        const bool heard = std::any_of(mixing_.begin(), mixing_.end(),
+                                       [&](const Row* row) { return row->from[c] != 0 || row->to[c] != 0; });
+        if (!heard) {
+            columns_[c].playout->pass(now);
+            std::fill(frame.begin(), frame.end(), 0.0F);
+            continue;
+        }
+        sounding_[c] = columns_[c].playout->pull(now, frame);
+        stats.sources_decoded.add(sounding_[c] ? 1 : 0);
+    }
+}
+
+void Mixer::mix() {
+    const auto rows = static_cast<std::int32_t>(mixing_.size());
+    const auto columns = static_cast<std::int32_t>(columns_.size());
+    const auto channels = static_cast<std::int32_t>(config_.encoder.channels);
+    const auto samples = static_cast<std::int32_t>(samples_);
+    if (rows == 0) return;
+    gains_from_.clear();
+    gains_to_.clear();
+    for (const Row* row : mixing_) {
+        for (std::size_t c = 0; c < columns_.size(); ++c) {
+            gains_from_.insert(gains_from_.end(), config_.encoder.channels, row->from[c]);
+            gains_to_.insert(gains_to_.end(), config_.encoder.channels, row->to[c]);
+        }
+    }
+    mixed_.resize(mixing_.size() * frame_size_);
+    limited_.resize(mixed_.size());
+    kernels_.mix(mixed_.data(), inputs_.data(), gains_from_.data(), gains_to_.data(), rows, columns, samples, channels);
+    for (std::size_t i = 0; i < mixing_.size(); ++i) {
+        kernels_.limit(frame_of(limited_, i).data(), frame_of(mixed_, i).data(), mixing_[i]->stream.limiter.data(), samples, channels);
+    }
+    row_levels_.resize(mixing_.size());
+    column_levels_.resize(columns_.size());
+    kernels_.levels(row_levels_.data(), limited_.data(), rows, samples * channels);
+    kernels_.levels(column_levels_.data(), inputs_.data(), columns, samples * channels);
+}
+
+// ---- packets -------------------------------------------------------------------------------------------------------
+
+PacketRef Mixer::encode(Row& row, std::size_t index, Instant now, PacketPool& pool, WorkerStats& stats) {
+    Stream& stream = row.stream;
+    const std::span<float> frame = frame_of(limited_, index);
+    const bool silence = row_levels_[index] <= -127;
+    stream.silent_frames = silence ? stream.silent_frames + 1 : 0;
+    stream.parked = false;
+
+    if (!stream.encoder) {
+        stream.encoder = take_encoder();
+        std::array<std::uint8_t, 1276> unheard;
+        for (std::size_t i = 0; i < priming_frames; ++i) {
+            stream.encoder->encode(frame_of(stream.history, i), unheard);
+            stats.frames_primed.add(1);
+        }
+    }
+    std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
+    std::copy(frame.begin(), frame.end(), frame_of(stream.history, priming_frames - 1).begin());
+
+    PacketRef packet = pool.take();
+    if (!packet) {
+        stats.dropped_overload.add(1);
+        return {};
+    }
+    const std::size_t size = stream.encoder->encode(frame, packet->bytes);
+    stats.frames_encoded.add(1);
+    packet->payload_offset = 0;
+    packet->payload_size = static_cast<std::uint16_t>(size);
+    describe(row, row_levels_[index], *packet);
+
+    const bool nothing_said = opus::is_dtx(packet->payload());
+    if (nothing_said && size > 0) stream.dtx = packet->bytes[0];
+    const bool repeated = std::exchange(stream.saying_nothing, nothing_said) && nothing_said;
+    stream.parked = silence && (repeated || stream.silent_frames >= park_after);
+    if (repeated || size == 0) return {};
+    stream.last_sent = now;
+    return packet;
+}
+
+PacketRef Mixer::sign(Row& row, Instant now, PacketPool& pool) {
+    Stream& stream = row.stream;
+    if (stream.last_sent == Instant{} || now - stream.last_sent < sign_of_life) return {};
+    PacketRef packet = pool.take();
+    if (!packet) return {};
+    packet->bytes[0] = stream.dtx;
+    packet->payload_offset = 0;
+    packet->payload_size = 1;
+    packet->csrc_count = 0;
+    packet->level = {};
+    stream.last_sent = now;
+    return packet;
+}
+
+void Mixer::describe(const Row& row, float level_dbov, Packet& packet) const {
+    packet.level = {level_dbov > -50, dbov_byte(level_dbov)};
+    packet.csrc_count = 0;
+    for (std::size_t c = 0; c < columns_.size() && packet.csrc_count < rtp::max_csrcs; ++c) {
+        if (!sounding_[c] || row.to[c] == 0) continue;
+        packet.csrcs[packet.csrc_count] = columns_[c].csrc;
+        packet.csrc_levels[packet.csrc_count++] = dbov_byte(column_levels_[c]);
+    }
+}
+
+std::unique_ptr<opus::Encoder> Mixer::take_encoder() {
+    if (spare_encoders_.empty()) return std::make_unique<opus::Encoder>(config_.encoder);
+    auto encoder = std::move(spare_encoders_.back());
+    spare_encoders_.pop_back();
+    encoder->reset();
+    return encoder;
+}
+
+Mixer::Stream Mixer::fresh_stream() const {
+    Stream stream;
+    stream.limiter.assign(static_cast<std::size_t>(config_.encoder.channels == 2 ? kernels_.limiter_state_stereo
+                                                                                 : kernels_.limiter_state_mono), 0);
+    stream.history.assign(priming_frames * frame_size_, 0);
+    stream.dtx = dtx_packet(config_.ptime_ms);
+    return stream;
+}
+
+std::span<const float> Mixer::last_frame(RowId id) const noexcept {
+    for (const auto& row : rows_) {
+        if (row->id == id && !row->leader->stream.history.empty()) {
+            return std::span{row->leader->stream.history}.last(frame_size_);
+        }
+    }
+    return {};
+}
+
+Mixer::Row* Mixer::find(RowId id) noexcept {
+    const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const auto& row) { return row->id == id; });
+    return found == rows_.end() ? nullptr : found->get();
+}
+
+}  // namespace plane

@@ -1,0 +1,145 @@
+// The mixer of a room: one row of the gain matrix for each distinct thing that listeners hear, one encoder for each
+// distinct row of the moment.
+//
+// A row is what the control side defined: all columns at their own gain, but for the cells it names (one's own voice: 0).
+// On each tick only columns that sound count, so rows that differ in silent columns alone are equal. Equal rows are one
+// mix: the oldest of them leads, and the others follow it: its frames, limited and encoded once, are theirs too.
+//
+//   follow → lead   its gains part from its leader's: an encoder of its own, warmed with the leader's last frames
+//   lead → follow   its gains have been an older leader's for `merge_after` frames: that encoder has heard the same by now
+//   parked          a leader whose mix is silence, and whose encoder has said so: nothing is encoded or sent, but for a
+//                   sign of life every `sign_of_life`
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kernels.hpp"
+#include "opus.hpp"
+#include "packet.hpp"
+#include "playout.hpp"
+#include "stats.hpp"
+
+namespace plane {
+
+using RowId = std::uint32_t;
+
+struct MixConfig {
+    opus::EncoderConfig encoder;
+    unsigned ptime_ms = 20;  // 20, 40 or 60
+    bool operator==(const MixConfig&) const = default;
+};
+
+// A cell that differs from its column: the source, and the factor on its gain.
+struct Cell {
+    std::uint32_t csrc = 0;
+    float gain = 0;
+};
+
+class Mixer {
+public:
+    // Frames with which a new encoder is warmed: fewer leave a click, more cost encodes at every change of talker.
+    static constexpr std::size_t priming_frames = 3;
+    static constexpr unsigned merge_after = 3;
+    static constexpr Duration sign_of_life = seconds{5};
+    // Frames of silence after which a leader parks even if its encoder has not fallen silent by itself.
+    static constexpr unsigned park_after = 25;
+
+    // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
+    struct Input {
+        std::uint32_t csrc = 0;
+        float gain = 0;                    // the column's; 0: muted, or silent
+        std::shared_ptr<Playout> playout;
+    };
+    // One row's frame. Followers share their leader's packet.
+    struct Output {
+        RowId row = 0;
+        PacketRef packet;
+        Position position;
+    };
+
+    Mixer(const MixConfig& config, const Kernels& kernels);
+
+    // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
+    void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void remove_row(RowId row);
+    bool empty() const noexcept { return rows_.empty(); }
+
+    // One frame: what every row's listeners get now. timestamp: the room's media time. inputs: every source that has a
+    // column. run: of the positions. Appends what is to be sent to `outputs`.
+    void tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
+              std::vector<Output>& outputs, WorkerStats& stats);
+    // Whether the next tick has anything to do, whatever the sources do: a leader is not parked yet.
+    bool active() const noexcept;
+    // When a parked leader wants its sign of life.
+    std::optional<Instant> next_sign_of_life() const noexcept;
+
+    const MixConfig& config() const noexcept { return config_; }
+    Duration frame() const noexcept { return milliseconds{config_.ptime_ms}; }
+    std::size_t leaders() const noexcept;
+
+    // The samples of a row's last frame, before encoding; empty unless it leads. For tests and meters.
+    std::span<const float> last_frame(RowId row) const noexcept;
+
+private:
+    struct Column {
+        std::uint32_t csrc = 0;
+        std::shared_ptr<Playout> playout;
+        float gain = 0;          // at the end of this tick's frame
+    };
+    // What makes a row a mix of its own.
+    struct Stream {
+        std::unique_ptr<opus::Encoder> encoder;   // none until something is to be said
+        std::vector<float> limiter;
+        std::vector<float> history;               // the last priming_frames frames, as encoded, oldest first
+        bool saying_nothing = true;               // the last packet was DTX
+        bool parked = true;
+        unsigned silent_frames = 0;
+        std::uint8_t dtx;                         // the packet that says nothing, in the encoder's mode
+        Instant last_sent{};                      // Instant{}: never
+    };
+    struct Row {
+        RowId id = 0;
+        std::vector<Cell> cells;
+        Row* leader = nullptr;             // itself, or whom it follows
+        Stream stream;                     // of a leader
+        std::vector<float> from, to;       // gains, by column
+        unsigned equal_frames = 0;         // for how long an older leader's gains were the same
+        std::uint64_t sent = 0;            // index of its next packet
+        bool talking = false;              // the next packet does not begin a talk spurt
+        bool leads() const noexcept { return leader == this; }
+    };
+
+    void update_columns(std::span<const Input> inputs);
+    void update_gains();
+    void split_and_merge();
+    void lead(Row& row);
+    void follow(Row& row, Row& leader);
+    void pull(Instant now, WorkerStats& stats);
+    void mix();
+    // What the leader says of its new frame, and what it says of nothing; empty when there is nothing to send.
+    PacketRef encode(Row& row, std::size_t index, Instant now, PacketPool& pool, WorkerStats& stats);
+    PacketRef sign(Row& row, Instant now, PacketPool& pool);
+    void describe(const Row& row, float level_dbov, Packet& packet) const;
+    std::unique_ptr<opus::Encoder> take_encoder();
+    Stream fresh_stream() const;
+    std::span<float> frame_of(std::vector<float>& frames, std::size_t index) noexcept {
+        return std::span{frames}.subspan(index * frame_size_, frame_size_);
+    }
+    Row* find(RowId id) noexcept;
+
+    MixConfig config_;
+    Kernels kernels_;
+    std::size_t samples_;     // per channel and frame
+    std::size_t frame_size_;  // samples × channels
+    std::vector<std::unique_ptr<Row>> rows_;  // oldest first
+    std::vector<Column> columns_;
+    std::vector<Row*> mixing_;                // leaders that are mixed in this tick
+    std::vector<float> inputs_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
+    std::vector<bool> sounding_;              // columns that gave more than silence in this tick
+    std::vector<std::unique_ptr<opus::Encoder>> spare_encoders_;
+};
+
+}  // namespace plane

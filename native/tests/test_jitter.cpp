@@ -1,0 +1,179 @@
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "jitter.hpp"
+
+using namespace plane;
+using Action = JitterBuffer::Action;
+
+namespace {
+
+const Instant start{seconds{1000}};
+constexpr std::uint32_t frame = 960;
+constexpr Duration frame_time = milliseconds{20};
+// 20 ms of narrowband SILK without redundancy; the second byte says whose frame it is.
+std::array<std::uint8_t, 4> payload_of(std::uint64_t index) { return {0x08, 0x00, static_cast<std::uint8_t>(index), 1}; }
+
+struct Bench {
+    JitterBuffer buffer;
+
+    void insert(std::uint64_t index, Instant arrival, std::int64_t extra_samples = 0, std::uint32_t run = 1) {
+        const auto payload = payload_of(index);
+        buffer.insert({run, index, static_cast<std::uint32_t>(static_cast<std::int64_t>(index * frame) + extra_samples), false, arrival}, payload, frame);
+    }
+    // Steps until a frame's worth of time has passed; the actions taken.
+    std::vector<Action> pull(Instant now) {
+        std::vector<Action> actions;
+        for (std::uint32_t got = 0; got < frame;) {
+            const auto step = buffer.next(now, frame - got);
+            actions.push_back(step.action);
+            if (step.action != Action::skip) got += step.samples;
+        }
+        return actions;
+    }
+};
+
+using Actions = std::vector<Action>;
+
+}  // namespace
+
+TEST_CASE("in order and in time, every packet is decoded once") {
+    Bench bench;
+    for (std::uint64_t i = 0; i < 500; ++i) {
+        const Instant arrival = start + frame_time * static_cast<int>(i);
+        bench.insert(100 + i, arrival);
+        bench.pull(arrival + milliseconds{10});
+    }
+    CHECK(bench.buffer.counters().decoded >= 499);
+    CHECK(bench.buffer.counters().concealed == 0);
+    CHECK(bench.buffer.delay(start + frame_time * 500) < milliseconds{40});
+}
+
+TEST_CASE("reordered and doubled packets are put right") {
+    Bench bench;
+    for (std::uint64_t i = 0; i < 3; ++i) bench.insert(10 + i, start + frame_time * static_cast<int>(i));
+    CHECK(bench.pull(start + milliseconds{50}) == Actions{Action::decode});
+    bench.insert(14, start + milliseconds{60});
+    bench.insert(14, start + milliseconds{61});
+    bench.insert(13, start + milliseconds{62});
+    for (int i = 0; i < 4; ++i) CHECK(bench.pull(start + milliseconds{70 + 20 * i}) == Actions{Action::decode});
+    CHECK(bench.buffer.counters().duplicate == 1);
+    CHECK(bench.buffer.counters().decoded == 5);
+}
+
+TEST_CASE("a lost frame is recovered from a copy in the next packet, else concealed") {
+    for (const bool redundant : {true, false}) {
+        Bench bench;
+        bench.insert(10, start);
+        CHECK(bench.pull(start + milliseconds{15}) == Actions{Action::decode});
+        std::array<std::uint8_t, 4> payload{0x08, static_cast<std::uint8_t>(redundant ? 0x40 : 0), 1, 1};
+        bench.buffer.insert({1, 12, 12 * frame, false, start + frame_time * 2}, payload, frame);
+        CHECK(bench.pull(start + milliseconds{55}) == Actions{redundant ? Action::recover : Action::conceal});
+        CHECK(bench.pull(start + milliseconds{75}) == Actions{Action::decode});
+        CHECK(bench.buffer.counters().recovered == (redundant ? 1 : 0));
+    }
+}
+
+TEST_CASE("a packet that is late but next in order is still heard; its time had stood still") {
+    Bench bench;
+    bench.insert(10, start);
+    CHECK(bench.pull(start + milliseconds{15}) == Actions{Action::decode});
+    CHECK(bench.pull(start + milliseconds{35}) == Actions{Action::conceal});
+    bench.insert(11, start + milliseconds{50});
+    CHECK(bench.pull(start + milliseconds{55}) == Actions{Action::decode});
+    CHECK(bench.buffer.counters().late == 0);
+}
+
+TEST_CASE("a packet older than what was heard is late") {
+    Bench bench;
+    bench.insert(10, start);
+    bench.pull(start + milliseconds{15});
+    bench.insert(9, start + milliseconds{16});
+    CHECK(bench.buffer.counters().late == 1);
+}
+
+TEST_CASE("run dry, it conceals for 100 ms and then is silent until the sender is back") {
+    Bench bench;
+    bench.insert(10, start);
+    Instant now = start + milliseconds{15};
+    CHECK(bench.pull(now) == Actions{Action::decode});
+    for (int i = 0; i < 5; ++i) CHECK(bench.pull(now += frame_time) == Actions{Action::conceal});
+    for (int i = 0; i < 20; ++i) CHECK(bench.pull(now += frame_time) == Actions{Action::nothing});
+    bench.insert(11, now, 500 * 48);
+    CHECK(bench.pull(now + milliseconds{15}) == Actions{Action::decode});
+}
+
+TEST_CASE("a talk spurt after a pause keeps its first frame and waits its target") {
+    Bench bench;
+    std::mt19937 random{3};
+    Instant now = start;
+    for (std::uint64_t i = 0; i < 200; ++i) {
+        bench.insert(i, start + frame_time * static_cast<int>(i) + milliseconds{random() % 40});
+        bench.pull(now = start + frame_time * static_cast<int>(i) + milliseconds{5});
+    }
+    const Duration target = bench.buffer.target();
+    CHECK(target >= milliseconds{30});
+    CHECK(target <= milliseconds{60});
+    const Instant spurt = start + frame_time * 400;  // 4 s of silence, no packets
+    for (int i = 0; i < 100; ++i) bench.pull(now += frame_time);
+    const auto before = bench.buffer.counters().decoded;
+    bench.insert(200, spurt, 200 * frame);
+    Instant heard = spurt;
+    while (bench.pull(heard) != Actions{Action::decode}) heard += milliseconds{5};
+    CHECK(bench.buffer.counters().decoded == before + 1);
+    CHECK(heard - spurt >= target - milliseconds{41});
+    CHECK(heard - spurt <= target + milliseconds{5});
+}
+
+TEST_CASE("after a hiccup the delay comes back down within seconds") {
+    Bench bench;
+    Instant now = start;
+    std::uint64_t next = 0;
+    const auto run = [&](int frames, Duration late) {
+        for (int i = 0; i < frames; ++i, ++next) {
+            bench.insert(next, start + frame_time * static_cast<int>(next) + late);
+            bench.pull(now = start + frame_time * static_cast<int>(next) + milliseconds{10} + late);
+        }
+    };
+    run(200, Duration::zero());
+    const Duration before = bench.buffer.delay(now);
+    for (int i = 0; i < 10; ++i) bench.pull(now += frame_time);  // 200 ms without packets, which then come at once
+    for (int i = 0; i < 10; ++i, ++next) bench.insert(next, now);
+    Instant calm = now;
+    for (int i = 0; i < 600; ++i, ++next) {
+        bench.insert(next, start + frame_time * static_cast<int>(next));
+        bench.pull(now = start + frame_time * static_cast<int>(next) + milliseconds{10});
+    }
+    CHECK(now - calm < seconds{13});
+    CHECK(bench.buffer.delay(now) < before + milliseconds{60});
+}
+
+TEST_CASE("delay is bounded, whatever comes") {
+    Bench bench;
+    std::mt19937 random{5};
+    Instant now = start;
+    for (std::uint64_t i = 0; i < 5000; ++i) {
+        now += frame_time;
+        if (random() % 3) {
+            const std::uint64_t index = i + random() % 8;
+            bench.insert(index, now, static_cast<std::int64_t>(random() % 100) - 50, 1 + static_cast<std::uint32_t>(i / 1000));
+        }
+        if (random() % 200 == 0) now += milliseconds{random() % 2000};
+        bench.pull(now);
+        CHECK(bench.buffer.delay(now) <= JitterBuffer::max_delay + milliseconds{60});
+    }
+}
+
+TEST_CASE("a hostile run of indexes and timestamps does no harm") {
+    std::mt19937_64 random{9};
+    Bench bench;
+    for (int i = 0; i < 20000; ++i) {
+        const auto payload = payload_of(random());
+        bench.buffer.insert({1 + static_cast<std::uint32_t>(random() % 3), random() % 1000 == 0 ? random() >> 16 : random() % 300,
+                             static_cast<std::uint32_t>(random()), false, start + milliseconds{i}}, payload, frame);
+        if (i % 3 == 0) bench.pull(start + milliseconds{i});
+        if (i % 97 == 0) bench.buffer.pass(start + milliseconds{i});
+    }
+    CHECK(bench.buffer.counters().decoded > 0);
+}

@@ -1,0 +1,310 @@
+// The mixer with real Opus and with kernels in plain C++ (those of the product are numba's, tested in tests/).
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <random>
+
+#include "mixer.hpp"
+
+using namespace plane;
+
+namespace {
+
+const Instant start{seconds{1000}};
+constexpr Duration frame_time = milliseconds{20};
+constexpr std::size_t frame = 960;
+
+void reference_mix(float* out, const float* inputs, const float* from, const float* to, std::int32_t rows, std::int32_t columns,
+                   std::int32_t samples, std::int32_t channels) {
+    for (std::int32_t r = 0; r < rows; ++r) {
+        for (std::int32_t n = 0; n < samples; ++n) {
+            for (std::int32_t c = 0; c < channels; ++c) {
+                float sum = 0;
+                for (std::int32_t k = 0; k < columns; ++k) {
+                    const std::int32_t cell = (r * columns + k) * channels + c;
+                    const float gain = from[cell] + (to[cell] - from[cell]) * static_cast<float>(n + 1) / static_cast<float>(samples);
+                    sum += inputs[(k * samples + n) * channels + c] * gain;
+                }
+                out[(r * samples + n) * channels + c] = sum;
+            }
+        }
+    }
+}
+// A limiter that only delays by one sample: enough to see that state is carried over.
+void reference_limit(float* out, const float* in, float* state, std::int32_t samples, std::int32_t channels) {
+    for (std::int32_t i = 0; i < samples * channels; ++i) {
+        out[i] = i < channels ? state[i] : in[i - channels];
+    }
+    for (std::int32_t c = 0; c < channels; ++c) state[c] = in[(samples - 1) * channels + c];
+}
+void reference_levels(float* dbov, const float* in, std::int32_t rows, std::int32_t samples) {
+    for (std::int32_t r = 0; r < rows; ++r) {
+        double energy = 0;
+        for (std::int32_t i = 0; i < samples; ++i) energy += double{in[r * samples + i]} * in[r * samples + i];
+        dbov[r] = static_cast<float>(std::max(-127.0, 10 * std::log10(energy / samples + 1e-30)));
+    }
+}
+const Kernels kernels{reference_mix, reference_limit, reference_levels, 1, 2};
+
+// A speaker with a tone, encoded by Opus, one packet a tick into a playout of his own.
+struct Talker {
+    std::uint32_t csrc;
+    double hertz;
+    opus::Encoder encoder{{.channels = 1, .bitrate = 64000, .complexity = 5, .music = true}};
+    std::shared_ptr<Playout> playout = std::make_shared<Playout>(1U);
+    std::uint64_t sent = 0;
+
+    void talk(Instant now) {
+        std::array<float, frame> samples;
+        for (std::size_t i = 0; i < frame; ++i) {
+            samples[i] = static_cast<float>(0.25 * std::sin(2 * std::numbers::pi * hertz * static_cast<double>(sent * frame + i) / 48000));
+        }
+        std::array<std::uint8_t, 1276> packet;
+        const std::size_t size = encoder.encode(samples, packet);
+        playout->insert({1, sent, static_cast<std::uint32_t>(sent * frame), false, now}, {packet.data(), size});
+        ++sent;
+    }
+};
+
+// Amplitude of a tone in a frame.
+double amplitude(std::span<const float> samples, double hertz) {
+    double re = 0, im = 0;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        const double phase = 2 * std::numbers::pi * hertz * static_cast<double>(i) / 48000;
+        re += samples[i] * std::cos(phase);
+        im += samples[i] * std::sin(phase);
+    }
+    return 2 * std::hypot(re, im) / static_cast<double>(samples.size());
+}
+
+struct Bench {
+    Mixer mixer{{{.channels = 1, .bitrate = 48000, .complexity = 5}, 20}, kernels};
+    PacketPool pool{256};
+    WorkerStats stats;
+    std::vector<std::unique_ptr<Talker>> talkers;
+    std::map<std::uint32_t, float> gains;  // by csrc; 0: muted or silent
+    std::vector<Mixer::Output> last;       // of the last tick
+    std::map<RowId, std::vector<Position>> positions;
+    int ticks = 0;
+
+    Talker& add_talker(std::uint32_t csrc, double hertz) {
+        gains[csrc] = 1;
+        return *talkers.emplace_back(std::make_unique<Talker>(csrc, hertz));
+    }
+    Instant now() const { return start + frame_time * ticks; }
+    void tick() {
+        ++ticks;
+        std::vector<Mixer::Input> inputs;
+        for (const auto& talker : talkers) {
+            talker->talk(now() - milliseconds{10});
+            inputs.push_back({talker->csrc, gains[talker->csrc], talker->playout});
+        }
+        last.clear();
+        mixer.tick(now(), static_cast<std::uint32_t>(ticks) * frame, inputs, 1, pool, last, stats);
+        for (const Mixer::Output& output : last) positions[output.row].push_back(output.position);
+    }
+    void run(int count) {
+        for (int i = 0; i < count; ++i) tick();
+    }
+    const Packet* packet(RowId row) const {
+        for (const Mixer::Output& output : last) {
+            if (output.row == row) return &*output.packet;
+        }
+        return nullptr;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("rows that differ only in silent columns are one mix, encoded once") {
+    Bench bench;
+    bench.add_talker(1, 500);
+    bench.add_talker(2, 700);
+    for (RowId row = 0; row < 13; ++row) {
+        bench.mixer.add_row(row, row == 0 ? std::vector<Cell>{} : std::vector<Cell>{{row, 0}}, std::nullopt);
+    }
+    bench.run(20);
+    CHECK(bench.mixer.leaders() == 3);  // the audience's, and each talker's own
+    const auto encoded = bench.stats.frames_encoded.get();
+    const auto decoded = bench.stats.sources_decoded.get();
+    bench.run(50);
+    CHECK(bench.stats.frames_encoded.get() - encoded == 150);
+    CHECK(bench.stats.sources_decoded.get() - decoded == 100);
+    CHECK(bench.last.size() == 13);
+    CHECK(bench.packet(0) == bench.packet(5));
+    CHECK(bench.packet(0) != bench.packet(1));
+}
+
+TEST_CASE("each hears all but himself, at the gains of the matrix") {
+    Bench bench;
+    bench.add_talker(1, 500);
+    bench.add_talker(2, 1500);
+    bench.gains[2] = 0.5F;
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.mixer.add_row(1, {{1, 0}}, std::nullopt);
+    bench.mixer.add_row(2, {{1, 0.25F}}, std::nullopt);
+    bench.run(30);
+    const auto all = bench.mixer.last_frame(0);
+    CHECK(amplitude(all, 500) == doctest::Approx(0.25).epsilon(0.03));
+    CHECK(amplitude(all, 1500) == doctest::Approx(0.125).epsilon(0.03));
+    const auto first = bench.mixer.last_frame(1);
+    CHECK(amplitude(first, 500) < 0.001);
+    CHECK(amplitude(first, 1500) == doctest::Approx(0.125).epsilon(0.03));
+    CHECK(amplitude(bench.mixer.last_frame(2), 500) == doctest::Approx(0.0625).epsilon(0.03));
+    REQUIRE(bench.packet(1));
+    CHECK(bench.packet(1)->csrc_count == 1);
+    CHECK(bench.packet(1)->csrcs[0] == 2);
+    CHECK(bench.packet(0)->csrc_count == 2);
+    CHECK(bench.packet(0)->csrc_levels[0] == 15);  // 0.25 of full scale: -15 dBov
+}
+
+TEST_CASE("a mute is a ramp, not a step") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(30);
+    float last = bench.mixer.last_frame(0).back();
+    // The steepest that the tone itself is, and what a ramp over a frame adds.
+    const double allowed = 0.25 * (2 * std::numbers::pi * 400 / 48000 + 1.0 / frame) * 1.2;
+    for (const float gain : {0.0F, 1.0F, 0.3F}) {
+        bench.gains[1] = gain;
+        for (int i = 0; i < 4; ++i) {
+            bench.tick();
+            for (const float sample : bench.mixer.last_frame(0)) {
+                CHECK(std::fabs(sample - last) < allowed);
+                last = sample;
+            }
+        }
+    }
+}
+
+TEST_CASE("who leaves in mid-word is faded out") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.add_talker(2, 900);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(30);
+    float last = bench.mixer.last_frame(0).back();
+    bench.talkers.erase(bench.talkers.begin());
+    const double allowed = 0.25 * (2 * std::numbers::pi * (400 + 900) / 48000 + 1.0 / frame) * 1.3;
+    for (int i = 0; i < 4; ++i) {
+        bench.tick();
+        for (const float sample : bench.mixer.last_frame(0)) {
+            CHECK(std::fabs(sample - last) < allowed);
+            last = sample;
+        }
+    }
+    CHECK(amplitude(bench.mixer.last_frame(0), 400) < 0.001);
+}
+
+TEST_CASE("a row's positions have no gap while its mixes change, and pauses show in timestamps alone") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.add_talker(2, 900);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.mixer.add_row(1, {{1, 0}}, std::nullopt);
+    std::mt19937 random{2};
+    for (int i = 0; i < 40; ++i) {
+        bench.gains[1] = random() % 2 ? 1 : 0;
+        bench.gains[2] = random() % 2 ? 1 : 0;
+        bench.run(1 + static_cast<int>(random() % 60));
+    }
+    for (const auto& [row, list] : bench.positions) {
+        for (std::size_t i = 1; i < list.size(); ++i) {
+            REQUIRE(list[i].index == list[i - 1].index + 1);
+            REQUIRE(distance32(list[i].timestamp, list[i - 1].timestamp) > 0);
+            REQUIRE((list[i].timestamp - list[i - 1].timestamp) % frame == 0);
+        }
+    }
+}
+
+TEST_CASE("silence is told once, then every 5 s, and costs no encode") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(30);
+    CHECK(bench.mixer.active());
+    bench.gains[1] = 0;
+    bench.run(50);
+    CHECK_FALSE(bench.mixer.active());
+    const auto encoded = bench.stats.frames_encoded.get();
+    const auto sent = bench.positions[0].size();
+    bench.run(1000);  // 20 s
+    CHECK(bench.stats.frames_encoded.get() == encoded);
+    CHECK(bench.positions[0].size() - sent >= 3);
+    CHECK(bench.positions[0].size() - sent <= 5);
+    bench.gains[1] = 1;
+    bench.run(3);
+    CHECK(bench.mixer.active());
+    REQUIRE(bench.packet(0));
+    CHECK(bench.packet(0)->payload().size() > 2);
+}
+
+TEST_CASE("a room in which nobody has spoken sends nothing") {
+    Bench bench;
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(1000);
+    CHECK(bench.positions.empty());
+    CHECK(bench.stats.frames_encoded.get() == 0);
+}
+
+TEST_CASE("when the row that leads goes, its encoder goes on for those who followed") {
+    Bench bench;
+    bench.add_talker(9, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.mixer.add_row(1, {{1, 0}}, std::nullopt);
+    bench.mixer.add_row(2, {{2, 0}}, std::nullopt);
+    bench.run(30);
+    CHECK(bench.mixer.leaders() == 1);
+    const auto primed = bench.stats.frames_primed.get();
+    bench.mixer.remove_row(0);
+    bench.run(10);
+    CHECK(bench.mixer.leaders() == 1);
+    CHECK(bench.stats.frames_primed.get() == primed);
+    CHECK(bench.packet(1) == bench.packet(2));
+}
+
+TEST_CASE("a row made like another takes over its sound: gains move, nothing breaks") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(30);
+    const float last = bench.mixer.last_frame(0).back();
+    bench.mixer.add_row(1, {{1, 0.5F}}, 0);
+    bench.tick();
+    CHECK(std::fabs(bench.mixer.last_frame(1).front() - last) < 0.03);
+    bench.tick();
+    CHECK(amplitude(bench.mixer.last_frame(1), 400) == doctest::Approx(0.125).epsilon(0.03));
+    CHECK(amplitude(bench.mixer.last_frame(0), 400) == doctest::Approx(0.25).epsilon(0.03));
+}
+
+TEST_CASE("any sequence of joins, leaves and mutes: every row gets its packets, and equal rows share them") {
+    std::mt19937 random{17};
+    Bench bench;
+    for (std::uint32_t csrc = 1; csrc <= 4; ++csrc) bench.add_talker(csrc, 300 * csrc);
+    std::map<RowId, std::vector<Cell>> rows;
+    RowId next = 0;
+    for (int step = 0; step < 400; ++step) {
+        switch (random() % 4) {
+            case 0:
+                if (rows.size() < 8) {
+                    const RowId id = next++;
+                    rows[id] = {{1 + static_cast<std::uint32_t>(random() % 4), random() % 2 ? 0.5F : 0.0F}};
+                    bench.mixer.add_row(id, rows[id], rows.size() > 1 && random() % 2 ? std::optional{rows.begin()->first} : std::nullopt);
+                }
+                break;
+            case 1:
+                if (!rows.empty()) {
+                    bench.mixer.remove_row(rows.begin()->first);
+                    rows.erase(rows.begin());
+                }
+                break;
+            default: bench.gains[1 + static_cast<std::uint32_t>(random() % 4)] = random() % 3 ? 1 : 0;
+        }
+        bench.run(1 + static_cast<int>(random() % 10));
+        REQUIRE(bench.mixer.leaders() <= std::max<std::size_t>(1, rows.size()));
+        for (const Mixer::Output& output : bench.last) REQUIRE(rows.contains(output.row));
+    }
+}
