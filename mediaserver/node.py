@@ -284,7 +284,7 @@ class Node:
         room.leave(session.user, direction, session.peer)
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
-        log.info("%s session of peer %d ended: %s", direction, session.peer, reason)
+        log.debug("%s session of peer %d ended: %s", direction, session.peer, reason)
 
     async def _tell_levels(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -54,14 +55,16 @@ class Server(uvicorn.Server):
 def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. StartError when an address is not free."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # It warns of each request that is not HTTP, as often as anybody sends one.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # Imported here so that the options are checked, and the HTTP edge is tested, without the compiled plane.
     from mediaserver import _native  # noqa: PLC0415
 
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         driver = Driver(_native, settings.binds())
     except OSError as error:
-        raise StartError(f"The media ports cannot be opened: {error.strerror or error}.") from None
+        raise StartError(f"The media ports cannot be opened: {_reason(error)}.") from None
     node = Node(settings, driver, Certificate.generate())
     config = uvicorn.Config(
         create_app(node),
@@ -78,13 +81,19 @@ def run(settings: Settings) -> None:
     Server(config, node).run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. StartError when the address is not free or not one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        raise StartError(f"{host} port {port} cannot be listened on: {error.strerror or error}.") from None
+        raise StartError(f"{host} port {port} cannot be listened on: {_reason(error)}.") from None
+
+
+def _reason(error: OSError) -> str:
+    """The system's words alone; create_server() adds its own to strerror. Name resolution has negative numbers."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
 
 
 def _announce(settings: Settings, driver: Driver, listener: socket.socket) -> None:

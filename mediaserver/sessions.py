@@ -140,7 +140,7 @@ class Session:
         if datagrams:
             self._driver.plane.send(self.peer, datagrams)
         if handshake.failed is not None:
-            log.info("peer %d: %s", self.peer, handshake.failed)
+            log.debug("peer %d: %s", self.peer, handshake.failed)
             self.end(CloseReason.HANDSHAKE_FAILED if handshake.keys is None else CloseReason.PEER_CLOSED)
             return
         if handshake.keys is not None and self.state is not State.CONNECTED:
