@@ -17,8 +17,9 @@ from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.problems import RESPONSES, Problem
 from mediaserver.http.whip import session_path
-from mediaserver.model import Room
+from mediaserver.model import Direction, Room
 from mediaserver.node import Node
+from mediaserver.sessions import Session
 
 router = APIRouter(tags=["media"], responses=RESPONSES)
 
@@ -26,6 +27,17 @@ router = APIRouter(tags=["media"], responses=RESPONSES)
 HEARTBEAT_S = 15.0
 
 EventName = Literal["active", "inactive", "levels", "sources"]
+
+
+async def _listening(room: RoomOf, session: str, node: NodeOf) -> Session:
+    """The session of a stream's address, without credentials: who knows the address may read."""
+    found = node.session(room, Direction.LISTEN, session)
+    if found is None:
+        raise _gone()
+    return found
+
+
+ListeningOf = Annotated[Session, Depends(_listening)]
 
 
 @router.post(
@@ -53,20 +65,20 @@ async def create(
     response_class=StreamingResponse,
     responses={200: {"description": "Events", "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
 )
-async def read(request: Request, room: RoomOf, session: str, stream: str, node: NodeOf) -> StreamingResponse:
+async def read(request: Request, session: ListeningOf, stream: str, node: NodeOf) -> StreamingResponse:
     """Begins with the whole state, whenever it is read. A newer reader takes the place of an older one."""
     require_accepts(request, EVENT_STREAM)
-    subscription = node.streams.read(room, session, stream)
+    subscription = node.streams.read(session.room, session.id, stream)
     if subscription is None:
         raise _gone()
     # X-Accel-Buffering: a proxy that collects events before it passes them on would make them late.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(node, room, subscription), headers=headers, media_type=EVENT_STREAM)
+    return StreamingResponse(_lines(node, session.room, subscription), headers=headers, media_type=EVENT_STREAM)
 
 
 @router.delete("/whep/{room}/{session}/sse/{stream}", summary="End an event stream", response_class=Response)
-async def delete(room: RoomOf, session: str, stream: str, node: NodeOf) -> Response:
-    if not node.streams.delete(room, session, stream):
+async def delete(session: ListeningOf, stream: str, node: NodeOf) -> Response:
+    if not node.streams.delete(session.room, session.id, stream):
         raise _gone()
     return Response(status_code=200)
 
