@@ -1,0 +1,94 @@
+"""Which module may know which: HTTP asks the model, the plane tells sessions, and never the other way."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import mediaserver
+
+PACKAGE = Path(mediaserver.__file__).parent
+
+# Module -> what it may import of the package. The compiled plane is `_native`, the HTTP edge is one entry.
+ALLOWED: dict[str, set[str]] = {
+    "kernels": set(),
+    "commands": set(),
+    "model": {"commands"},
+    "tokens": set(),
+    "dtls": set(),
+    "sdp": {"dtls"},
+    "settings": {"tokens"},
+    "negotiation": {"sdp", "dtls"},
+    "plane": {"_native"},
+    "feed": {"model"},
+    "streams": {"feed", "model"},
+    "sessions": {"commands", "model", "plane", "dtls", "sdp", "negotiation", "_native"},
+    "node": {
+        *("commands", "model", "sessions", "plane", "negotiation", "sdp", "dtls"),
+        *("feed", "streams", "settings", "tokens", "_native"),
+    },
+    "metrics": {"commands", "model", "node", "sessions"},
+    "http": {
+        *("commands", "model", "node", "sessions", "negotiation", "sdp"),
+        *("feed", "streams", "settings", "tokens", "metrics"),
+    },
+    "server": {"http", "node", "plane", "dtls", "settings", "_native"},
+    "cli": {"settings", "server"},
+}
+# The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.
+MODEL_USES = {"collections", "dataclasses", "enum", "secrets"}
+
+
+def files() -> dict[str, list[Path]]:
+    """Module -> its files."""
+    modules = {path.stem: [path] for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    return modules | {path.parent.name: sorted(path.parent.glob("*.py")) for path in PACKAGE.glob("*/__init__.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def package_imports(module: str) -> set[str]:
+    parts = [name.split(".") for path in files()[module] for name in imported(path)]
+    used = {name[1] for name in parts if name[0] == "mediaserver" and len(name) > 1}
+    return used - {module, "__version__"}
+
+
+def test_the_table_names_every_module() -> None:
+    assert set(files()) <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", files())
+def test_a_module_imports_what_the_table_allows(module: str) -> None:
+    assert package_imports(module) <= ALLOWED[module]
+
+
+def test_the_table_has_no_circle() -> None:
+    order: list[str] = ["_native"]
+    while len(order) <= len(ALLOWED):
+        free = [module for module, used in ALLOWED.items() if module not in order and used <= set(order)]
+        assert free, set(ALLOWED) - set(order)
+        order += free
+
+
+def test_the_model_knows_neither_clock_nor_sockets_nor_event_loop() -> None:
+    for module in ("model", "commands"):
+        outside = {name.partition(".")[0] for path in files()[module] for name in imported(path)} - {"mediaserver"}
+        assert outside <= MODEL_USES
+        assert outside <= set(sys.stdlib_module_names)
+
+
+def test_only_the_edge_knows_http() -> None:
+    for module in set(files()) - {"http", "server"}:
+        outside = {name.partition(".")[0] for path in files()[module] for name in imported(path)}
+        assert not outside & {"fastapi", "starlette", "uvicorn", "http"}
