@@ -24,11 +24,32 @@ class CloseReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """How a room's mixes are encoded, one setting for all. bitrate: bit/s; ptime_ms: 20, 40 or 60; complexity: of
+    Opus, 0..10; music: Opus's application `audio` instead of `voip`, and no gate on soft sounds."""
+
+    stereo: bool = False
+    bitrate: int = 48_000
+    ptime_ms: int = 20
+    complexity: int = 9
+    music: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AddRoom:
-    """`home` is the worker of the room's publishers."""
+    """`home` is the worker of the room's publishers. e2ee: payloads are end-to-end encrypted, so nothing is mixed."""
 
     room: int
     home: int
+    mix: Mix = Mix()
+    e2ee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureRoom:
+    room: int
+    mix: Mix
+    e2ee: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,31 @@ class RemoveColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class AddRow:
+    """A row of the gain matrix: every column at its own gain but for these (csrc, factor). like: the row that its first
+    listener comes from, so that he hears gains move and no break."""
+
+    room: int
+    row: int
+    cells: tuple[tuple[int, float], ...]
+    like: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRow:
+    """Comes after its last listener has been given another row or closed."""
+
+    room: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetListenerRow:
+    peer: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClosePeer:
     """End the session of this peer politely: it is told by close_notify and RTCP BYE."""
 
@@ -61,4 +107,6 @@ class ClosePeer:
     reason: CloseReason
 
 
-Command = AddRoom | RemoveRoom | SetColumn | RemoveColumn | ClosePeer
+Command = (
+    AddRoom | ConfigureRoom | RemoveRoom | SetColumn | RemoveColumn | AddRow | RemoveRow | SetListenerRow | ClosePeer
+)

@@ -36,6 +36,7 @@ class Slot:
     mid: str = ""
     mid_id: int = 0
     level_id: int = 0
+    csrc_level_id: int = 0
 
 
 @dataclass
@@ -50,6 +51,11 @@ class PeerStats:
     round_trip_ms: float | None = None
     level_dbov: float = -127.0
     speaking: bool = False
+    playout_delay_ms: float = 0.0
+    playout_target_ms: float = 0.0
+    frames_recovered: int = 0
+    frames_concealed: int = 0
+    packets_late: int = 0
     ssrc: int = 0
     address: str = ""
 
@@ -66,6 +72,7 @@ class Peer:
     keys: tuple[int, bytes] | None = None
     released: bool = False
     sources: list[int] = field(default_factory=list)
+    row: int | None = None
     farewell: list[bytes] | None = None  # set when the peer was removed
 
 
@@ -77,7 +84,10 @@ class Plane:
         self.running = False
         self.stopped = False
         self.rooms: dict[int, int] = {}  # room -> home
+        self.mixes: dict[int, dict[str, Any]] = {}  # room -> how its mixes are encoded
         self.columns: dict[tuple[int, int], float] = {}  # (room, csrc) -> gain
+        self.rows: dict[tuple[int, int], dict[int, float]] = {}  # (room, row) -> factor by csrc
+        self.kernels: dict[str, int] = {}
         self.peers: dict[int, Peer] = {}
         self.removed: dict[int, Peer] = {}
         self._events: deque[tuple[int, int, bytes]] = deque()
@@ -116,14 +126,58 @@ class Plane:
             os.eventfd_read(self._event_fd)
         return events
 
-    def add_room(self, room: int, home: int) -> None:
+    def set_kernels(
+        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+    ) -> None:
+        assert not self.rows
+        self.kernels = {"mix": mix, "limit": limit, "levels": levels}
+
+    def add_room(
+        self,
+        room: int,
+        home: int,
+        *,
+        stereo: bool = False,
+        bitrate: int = 48000,
+        ptime_ms: int = 20,
+        complexity: int = 9,
+        music: bool = False,
+        e2ee: bool = False,
+    ) -> None:
         assert room not in self.rooms
         self.rooms[room] = home
+        self.configure_room(
+            room,
+            stereo=stereo,
+            bitrate=bitrate,
+            ptime_ms=ptime_ms,
+            complexity=complexity,
+            music=music,
+            e2ee=e2ee,
+        )
+
+    def configure_room(
+        self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, e2ee: bool
+    ) -> None:
+        assert room in self.rooms
+        assert ptime_ms in (20, 40, 60)
+        assert 0 <= complexity <= 10
+        assert 6_000 <= bitrate <= 510_000
+        self.mixes[room] = {
+            "stereo": stereo,
+            "bitrate": bitrate,
+            "ptime_ms": ptime_ms,
+            "complexity": complexity,
+            "music": music,
+            "e2ee": e2ee,
+        }
 
     def remove_room(self, room: int) -> None:
         assert not [peer for peer in self.peers.values() if peer.room == room]
         del self.rooms[room]
+        del self.mixes[room]
         self.columns = {key: gain for key, gain in self.columns.items() if key[0] != room}
+        self.rows = {key: cells for key, cells in self.rows.items() if key[0] != room}
 
     def set_column(self, room: int, csrc: int, gain: float) -> None:
         assert room in self.rooms
@@ -131,6 +185,21 @@ class Plane:
 
     def remove_column(self, room: int, csrc: int) -> None:
         del self.columns[room, csrc]
+
+    def add_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], like: int | None = None) -> None:
+        assert room in self.rooms
+        assert (room, row) not in self.rows
+        assert like is None or (room, like) in self.rows
+        self.rows[room, row] = dict(cells)
+
+    def remove_row(self, room: int, row: int) -> None:
+        assert not [peer for peer in self.peers.values() if peer.room == room and peer.row == row]
+        del self.rows[room, row]
+
+    def set_listener_row(self, peer: int, row: int) -> None:
+        assert self.peers[peer].row is not None
+        assert (self.peers[peer].room, row) in self.rows
+        self.peers[peer].row = row
 
     def add_publisher(
         self,
@@ -165,10 +234,12 @@ class Plane:
         csrc: int,
         slots: Sequence[Slot],
         cname: str,
+        row: int | None = None,
     ) -> PeerStats:
         assert 0 <= worker < self.workers
+        assert row is None or ((room, row) in self.rows and len(slots) == 1)
         options = {"ufrag": ufrag, "pwd": pwd, "csrc": csrc, "slots": list(slots), "cname": cname}
-        return self._add(peer, Peer(room, worker, options))
+        return self._add(peer, Peer(room, worker, options, row=row))
 
     def set_sources(self, peer: int, csrcs: Sequence[int]) -> None:
         self.peers[peer].sources = list(csrcs)
@@ -199,6 +270,12 @@ class Plane:
 
     def residence(self, worker: int) -> tuple[list[float], list[int], float]:
         return [0.001, 0.01], [3, 1, 0], 0.004
+
+    def tick_lateness(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [2, 0, 0], 0.001
+
+    def tick_duration(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [2, 0, 0], 0.001
 
     def _add(self, peer: int, added: Peer) -> PeerStats:
         assert added.room in self.rooms

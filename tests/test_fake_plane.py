@@ -18,8 +18,14 @@ def methods(tree: ast.Module, name: str) -> dict[str, str]:
 
 
 def fields(tree: ast.Module, name: str) -> set[str]:
+    """Attributes, written as such or as properties."""
     found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return {ast.unparse(node.target) for node in found[0].body if isinstance(node, ast.AnnAssign)}
+    attributes = {ast.unparse(node.target) for node in found[0].body if isinstance(node, ast.AnnAssign)}
+    return attributes | {node.name for node in found[0].body if isinstance(node, ast.FunctionDef) and is_property(node)}
+
+
+def is_property(function: ast.FunctionDef) -> bool:
+    return any(ast.unparse(decorator) == "property" for decorator in function.decorator_list)
 
 
 def test_plane_methods_have_the_stubs_parameters() -> None:

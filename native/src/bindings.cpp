@@ -166,7 +166,7 @@ NB_MODULE(_native, m) {
     m.attr("ADDRESS_CHANGED") = static_cast<int>(plane::EventKind::address_changed);
     m.attr("MEDIA") = static_cast<int>(plane::EventKind::media);
     m.attr("CONSENT_EXPIRED") = static_cast<int>(plane::EventKind::consent_expired);
-    m.def("counter_meanings", &counter_meanings, "What each of Plane.counters() means, by name.");
+    m.def("counter_meanings", &counter_meanings, nb::sig("def counter_meanings() -> dict[str, str]"), "What each of Plane.counters() means, by name.");
 
     nb::class_<plane::SlotConfig>(m, "Slot", "One outgoing audio stream of a listener: an audio m-line of its offer.")
         .def(

@@ -1,0 +1,97 @@
+"""Rows of a room's gain matrix: what each listener of a mix hears, and how few distinct things that is. Pure.
+
+A row is all columns at their own gain but for the cells that it names: one's own voice is 0, and what the listener
+turned down or up for himself is a factor. Listeners with the same cells share one row, so they share its encoder: an
+audience of thousands is one row. Factors are rounded to STEP_DB, so that nearly equal wishes are equal.
+
+    a seat changes ─▶ Room (model.py) asks cells_of() ─▶ Rows.move() ─▶ AddRow, SetListenerRow, RemoveRow (commands.py)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STEP_DB = 3.0
+"""Rounding of a listener's own gains. Finer makes more rows of like wishes, coarser is heard as a jump."""
+
+MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 12.0
+"""The lowest is silence; the highest leaves the limiter something to do."""
+
+Cells = tuple[tuple[str, float], ...]
+"""(user, factor on his column), by user; factor 1 is left out."""
+
+
+class TooManyMixesError(Exception):
+    """The listener's wishes would make one more distinct mix than the room allows; a sentence for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """What one listener wants for himself alone: others' gains in dB, and whom he does not want to hear at all."""
+
+    user_gains_db: Mapping[str, float] = field(default_factory=dict)
+    user_mutes: frozenset[str] = frozenset()
+
+    def cells(self) -> dict[str, float]:
+        factors = {user: linear(round(gain_db / STEP_DB) * STEP_DB) for user, gain_db in self.user_gains_db.items()}
+        return factors | dict.fromkeys(self.user_mutes, 0.0)
+
+
+def linear(gain_db: float) -> float:
+    """The factor on amplitude; 0 at MIN_GAIN_DB and below."""
+    return 0.0 if gain_db <= MIN_GAIN_DB else 10.0 ** (gain_db / 20.0)
+
+
+def cells_of(user: str, ears: Ears, *, seated: bool) -> Cells:
+    """The row of a listener: his own wishes, and himself at 0 if he has a seat."""
+    factors = ears.cells() | ({user: 0.0} if seated else {})
+    if not seated:
+        factors.pop(user, None)
+    return tuple(sorted((name, factor) for name, factor in factors.items() if factor != 1.0))
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows that have listeners, and their plane ids. `wished` rows are those that come of listeners' wishes: their
+    number is limited, since each can cost an encoder; rows of mere mix-minus are as many as there are seats."""
+
+    wished_limit: int
+    _rows: dict[Cells, "_Row"] = field(default_factory=dict)
+    _last_id: int = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, cells: Cells, *, wished: bool, instead_of: int | None = None) -> tuple[int, bool]:
+        """The id of the row with these cells, one more listener on it, and whether it is new. instead_of: the row that
+        he is about to drop. TooManyMixesError."""
+        row = self._rows.get(cells)
+        if row is not None:
+            row.listeners += 1
+            return row.id, False
+        if wished:
+            stay = [known for known in self._rows.values() if known.id != instead_of or known.listeners > 1]
+            if sum(known.wished for known in stay) >= self.wished_limit:
+                raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
+        self._last_id += 1
+        self._rows[cells] = _Row(self._last_id, wished)
+        return self._last_id, True
+
+    def drop(self, row: int) -> Cells | None:
+        """One listener less; the cells of the row if it was the last, for then the row is gone."""
+        cells, known = next(item for item in self._rows.items() if item[1].id == row)
+        known.listeners -= 1
+        if known.listeners > 0:
+            return None
+        del self._rows[cells]
+        return cells
+
+    def name(self, user: str) -> bool:
+        """Whether some row has a cell for this user."""
+        return any(name == user for cells in self._rows for name, _ in cells)
+
+
+@dataclass(slots=True)
+class _Row:
+    id: int
+    wished: bool
+    listeners: int = 1
