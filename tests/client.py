@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import secrets
 import time
 from collections import deque
@@ -274,6 +275,18 @@ class Listener(Session):
     def clear(self) -> None:
         for slot in self.slots:
             slot.clear()
+
+    async def create_events(self) -> str:
+        """A new event stream of the session, at the address that the answer links; its own address, for events()."""
+        assert self.response is not None
+        link = re.search(
+            r'<([^>]+)>; rel="urn:ietf:params:whep:ext:core:server-sent-events"', self.response.headers["Link"]
+        )
+        assert link, self.response.headers["Link"]
+        response = await self._http.post(urljoin(self.url, link[1]), headers=self._headers)
+        if response.status_code != 201:
+            raise RefusedError(response)
+        return urljoin(self.url, response.headers["Location"])
 
     async def events(self, url: str) -> AsyncIterator[tuple[str, Any]]:
         """The server-sent events at `url` as (event, parsed data)."""

@@ -6,6 +6,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from mediaserver.settings import DEVELOPMENT_KEY
 from tests.client import Listener, Speaker, listen, speak
@@ -61,6 +62,14 @@ class Control:
     async def token(self, room: str, user: str, *, publish: bool = False, listen: bool = True, ttl_s: int = 60) -> str:
         wish = {"user": user, "may_publish": publish, "may_listen": listen, "ttl_s": ttl_s}
         return str((await self.call("POST", "rooms", room, "tokens", json=wish))["token"])
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels, such as all workers'."""
+        text = (await self.http.get("/metrics")).raise_for_status().text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        found = [sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()]
+        assert found, f"there is no metric {name} {labels}"
+        return sum(found)
 
     async def speak(self, room: str, user: str, pitch_hz: int | None, *, relay: Relay | None = None) -> Speaker:
         """A speaker with a room, a seat and a token of his own; its offer has been accepted."""
