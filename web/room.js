@@ -4,6 +4,7 @@
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room and is the only part that touches the document
 
+// Speakers heard at a time: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
 const SLOTS = 4;
 const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
 // How long a connection may be silent before its ICE is restarted. Lower restarts for a moment's bad radio.
@@ -92,8 +93,9 @@ class Session {
     async close({keepalive = false} = {}) {
         this.onend = () => {};
         clearTimeout(this.timer);
-        this.connection.close();
+        // The request first: closing the connection would end the resource before it.
         if (this.url) await request(this.url, this.token, {method: 'DELETE', keepalive}).catch(() => {});
+        this.connection.close();
     }
 
     #stateChanged() {
@@ -183,7 +185,7 @@ class Room {
     changed = () => {};
 
     /** Joins `name` as `user`. Refusal, Unreachable or MicrophoneError leave it outside. */
-    async join(name, user, {speaks, token}) {
+    async join(name, user, {speaks, token, slots = SLOTS}) {
         Object.assign(this, {name, user, speaks, muted: false, notice: '', problem: '', slots: [], people: new Map()});
         this.#become('joining');
         try {
@@ -192,7 +194,7 @@ class Room {
                 ? {token, whip: `/whip/${encodeURIComponent(name)}`, whep: `/whep/${encodeURIComponent(name)}`}
                 : await this.#developmentEntry();
             this.token = entry.token;
-            await Promise.all([this.#listen(entry.whep), speaks && this.#speak(entry.whip)]);
+            await Promise.all([this.#listen(entry.whep, slots), speaks && this.#speak(entry.whip)]);
         } catch (error) {
             await this.leave();
             throw error;
@@ -262,9 +264,9 @@ class Room {
         await session.open(endpoint);
     }
 
-    async #listen(endpoint) {
+    async #listen(endpoint, slots) {
         const session = this.listener = this.#session('listener');
-        for (let i = 0; i < SLOTS; i++) {
+        for (let i = 0; i < slots; i++) {
             const {receiver} = session.connection.addTransceiver('audio', {direction: 'recvonly'});
             this.slots.push({receiver, stream: new MediaStream([receiver.track]), csrc: null});
         }
@@ -394,6 +396,7 @@ class Page {
 
     /** /?room=lobby&user=ann&listen=1 fills in the form. */
     #preselect(query) {
+        this.slots = Number(query.get('slots')) || undefined;
         for (const name of ['room', 'user']) if (query.get(name)) this.form[name].value = query.get(name);
         if (query.has('listen')) this.form.role.value = 'listen';
         (query.get('user') ? this.form.querySelector('button') : this.form.user).focus();
@@ -403,7 +406,7 @@ class Page {
         const {room} = this;
         this.problem = '';
         try {
-            await room.join(this.form.room.value, this.form.user.value, {speaks, token: this.token});
+            await room.join(this.form.room.value, this.form.user.value, {speaks, token: this.token, slots: this.slots});
             document.title = `${room.name} – Voice room`;
             this.play();
             document.getElementById('mute').focus();

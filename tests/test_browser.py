@@ -1,0 +1,253 @@
+"""The product as its users meet it: the page in Debian's Chromium, with voices from WAV files as microphones."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import Chromium, Tab, chromium
+from tests.conftest import StartServer
+from tests.control import Control
+from tests.server import Server
+
+ANN_HZ, BOB_HZ = 440, 590
+# A voice arrives at about -30 dB, another one's traces in its place at -60 dB and below.
+HEARD_DB, SILENT_DB = -45, -55
+
+INSIDE = "room.state === 'inside' && [room.publisher, room.listener].every(session => !session || session.connected)"
+
+
+class People:
+    """Everybody in a test's room, each with a browser and a microphone of his own."""
+
+    def __init__(self, stack: AsyncExitStack, room: str, microphones: Callable[[int], Path]) -> None:
+        self.room = room
+        self._stack = stack
+        self._microphones = microphones
+
+    async def browser(self, pitch_hz: int | None = None, *, asks: bool = False) -> Chromium:
+        microphone = self._microphones(pitch_hz) if pitch_hz else None
+        return await self._stack.enter_async_context(chromium(microphone, asks=asks))
+
+    async def open(self, browser: Chromium, server: Server, user: str, options: str = "") -> Tab:
+        return await browser.open(f"{server.url}/?room={quote(self.room)}&user={user}&slots=2{options}")
+
+    async def speaker(self, server: Server, user: str, pitch_hz: int) -> Tab:
+        tab = await self.open(await self.browser(pitch_hz), server, user)
+        await join(tab)
+        return tab
+
+    async def listener(self, server: Server, user: str) -> Tab:
+        tab = await self.open(await self.browser(), server, user, "&listen=1")
+        await join(tab)
+        return tab
+
+
+@pytest.fixture
+async def people(room: str, microphones: Callable[[int], Path]) -> AsyncIterator[People]:
+    async with AsyncExitStack() as stack:
+        yield People(stack, room, microphones)
+
+
+async def join(tab: Tab) -> None:
+    await tab.page.get_by_role("button", name="Join").click()
+    await tab.until(INSIDE)
+
+
+async def hears(tab: Tab, pitch_hz: int, within_s: float = 8.0) -> None:
+    deadline = time.monotonic() + within_s
+    while (level := await tab.loudest_db(pitch_hz, seconds=0.6)) < HEARD_DB:
+        assert time.monotonic() < deadline, f"{pitch_hz} Hz is at {level} dB only"
+
+
+async def hears_no_more(tab: Tab, pitch_hz: int, within_s: float = 4.0) -> None:
+    """Silence for a second; a jitter buffer may first play what it has."""
+    deadline = time.monotonic() + within_s
+    while (level := await tab.loudest_db(pitch_hz, seconds=1.0)) > SILENT_DB:
+        assert time.monotonic() < deadline, f"{pitch_hz} Hz is still at {level} dB"
+
+
+async def test_speakers_hear_each_other_and_a_listener_hears_both_and_who_they_are(
+    people: People, server: Server
+) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    bob = await people.speaker(server, "bob", BOB_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(ann, BOB_HZ)
+    await hears(bob, ANN_HZ)
+    await hears(eve, ANN_HZ)
+    await hears(eve, BOB_HZ)
+    assert await ann.loudest_db(ANN_HZ) < SILENT_DB
+    assert await bob.loudest_db(BOB_HZ) < SILENT_DB
+
+    # Each voice has a slot to itself, and the CSRC of that slot is the user whom the event stream names.
+    levels = await eve.levels_db(ANN_HZ, BOB_HZ)
+    users = await eve.state("room.slots.map(({csrc}) => [...room.people.values()].find(p => p.csrc === csrc)?.user)")
+    assert sorted(users) == ["ann", "bob"]
+    for user, (ann_db, bob_db) in zip(users, levels, strict=True):
+        mine, other = (ann_db, bob_db) if user == "ann" else (bob_db, ann_db)
+        assert mine > HEARD_DB
+        assert other < SILENT_DB
+    await eve.until("['ann', 'bob'].every(user => room.people.get(user).speaking)")
+    for user in ("ann", "bob"):
+        await expect(eve.page.locator(f"#people li[data-user={user}]")).to_have_class("speaking heard")
+    assert await eve.state("room.people.size") == 2
+
+    ciphers = "[...(await room.listener.connection.getStats()).values()].map(s => s.srtpCipher).filter(Boolean)"
+    assert await eve.state(f"(async () => {ciphers})()") == ["SRTP_AEAD_AES_128_GCM"]
+    assert [tab.errors for tab in (ann, bob, eve)] == [[], [], []]
+
+
+async def test_a_speaker_who_mutes_himself_is_silent_until_he_unmutes(people: People, server: Server) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    await ann.page.get_by_role("button", name="Mute", exact=True).click()
+    await eve.until("room.people.get('ann').muted_by.includes('self')")
+    await hears_no_more(eve, ANN_HZ)
+    await ann.page.get_by_role("button", name="Unmute").click()
+    await hears(eve, ANN_HZ)
+    assert await eve.state("room.people.get('ann').muted_by") == []
+    assert ann.errors + eve.errors == []
+
+
+async def test_what_the_host_muted_stays_muted_when_the_speaker_unmutes_himself(
+    people: People, server: Server, control: Control
+) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    await control.mute(people.room, "ann", "host")
+    await hears_no_more(eve, ANN_HZ)
+    await expect(ann.page.locator("#people li[data-user=ann] .note")).to_have_text("muted by the host")
+    await ann.page.get_by_role("button", name="Mute", exact=True).click()
+    await ann.page.get_by_role("button", name="Unmute").click()
+    await eve.until("room.people.get('ann').muted_by.join() === 'host'")
+    await hears_no_more(eve, ANN_HZ)
+    await control.unmute(people.room, "ann", "host")
+    await hears(eve, ANN_HZ)
+
+
+async def test_a_kicked_speaker_knows_at_once_and_is_gone_for_the_others(
+    people: People, server: Server, control: Control
+) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    await control.kick(people.room, "ann")
+    await ann.until("room.state === 'lost'", within_s=1.0)
+    await expect(ann.page.get_by_role("alert")).to_contain_text("You were removed from the room")
+    await eve.until("!room.people.has('ann')", within_s=1.0)
+    await hears_no_more(eve, ANN_HZ)
+    assert "ann" not in await control.participants(people.room)
+    assert eve.errors == []
+
+
+async def test_an_ice_restart_changes_the_credentials_and_is_not_heard(people: People, server: Server) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    for tab, session in ((eve, "room.listener"), (ann, "room.publisher")):
+        before = await credentials_in_use(tab, session)
+        await tab.state("room.restartIce()")
+        deadline = time.monotonic() + 5
+        while await credentials_in_use(tab, session) == before:
+            assert time.monotonic() < deadline, f"{session} still uses its old credentials"
+            await asyncio.sleep(0.05)
+        assert await tab.state(f"{session}.connected")
+        await hears(eve, ANN_HZ)
+    statistics = await eve.state("room.statistics()")
+    assert statistics["receivedLoss"] == 0
+    assert ann.errors + eve.errors == []
+
+
+async def credentials_in_use(tab: Tab, session: str) -> str:
+    """The local username fragment of the candidate pair that carries the session."""
+    ufrag: str = await tab.state(
+        f"""(async () => {{
+            const stats = await {session}.connection.getStats();
+            const transport = [...stats.values()].find(({{type}}) => type === 'transport');
+            const pair = stats.get(transport.selectedCandidatePairId);
+            return stats.get(pair.localCandidateId).usernameFragment;
+        }})()"""
+    )
+    return ufrag
+
+
+async def test_a_speaker_who_leaves_and_joins_again_is_heard_again_without_renegotiation(
+    people: People, server: Server, control: Control
+) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    description = "room.listener.connection.currentRemoteDescription.sdp"
+    before = await eve.state(description), await eve.state("room.people.get('ann').csrc")
+    await ann.page.get_by_role("button", name="Leave").click()
+    await eve.until("!room.people.get('ann').publishing")
+    await hears_no_more(eve, ANN_HZ)
+    assert "ann" not in await control.participants(people.room)
+    await join(ann)
+    await hears(eve, ANN_HZ)
+    assert (await eve.state(description), await eve.state("room.people.get('ann').csrc")) == before
+    assert ann.errors + eve.errors == []
+
+
+async def test_closing_a_tab_ends_its_sessions_at_once(people: People, server: Server, control: Control) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await eve.until("room.people.get('ann').publishing")
+    await ann.page.goto("about:blank")
+    await eve.until("!room.people.get('ann').publishing", within_s=2.0)
+    assert set(await control.participants(people.room)) == {"eve"}
+
+
+async def test_a_second_tab_of_a_user_takes_over_from_the_first(people: People, server: Server) -> None:
+    eve = await people.listener(server, "eve")
+    browser = await people.browser(ANN_HZ)
+    first = await people.open(browser, server, "ann")
+    await join(first)
+    second = await people.open(browser, server, "ann")
+    await join(second)
+    await first.until("room.state === 'lost'", within_s=2.0)
+    await hears(eve, ANN_HZ)
+    assert await second.state("room.state") == "inside"
+
+
+async def test_a_page_whose_server_stops_says_so_and_reconnects_when_it_is_back(
+    people: People, start_server: StartServer
+) -> None:
+    server = start_server()
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    await asyncio.to_thread(server.stop)
+    await ann.until("room.state === 'lost'", within_s=2.0)
+    await expect(ann.page.get_by_role("alert")).to_contain_text("The server is gone")
+    port = server.url.rpartition(":")[2]
+    again = await asyncio.to_thread(start_server, "--port", port)
+    await ann.page.get_by_role("button", name="Reconnect").click()
+    await ann.until(INSIDE)
+    eve = await people.listener(again, "eve")
+    await hears(eve, ANN_HZ)
+
+
+async def test_who_refuses_the_microphone_can_still_listen(people: People, server: Server) -> None:
+    await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.open(await people.browser(asks=True), server, "eve")
+    await eve.page.get_by_role("button", name="Join").click()
+    await expect(eve.page.get_by_role("alert")).to_contain_text("The microphone was refused")
+    await eve.page.get_by_role("button", name="Only listen").click()
+    await eve.until(INSIDE)
+    await hears(eve, ANN_HZ)
+
+
+async def test_a_computer_without_a_microphone_is_told_so(people: People, server: Server) -> None:
+    tab = await people.open(await people.browser(), server, "eve")
+    none = "() => Promise.reject(new DOMException('none', 'NotFoundError'))"
+    await tab.state(f"void (navigator.mediaDevices.getUserMedia = {none})")
+    await tab.page.get_by_role("button", name="Join").click()
+    await expect(tab.page.get_by_role("alert")).to_contain_text("There is no microphone")
+    assert await tab.state("room.state") == "outside"
