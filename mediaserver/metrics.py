@@ -1,7 +1,8 @@
 """Prometheus metrics, read from the node and the plane at each scrape. No names of rooms or users, no addresses."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,7 +13,8 @@ from mediaserver.model import Direction
 from mediaserver.node import Node
 from mediaserver.sessions import State
 
-GAUGES = ("peers", "rooms")
+# All other numbers of a worker only grow.
+GAUGES = ("peers", "rooms", "mixes")
 HANDSHAKE_FAILURES = (CloseReason.HANDSHAKE_FAILED, CloseReason.HANDSHAKE_TIMEOUT)
 
 
@@ -23,7 +25,10 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._sessions()
         yield from self._plane()
-        yield self._residence()
+        plane = self._node.driver.plane
+        yield self._histogram("residence", "How long forwarded packets stayed in the server.", plane.residence)
+        yield self._histogram("tick_lateness", "How long after its time a room's tick began.", plane.tick_lateness)
+        yield self._histogram("tick_duration", "How long a room's tick took.", plane.tick_duration)
 
     def _sessions(self) -> Iterator[Metric]:
         node = self._node
@@ -56,41 +61,31 @@ class NodeCollector(Collector):
         yield lost
 
     def _plane(self) -> Iterator[Metric]:
-        """The workers' own counters under their own names; native/src/stats.hpp says what each counts."""
-        plane = self._node.driver.plane
-        workers = [plane.counters(worker) for worker in range(plane.workers)]
+        """The workers' own counters, under their own names."""
+        driver = self._node.driver
+        workers = [driver.plane.counters(worker) for worker in range(driver.plane.workers)]
         for name in workers[0]:
-            metric = _plane_metric(name)
+            metric = _plane_metric(name, driver.counter_meanings[name])
             for worker, counters in enumerate(workers):
-                seconds = name.endswith("_ns")
-                metric.add_metric([str(worker)], counters[name] / 1e9 if seconds else counters[name])
+                metric.add_metric([str(worker)], counters[name] / (1e9 if name.endswith("_ns") else 1))
             yield metric
 
-    def _residence(self) -> Metric:
-        plane = self._node.driver.plane
-        metric = HistogramMetricFamily(
-            "mediaserver_residence_seconds",
-            "Time of a forwarded packet in the server: from its arrival to its last send call.",
-            labels=["worker"],
-        )
-        for worker in range(plane.workers):
-            bounds, counts, total = plane.residence(worker)
-            buckets = []
-            below = 0
-            for bound, count in zip([*map(str, bounds), "+Inf"], counts, strict=True):
-                below += count
-                buckets.append((bound, below))
-            metric.add_metric([str(worker)], buckets, total)
+    def _histogram(
+        self, name: str, meaning: str, read: Callable[[int], tuple[list[float], list[int], float]]
+    ) -> Metric:
+        """`read` gives a worker's upper bounds in seconds, the count in each (one more, for the rest), and the sum."""
+        metric = HistogramMetricFamily(f"mediaserver_{name}_seconds", meaning, labels=["worker"])
+        for worker in range(self._node.driver.plane.workers):
+            bounds, counts, total = read(worker)
+            cumulated = zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True)
+            metric.add_metric([str(worker)], list(cumulated), total)
         return metric
 
 
-def _plane_metric(name: str) -> CounterMetricFamily | GaugeMetricFamily:
-    words = name.removesuffix("_ns").replace("_", " ")
-    if name in GAUGES:
-        return GaugeMetricFamily(f"mediaserver_plane_{name}", f"{words} of a worker now.", labels=["worker"])
-    unit = "_seconds" if name.endswith("_ns") else ""
-    name = name.removesuffix("_ns") + unit
-    return CounterMetricFamily(f"mediaserver_plane_{name}", f"{words} of a worker since its start.", labels=["worker"])
+def _plane_metric(name: str, meaning: str) -> CounterMetricFamily | GaugeMetricFamily:
+    family = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
+    base = name.removesuffix("_ns") + "_seconds" if name.endswith("_ns") else name
+    return family(f"mediaserver_plane_{base}", f"Of a worker: {meaning}.", labels=["worker"])
 
 
 def registry(node: Node) -> CollectorRegistry:

@@ -37,6 +37,7 @@ class Driver:
         """`native` is the compiled module, or what stands in for it in tests. OSError when an address is not free."""
         self.plane: Plane = native.Plane(binds)
         self.make_slot: type[Slot] = native.Slot
+        self.counter_meanings: dict[str, str] = native.counter_meanings()
         self._kinds = {getattr(native, event.name): event for event in Event}
         self._handlers: dict[int, Handler] = {}
         self._workers: dict[int, int] = {}  # peer -> worker

@@ -26,7 +26,12 @@ COUNTERS = (
     "cpu_ns",
     "peers",
     "rooms",
+    "mixes",
 )
+
+
+def counter_meanings() -> dict[str, str]:
+    return {name: f"meaning of {name}" for name in COUNTERS}
 
 
 @dataclass(kw_only=True)

@@ -302,6 +302,8 @@ async def test_metrics_count_without_naming_anybody(edge: Edge) -> None:
         'mediaserver_residence_seconds_bucket{le="0.001",worker="0"} 3.0',
         'mediaserver_residence_seconds_bucket{le="+Inf",worker="0"} 4.0',
         'mediaserver_residence_seconds_sum{worker="0"} 0.004',
+        'mediaserver_tick_lateness_seconds_count{worker="0"} 2.0',
+        "# HELP mediaserver_plane_cpu_seconds_total Of a worker: meaning of cpu_ns.",
         'mediaserver_plane_peers{worker="0"} 1.0',
         'mediaserver_plane_packets_forwarded_total{worker="0"} 0.0',
         'mediaserver_plane_cpu_seconds_total{worker="0"} 0.0',
