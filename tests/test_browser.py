@@ -87,6 +87,7 @@ async def test_speakers_hear_each_other_and_a_listener_hears_both_and_who_they_a
 
     # Each voice has a slot to itself, and the CSRC of that slot is the user whom the event stream names.
     levels = await eve.levels_db(ANN_HZ, BOB_HZ)
+    await eve.until("room.slots.every(({csrc}) => csrc)")
     users = await eve.state("room.slots.map(({csrc}) => [...room.people.values()].find(p => p.csrc === csrc)?.user)")
     assert sorted(users) == ["ann", "bob"]
     for user, (ann_db, bob_db) in zip(users, levels, strict=True):
@@ -95,7 +96,7 @@ async def test_speakers_hear_each_other_and_a_listener_hears_both_and_who_they_a
         assert other < SILENT_DB
     await eve.until("['ann', 'bob'].every(user => room.people.get(user).speaking)")
     for user in ("ann", "bob"):
-        await expect(eve.page.locator(f"#people li[data-user={user}]")).to_have_class("speaking heard")
+        await expect(eve.page.locator(f"#people li.speaking.heard[data-user={user}]")).to_be_visible()
     assert await eve.state("room.people.size") == 2
 
     ciphers = "[...(await room.listener.connection.getStats()).values()].map(s => s.srtpCipher).filter(Boolean)"

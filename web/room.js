@@ -45,22 +45,27 @@ class Session {
         this.timer = 0;
     }
 
-    /** Posts the offer for what was added to `connection` and applies the answer. Candidates are not waited for: the
-        server is ICE-lite and learns our addresses from our checks. */
+    /** Posts the offer for what was added to `connection` and applies the answer. The offer has no candidates: the
+        server is ICE-lite and learns our addresses from our checks, and only its answer names the ICE servers. */
     async open(endpoint) {
         const connection = this.connection;
-        await connection.setLocalDescription();
+        const offer = await connection.createOffer();
         const response = await request(endpoint, this.token, {
             method: 'POST',
             headers: {'Content-Type': 'application/sdp'},
-            body: connection.localDescription.sdp,
+            body: offer.sdp,
         });
         this.url = new URL(response.headers.get('Location'), response.url);
-        this.eventsUrl = linkTo(EVENT_STREAM, response);
+        const links = linksOf(response);
+        this.eventsUrl = links.find(({rel}) => rel === EVENT_STREAM)?.target;
+        const iceServers = links.filter(({rel}) => rel === 'ice-server')
+            .map(({target, username, credential}) => ({urls: target, username, credential}));
+        connection.setConfiguration({...connection.getConfiguration(), iceServers});
         connection.onconnectionstatechange = () => this.#stateChanged();
+        await connection.setLocalDescription(offer);
         await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
         const [transceiver] = connection.getTransceivers();
-        const dtls = (transceiver.sender.transport ?? transceiver.receiver.transport);
+        const dtls = transceiver.sender.transport ?? transceiver.receiver.transport;
         dtls.onstatechange = () => dtls.state === 'closed' && this.#end('closed');
     }
 
@@ -124,12 +129,13 @@ class Session {
     }
 }
 
-/** The target of a Link header field (RFC 8288) with this relation, or null. */
-function linkTo(relation, response) {
-    for (const [, target, parameters] of (response.headers.get('Link') ?? '').matchAll(/<([^>]*)>([^,<]*)/g)) {
-        if (parameters.includes(`"${relation}"`)) return new URL(target, response.url);
-    }
-    return null;
+/** The links of an answer (RFC 8288): the target, resolved, and the parameters by name. */
+function linksOf(response) {
+    const links = (response.headers.get('Link') ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="[^"]*")*)/g);
+    return [...links].map(([, target, parameters]) => ({
+        target: new URL(target, response.url).href,
+        ...Object.fromEntries([...parameters.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, name, value]) => [name, value])),
+    }));
 }
 
 /** The ICE part of a description, as an SDP fragment (RFC 8840 section 4.4.1). */
@@ -514,7 +520,7 @@ function showPerson(item, person, room) {
     item.style.setProperty('--level', Math.min(1, Math.max(0, (person.level + 60) / 45)).toFixed(2));
     item.classList.toggle('speaking', person.speaking);
     item.classList.toggle('muted', muted || !person.publishing);
-    item.classList.toggle('heard', person.inSlot);
+    item.classList.toggle('heard', person.inSlot || person.user === room.user);
     item.children[0].textContent = person.user === room.user ? `${person.user} (you)` : person.user;
     item.children[1].textContent = note(person);
 }
