@@ -138,11 +138,7 @@ def _mix(  # noqa: PLR0917 - a C function
             right = left + stereo
             left_from, left_to = gains_from[left], gains_to[left]
             right_from, right_to = gains_from[right], gains_to[right]
-            if left_from == left_to and right_from == right_to:
-                if left_to != 0.0 or right_to != 0.0:
-                    for i in range(size):
-                        out[o + i] += inputs[x + i] * (right_to if i & stereo else left_to)
-            else:
+            if left_from != left_to or right_from != right_to:
                 # Counted from the end, so that the last sample has exactly the new gain.
                 left_slope = (left_to - left_from) / float32(samples)
                 right_slope = (right_to - right_from) / float32(samples)
@@ -151,6 +147,12 @@ def _mix(  # noqa: PLR0917 - a C function
                     left_gain = left_to - left_slope * ahead
                     right_gain = right_to - right_slope * ahead
                     out[o + i] += inputs[x + i] * (right_gain if i & stereo else left_gain)
+            elif left_to != right_to:
+                for i in range(size):
+                    out[o + i] += inputs[x + i] * (right_to if i & stereo else left_to)
+            elif left_to != 0.0:
+                for i in range(size):
+                    out[o + i] += inputs[x + i] * left_to
 
 
 # The limiter works on blocks of 5 ms. It holds one block back, so that it knows the blocks on both sides of the border
@@ -234,6 +236,12 @@ class Addresses(NamedTuple):
 def addresses() -> Addresses:
     """Where the kernels are; valid as long as the process lives. Arguments are as in the functions of this module."""
     return Addresses(_mix.address, _limit.address, _levels.address)
+
+
+def plane_arguments() -> dict[str, int]:
+    """What Plane.set_kernels() takes."""
+    sizes = {"limiter_state_mono": limiter_state_size(1), "limiter_state_stereo": limiter_state_size(2)}
+    return addresses()._asdict() | sizes
 
 
 def mix(out: Samples, inputs: Samples, gains_from: Samples, gains_to: Samples) -> None:

@@ -32,6 +32,11 @@ Duration Lateness::update(Instant arrival, Duration media) noexcept {
         window_start_ = arrival;
     }
     minimum_ = std::min(minimum_, transit);
+    if (transit - fastest() > limit) {
+        reset();
+        previous_minimum_ = minimum_ = transit;
+        window_start_ = arrival;
+    }
     const Duration late = transit - fastest();
 
     any_ = true;

@@ -30,7 +30,9 @@ public:
 
     static constexpr double percentile = 0.97;
     static constexpr Duration bin = milliseconds{5};
-    static constexpr std::size_t bins = 100;
+    static constexpr std::size_t bins = 80;
+    // Later than that is no lateness but another clock: the sender or the path has stood still. It counts anew.
+    static constexpr Duration limit = bin * bins;
 
 private:
     Duration fastest() const noexcept { return std::min(minimum_, previous_minimum_); }

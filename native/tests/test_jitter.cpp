@@ -149,6 +149,21 @@ TEST_CASE("after a hiccup the delay comes back down within seconds") {
     CHECK(bench.buffer.delay(now) < before + milliseconds{60});
 }
 
+TEST_CASE("a sender whose clock stood still is heard again at once") {
+    Bench bench;
+    for (int stop_ms : {450, 2000, 60'000}) {
+        bench = {};
+        Instant now = start;
+        for (std::uint64_t i = 0; i < 300; ++i) {
+            now = start + frame_time * static_cast<int>(i) + (i < 200 ? milliseconds{0} : milliseconds{stop_ms});
+            bench.insert(i, now);
+            bench.pull(now + milliseconds{10});
+        }
+        CHECK(bench.buffer.counters().decoded >= 290);
+        CHECK(bench.buffer.delay(now) < milliseconds{60});
+    }
+}
+
 TEST_CASE("delay is bounded, whatever comes") {
     Bench bench;
     std::mt19937 random{5};
