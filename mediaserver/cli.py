@@ -114,7 +114,15 @@ def cli() -> None:
 @_option("--max-sessions", "WHIP and WHEP sessions at a time, all rooms.", type=int, default=_DEFAULTS.sessions)
 @_option("--max-listeners", "WHEP sessions at a time in one room.", type=int, default=_DEFAULTS.listeners_per_room)
 @_option("--max-speakers", "Seats in one room.", type=int, default=_DEFAULTS.speakers_per_room)
-def serve(max_rooms: int, max_sessions: int, max_listeners: int, max_speakers: int, **options: Any) -> None:
+@_option(
+    "--max-mixes",
+    "Distinct mixes that listeners' own gains may make in one room; each can cost an encoder.",
+    type=int,
+    default=_DEFAULTS.mixes_per_room,
+)
+def serve(
+    max_rooms: int, max_sessions: int, max_listeners: int, max_speakers: int, max_mixes: int, **options: Any
+) -> None:
     """Run the server until SIGTERM or SIGINT.
 
     Without an API key it runs in development mode: the key is known to everybody, so it serves loopback addresses only.
@@ -125,6 +133,7 @@ def serve(max_rooms: int, max_sessions: int, max_listeners: int, max_speakers: i
             sessions=max_sessions,
             listeners_per_room=max_listeners,
             speakers_per_room=max_speakers,
+            mixes_per_room=max_mixes,
             **options,
         )
     except SettingsError as error:

@@ -55,7 +55,34 @@ def to_receive(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[s
 def to_send(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
     """For a listener: one stream on each audio section that it wants to receive. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
-    sections = _choose(sdp.listener_sections, offer)
+    return _agree_to_send(offer, _choose(sdp.listener_sections, offer), fingerprint, candidates)
+
+
+def slots_offered(offer_text: str) -> int:
+    """On how many audio sections a listener's offer wants to receive. SdpError or UnsupportedOfferError."""
+    return len(_choose(sdp.listener_sections, sdp.parse_offer(offer_text)))
+
+
+def to_send_mix(
+    offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate], ptime_ms: int
+) -> Agreement:
+    """For a listener to the mix: one stream, on the first audio section that it wants to receive. ptime_ms: of our
+    packets. SdpError or UnsupportedOfferError."""
+    offer = sdp.parse_offer(offer_text)
+    section = _choose(sdp.listener_sections, offer)[0]
+    if section.maxptime is not None and section.maxptime < ptime_ms:
+        raise UnsupportedOfferError(
+            f"The mix has packets of {ptime_ms} ms, the offer takes {section.maxptime} at most."
+        )
+    return _agree_to_send(offer, (section,), fingerprint, candidates)
+
+
+def _agree_to_send(
+    offer: sdp.Offer,
+    sections: tuple[sdp.Section, ...],
+    fingerprint: Fingerprint,
+    candidates: Sequence[sdp.Candidate],
+) -> Agreement:
     cname = secrets.token_hex(8)
     ssrcs: set[int] = set()
     while len(ssrcs) < len(sections):

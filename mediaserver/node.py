@@ -7,6 +7,7 @@ After either, the room's Feed tells its readers what changed.
 """
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import time
@@ -15,9 +16,23 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mediaserver import negotiation, sdp
-from mediaserver.commands import AddRoom, ClosePeer, CloseReason, Command, RemoveColumn, RemoveRoom, SetColumn
+from mediaserver.commands import (
+    AddRoom,
+    AddRow,
+    ClosePeer,
+    CloseReason,
+    Command,
+    ConfigureRoom,
+    Mix,
+    RemoveColumn,
+    RemoveRoom,
+    RemoveRow,
+    SetColumn,
+    SetListenerRow,
+)
 from mediaserver.dtls import Certificate, Handshake
 from mediaserver.feed import Level
+from mediaserver.matrix import Rows
 from mediaserver.model import Direction, NoSeatError, Room
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.plane import Driver
@@ -41,6 +56,10 @@ class FullError(Exception):
 
 class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
+
+
+class EncryptedRoomError(Exception):
+    """The room is end-to-end encrypted, and what was asked needs its payloads."""
 
 
 class Node:
@@ -97,15 +116,21 @@ class Node:
 
     # Rooms
 
-    def open_room(self, name: str) -> tuple[Room, bool]:
-        """The room of this name, and whether it is new. FullError when there are too many."""
-        if name in self.rooms:
-            return self.rooms[name], False
+    def open_room(self, name: str, mix: Mix | None = None, *, e2ee: bool = False) -> tuple[Room, bool]:
+        """The room of this name, and whether it is new. mix: how mixes are to be encoded; None leaves that as it is.
+        FullError when there are too many rooms, EncryptedRoomError when `mix` is given and e2ee is not what it was."""
+        if room := self.rooms.get(name):
+            if mix is not None:
+                if e2ee != room.e2ee:
+                    raise EncryptedRoomError("Whether a room is end-to-end encrypted is settled when it is made.")
+                self.perform(room.configure(mix))
+            return room, False
         if not self.ready:
             raise ClosingError
         if len(self.rooms) >= self.settings.limits.rooms:
             raise FullError("The server has as many rooms as it allows.")
-        room = Room(next(self._room_ids), name, self.driver.emptiest_worker())
+        room = Room(next(self._room_ids), name, self.driver.emptiest_worker(), mix=mix or Mix(), e2ee=e2ee)
+        room.rows = Rows(self.settings.limits.mixes_per_room)
         self.rooms[name] = room
         self.streams.open_room(room)
         self.perform(room.open())
@@ -127,14 +152,22 @@ class Node:
         plane = self.driver.plane
         for command in commands:
             match command:
-                case AddRoom(room, home):
-                    plane.add_room(room, home)
+                case AddRoom(room, home, mix, e2ee):
+                    plane.add_room(room, home, **dataclasses.asdict(mix), e2ee=e2ee)
+                case ConfigureRoom(room, mix, e2ee):
+                    plane.configure_room(room, **dataclasses.asdict(mix), e2ee=e2ee)
                 case RemoveRoom(room):
                     plane.remove_room(room)
                 case SetColumn(room, csrc, gain):
                     plane.set_column(room, csrc, gain)
                 case RemoveColumn(room, csrc):
                     plane.remove_column(room, csrc)
+                case AddRow(room, row, cells, like):
+                    plane.add_row(room, row, cells, like)
+                case RemoveRow(room, row):
+                    plane.remove_row(room, row)
+                case SetListenerRow(peer, row):
+                    plane.set_listener_row(peer, row)
                 case ClosePeer(peer, reason):
                     self._peers[peer].end(reason)
 
@@ -185,6 +218,34 @@ class Node:
         session = self._enter(room, user, Direction.LISTEN, peer=peer, worker=worker, stats=stats, agreed=agreed)
         return session, agreed.answer
 
+    def listen_to_mix(self, room: Room, user: str, offer: str) -> tuple[Session, str]:
+        """A new WHEP session on the room's mix, and its answer; as publish(). Also EncryptedRoomError and
+        TooManyMixesError."""
+        if room.e2ee:
+            raise EncryptedRoomError("The room is end-to-end encrypted, so it has no mix; ask for mode=select.")
+        self._check_room_for(room, user, Direction.LISTEN)
+        worker = self.driver.listener_worker(room.home)
+        fingerprint = self._certificate.fingerprint
+        agreed = negotiation.to_send_mix(offer, fingerprint, self._candidates(worker), room.mix.ptime_ms)
+        row, commands = room.take_row(user)
+        self.perform(commands)
+        peer = self.driver.next_peer()
+        stats = self.driver.plane.add_listener(
+            peer,
+            worker,
+            room.id,
+            ufrag=agreed.ice.ufrag,
+            pwd=agreed.ice.pwd,
+            csrc=room.csrc_of(user),
+            slots=self._slots(agreed),
+            cname=agreed.sendings[0].cname,
+            row=row,
+        )
+        session = self._enter(
+            room, user, Direction.LISTEN, peer=peer, worker=worker, stats=stats, agreed=agreed, row=row
+        )
+        return session, agreed.answer
+
     def restart_ice(self, session: Session, remote: tuple[str, str]) -> str:
         """New ICE credentials; returns our fragment with them (RFC 9725 section 4.3.3)."""
         session.restart_ice(remote)
@@ -232,6 +293,7 @@ class Node:
                 mid=section.mid,
                 mid_id=section.mid_id,
                 level_id=section.level_id,
+                csrc_level_id=section.csrc_level_id,
             )
             for section, payload_type, sending in zip(
                 agreed.sections, agreed.payload_types, agreed.sendings, strict=True
@@ -248,6 +310,7 @@ class Node:
         worker: int,
         stats: "PeerStats",
         agreed: Agreement,
+        row: int | None = None,
     ) -> Session:
         """The peer is in the plane; from now on its session looks after it, and an older one of the user goes."""
         assert self._timers is not None
@@ -267,7 +330,7 @@ class Node:
         self.sessions[session.id] = session
         self._peers[peer] = session
         self._population[room.id, direction] += 1
-        self.perform(room.join(user, direction, peer))
+        self.perform(room.join(user, direction, peer, row))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
         return session
@@ -281,7 +344,7 @@ class Node:
         self._lost[direction] += max(0, session.stats.packets_lost)
         self.ended[reason] += 1
         self.streams.end(room, session.id)
-        room.leave(session.user, direction, session.peer)
+        self.perform(room.leave(session.user, direction, session.peer))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
         log.debug("%s session of peer %d ended: %s", direction, session.peer, reason)

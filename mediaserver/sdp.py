@@ -39,6 +39,7 @@ MAX_SLOTS = 16
 
 MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+CSRC_LEVEL = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
 
 _TOKEN = r"[!#-'*+\-.0-9A-Z^-z{|}~]+"  # RFC 8866 section 9
 _ICE = r"[0-9A-Za-z+/]"  # ice-char, RFC 8839 section 5.1
@@ -141,6 +142,11 @@ class Section:
     def level_id(self) -> int:
         """The id of the audio level header extension (RFC 6464); 0 when it is not offered."""
         return self._id(AUDIO_LEVEL)
+
+    @property
+    def csrc_level_id(self) -> int:
+        """The id of the mixer-to-client audio level header extension (RFC 6465); 0 when it is not offered."""
+        return self._id(CSRC_LEVEL)
 
     def _id(self, uri: str) -> int:
         return next((extension.id for extension in self.extensions if extension.uri == uri), 0)
@@ -474,7 +480,7 @@ def _extensions(values: Iterable[str], direction: Direction) -> tuple[Extension,
         extension = Extension(number, uri, _as_direction(match[2] or "sendrecv"))
         # 15 is reserved, and above 255 are ids that the answerer would have to choose (RFC 8285 sections 4.2 and 7).
         if (
-            uri in (MID, AUDIO_LEVEL)
+            uri in (MID, AUDIO_LEVEL, CSRC_LEVEL)
             and 1 <= number <= 255
             and number != 15
             and _covers(extension.direction, direction)

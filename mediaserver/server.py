@@ -58,13 +58,14 @@ def run(settings: Settings) -> None:
     # It warns of each request that is not HTTP, as often as anybody sends one.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # Imported here so that the options are checked, and the HTTP edge is tested, without the compiled plane.
-    from mediaserver import _native  # noqa: PLC0415
+    from mediaserver import _native, kernels  # noqa: PLC0415
 
     listener = listen(settings.host, settings.port)
     try:
         driver = Driver(_native, settings.binds())
     except OSError as error:
         raise StartError(f"The media ports cannot be opened: {_reason(error)}.") from None
+    driver.plane.set_kernels(**kernels.plane_arguments())
     node = Node(settings, driver, Certificate.generate())
     config = uvicorn.Config(
         create_app(node),

@@ -71,6 +71,7 @@ class Limits:
     sessions: int = 20_000
     listeners_per_room: int = 10_000
     speakers_per_room: int = 64
+    mixes_per_room: int = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ async def edge() -> AsyncIterator[Edge]:
 
 
 async def test_rooms_are_made_listed_and_closed_any_number_of_times(edge: Edge) -> None:
-    document = {"name": "a/b ü", "speakers": [], "participants": 0}
+    mix = {"stereo": False, "bitrate": 48000, "ptime_ms": 20, "complexity": 9, "music": False}
+    document = {"name": "a/b ü", "mix": mix, "e2ee": False, "speakers": [], "participants": 0}
     for expected in (201, 200):
         response = await edge.control("PUT", "rooms", "a/b ü", json={})
         assert (response.status_code, response.json()) == (expected, document)
@@ -45,7 +46,7 @@ async def test_a_seat_is_a_column_of_the_matrix(edge: Edge) -> None:
     response = await edge.control("PUT", "rooms", ROOM, "speakers", USER)
     assert response.status_code == 200
     speaker = response.json()
-    assert speaker == {"user": USER, "csrc": speaker["csrc"], "may_publish": True, "muted_by": []}
+    assert speaker == {"user": USER, "csrc": speaker["csrc"], "may_publish": True, "gain_db": 0.0, "muted_by": []}
     assert edge.plane.columns == {(edge.room.id, speaker["csrc"]): 1.0}
     silenced = await edge.control("PUT", "rooms", ROOM, "speakers", USER, json={"may_publish": False})
     assert silenced.json() == {**speaker, "may_publish": False}
@@ -191,6 +192,10 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "bytes_received": 900,
         "packets_sent": 0,
         "bytes_sent": 0,
+        "playout_delay_ms": 0.0,
+        "frames_recovered": 0,
+        "frames_concealed": 0,
+        "packets_late": 0,
     }
     assert (bob["user"], bob["may_publish"], bob["muted_by"]) == ("bob", False, [])
     assert [(session["direction"], session["round_trip_ms"]) for session in bob["sessions"]] == [("listen", None)]

@@ -27,14 +27,14 @@ ALLOWED: dict[str, set[str]] = {
     "sessions": {"commands", "model", "plane", "dtls", "sdp", "negotiation", "_native"},
     "node": {
         *("commands", "model", "sessions", "plane", "negotiation", "sdp", "dtls"),
-        *("feed", "streams", "settings", "tokens", "_native"),
+        *("feed", "streams", "settings", "tokens", "matrix", "_native"),
     },
     "metrics": {"commands", "model", "node", "sessions"},
     "http": {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
-        *("feed", "streams", "settings", "tokens", "metrics"),
+        *("feed", "streams", "settings", "tokens", "matrix", "metrics"),
     },
-    "server": {"http", "node", "plane", "dtls", "settings", "_native"},
+    "server": {"http", "node", "plane", "dtls", "settings", "kernels", "_native"},
     "cli": {"settings", "server"},
 }
 # The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.

@@ -108,15 +108,23 @@ async def session_of(request: Request, room: RoomName, session: str, node: NodeO
 SessionOf = Annotated[Session, Depends(session_of)]
 
 
-async def muter(request: Request, room: RoomName, user: UserName, source: MuteSource, node: NodeOf) -> None:
-    """Who may set or undo this mute: the room service any, a participant his own source `self`."""
-    if source is not MuteSource.SELF or _authorization(request)[0] != "bearer":
+async def self_or_service(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
+    """Who may change what belongs to this participant: the room service, and he himself."""
+    if _authorization(request)[0] != "bearer":
         await service(request)
         return
     claims = await participant(request)
     admitted(node, claims, room)
     if claims.user != user:
-        raise Problem("forbidden", "A participant can mute himself only.")
+        raise Problem("forbidden", "This belongs to another participant.")
+
+
+async def muter(request: Request, room: RoomName, user: UserName, source: MuteSource, node: NodeOf) -> None:
+    """Who may set or undo this mute: the room service any, a participant his own source `self`."""
+    if source is MuteSource.SELF:
+        await self_or_service(request, room, user, node)
+    else:
+        await service(request)
 
 
 def issue(

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from mediaserver.http.paths import methods_at
+from mediaserver.matrix import TooManyMixesError
 from mediaserver.model import NoSeatError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, FullError
+from mediaserver.node import ClosingError, EncryptedRoomError, FullError
 from mediaserver.sdp import SdpError
 from mediaserver.streams import TooManyStreamsError
 
@@ -57,6 +58,13 @@ _TABLE = [
         "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
     ),
     Kind("seats-taken", 409, "No seat left", "The room has as many speakers as the server allows."),
+    Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
+    Kind(
+        "mixes-taken",
+        409,
+        "Too many distinct mixes",
+        "Listeners' own gains make as many distinct mixes as the room allows; gains that others have too are free.",
+    ),
     Kind("streams-taken", 409, "Too many event streams", "The session has as many event streams as the server allows."),
     Kind(
         "precondition-failed", 412, "Precondition failed", "If-Match names an ICE session that is not the current one."
@@ -80,6 +88,8 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     SdpError: "bad-sdp",
     UnsupportedOfferError: "unsupported-offer",
     NoSeatError: "no-speaker",
+    EncryptedRoomError: "encrypted-room",
+    TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",
     ClosingError: "shutting-down",

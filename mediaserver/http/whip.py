@@ -17,13 +17,14 @@ from mediaserver.http.nodes import NodeOf
 from mediaserver.http.paths import RoomName, encode
 from mediaserver.http.problems import RESPONSES, Problem
 from mediaserver.model import Direction
+from mediaserver.negotiation import slots_offered
 from mediaserver.node import Node
 from mediaserver.sessions import Session
 from mediaserver.settings import IceServer
 
 router = APIRouter(tags=["media"], responses=RESPONSES)
 
-MODES = ("select",)
+MODES = ("mix", "select")
 EVENTS_RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 
 
@@ -73,17 +74,32 @@ async def listen(
     *,
     claims: ParticipantOf,
     node: NodeOf,
-    mode: Annotated[str, Query(description="`select`: each audio m-line of the offer carries one speaker")] = "select",
-    speakers: Annotated[str, Query(description="Users for the m-lines in order, instead of the loudest")] = "",
+    mode: Annotated[
+        str,
+        Query(
+            description="`mix`: one stream with everybody but oneself; `select`: each audio m-line carries "
+            "one speaker. Default: a mix if the offer has one audio m-line, the room is not end-to-end encrypted, and "
+            "no speakers are named; else a selection"
+        ),
+    ] = "",
+    speakers: Annotated[str, Query(description="`select`: users for the m-lines in order, not the loudest")] = "",
     speaker: Annotated[list[str], Query(description="The same, for names that have commas")] = [],  # noqa: B006
 ) -> Response:
-    if mode not in MODES:
+    if mode and mode not in MODES:
         raise Problem("unknown-mode", f"The modes are: {', '.join(MODES)}.")
     if not claims.may_listen:
         raise Problem("forbidden", "The token does not allow listening.")
     offer = await _offer(request)
     names = [name for name in speakers.split(",") if name] + speaker
-    session, answer = node.listen(admitted(node, claims, room), claims.user, offer, names)
+    found = admitted(node, claims, room)
+    if mode == "mix" and names:
+        raise Problem("malformed", "Speakers are named for mode=select; a mix has everybody.")
+    if not mode:
+        mode = "select" if names or found.e2ee or slots_offered(offer) > 1 else "mix"
+    if mode == "mix":
+        session, answer = node.listen_to_mix(found, claims.user, offer)
+    else:
+        session, answer = node.listen(found, claims.user, offer, names)
     return _created(node, session, answer)
 
 

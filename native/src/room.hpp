@@ -63,10 +63,11 @@ public:
     }
 
     // Set by the worker. Workers whose audiences want this room's packets, by bit, and those that have not got the latest
-    // order; when the room's timer is due.
+    // order; when the room's timer is due; what the worker's count of mixes has of this room.
     std::uint64_t audiences = 0;
     std::uint64_t stale_orders = 0;
     Instant timer{};
+    std::size_t counted_mixes = 0;
 
 private:
     struct Column {

@@ -446,6 +446,7 @@ void Worker::tick(Room& room, Instant due) {
     room.mix(due, pool_, mixed_, stats);
     for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row), output.packet, output.position);
     mixed_.clear();
+    count_mixes(room);
     const Instant end = Clock::now();
     stats.tick_duration.record(end - begin);
     if (room.active(due) || room.stale_orders != 0) {
@@ -453,6 +454,10 @@ void Worker::tick(Room& room, Instant due) {
     } else if (const auto next = room.next_due()) {
         set_room_timer(room, next_tick(room, *next));
     }
+}
+
+void Worker::count_mixes(Room& room) {
+    stats.mixes.set(stats.mixes.get() - std::exchange(room.counted_mixes, room.mixes()) + room.mixes());
 }
 
 void Worker::start_ticking(Room& room, Instant now) {

@@ -110,6 +110,7 @@ private:
     void hand_over(unsigned worker, Handover handover);
 
     void tick(Room& room, Instant due);
+    void count_mixes(Room& room);
     void start_ticking(Room& room, Instant now);
     void set_room_timer(Room& room, Instant due);
     Instant next_tick(const Room& room, Instant now) const;

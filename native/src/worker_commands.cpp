@@ -25,6 +25,7 @@ void Worker::on(const command::RemoveRoom& remove, Instant) {
         FanOut& job = fan_outs_[(fan_out_head_ + i) % max_fan_outs];
         if (job.audience == audience) job = {};
     }
+    if (Room* room = find_room(remove.room)) stats.mixes.set(stats.mixes.get() - room->counted_mixes);
     audiences_.erase(remove.room);
     rooms_.erase(remove.room);
     stats.rooms.set(rooms_.size());
@@ -52,7 +53,10 @@ void Worker::on(command::AddRow& add, Instant now) {
 }
 
 void Worker::on(const command::RemoveRow& remove, Instant) {
-    if (Room* room = find_room(remove.room)) room->remove_row(remove.row);
+    Room* room = find_room(remove.room);
+    if (!room) return;
+    room->remove_row(remove.row);
+    count_mixes(*room);
 }
 
 void Worker::on(const command::AttachAudience& attach, Instant now) {
