@@ -7,7 +7,7 @@ audience of thousands is one row. Factors are rounded to STEP_DB, so that nearly
     a seat changes ─▶ Room (model.py) asks cells_of() ─▶ Rows.move() ─▶ AddRow, SetListenerRow, RemoveRow (commands.py)
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 STEP_DB = 3.0
@@ -49,10 +49,15 @@ def cells_of(user: str, ears: Ears, *, seated: bool) -> Cells:
     return tuple(sorted((name, factor) for name, factor in factors.items() if factor != 1.0))
 
 
+def is_wished(cells: Cells, speakers: Container[str]) -> bool:
+    """Whether the row is there because listeners want something, and not for mix-minus alone."""
+    return len(cells) > 1 or any(factor != 0.0 or user not in speakers for user, factor in cells)
+
+
 @dataclass(slots=True)
 class Rows:
-    """The rows that have listeners, and their plane ids. `wished` rows are those that come of listeners' wishes: their
-    number is limited, since each can cost an encoder; rows of mere mix-minus are as many as there are seats."""
+    """The rows that have listeners, and their plane ids. Those that come of listeners' wishes are limited in number,
+    since each can cost an encoder; rows of mere mix-minus are as many as there are seats."""
 
     wished_limit: int
     _rows: dict[Cells, "_Row"] = field(default_factory=dict)
@@ -61,19 +66,22 @@ class Rows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def take(self, cells: Cells, *, wished: bool, instead_of: int | None = None) -> tuple[int, bool]:
-        """The id of the row with these cells, one more listener on it, and whether it is new. instead_of: the row that
-        he is about to drop. TooManyMixesError."""
+    def take(
+        self, cells: Cells, speakers: Container[str], *, instead_of: int | None = None, limited: bool = True
+    ) -> tuple[int, bool]:
+        """The id of the row with these cells, one more listener on it, and whether it is new. speakers: who has a
+        seat. instead_of: the row that he is about to drop. TooManyMixesError, but not with limited=False: who gives and
+        takes seats is not refused for what listeners wish."""
         row = self._rows.get(cells)
         if row is not None:
             row.listeners += 1
             return row.id, False
-        if wished:
-            stay = [known for known in self._rows.values() if known.id != instead_of or known.listeners > 1]
-            if sum(known.wished for known in stay) >= self.wished_limit:
+        if limited and is_wished(cells, speakers):
+            stay = [known for known, row in self._rows.items() if row.id != instead_of or row.listeners > 1]
+            if sum(is_wished(known, speakers) for known in stay) >= self.wished_limit:
                 raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
         self._last_id += 1
-        self._rows[cells] = _Row(self._last_id, wished)
+        self._rows[cells] = _Row(self._last_id)
         return self._last_id, True
 
     def drop(self, row: int) -> Cells | None:
@@ -93,5 +101,4 @@ class Rows:
 @dataclass(slots=True)
 class _Row:
     id: int
-    wished: bool
     listeners: int = 1

@@ -179,7 +179,7 @@ class Room:
         if ears != Ears():
             self.ears[user] = ears
         try:
-            commands = self._follow_row(user)
+            commands = self._follow_row(user, limited=True)
         except TooManyMixesError:
             self.ears.pop(user, None)
             if before is not None:
@@ -265,10 +265,9 @@ class Room:
         if user in self._csrcs:
             self._taken.remove(self._csrcs.pop(user))
 
-    def _take_row(self, user: str, like: int | None) -> tuple[int, list[Command]]:
+    def _take_row(self, user: str, like: int | None, *, limited: bool = True) -> tuple[int, list[Command]]:
         cells = cells_of(user, self.ears.get(user, Ears()), seated=user in self.speakers)
-        wished = any(name != user for name, _ in cells)
-        row, is_new = self.rows.take(cells, wished=wished, instead_of=like)
+        row, is_new = self.rows.take(cells, self.speakers, instead_of=like, limited=limited)
         if not is_new:
             return row, []
         return row, [AddRow(self.id, row, tuple((self.csrc_of(name), factor) for name, factor in cells), like)]
@@ -281,13 +280,13 @@ class Room:
             self._release_csrc(name)
         return [RemoveRow(self.id, row)]
 
-    def _follow_row(self, user: str) -> list[Command]:
+    def _follow_row(self, user: str, *, limited: bool = False) -> list[Command]:
         """A seat or a wish changed: the user's session on the mix, if there is one, moves to the row it has now."""
         participant = self.participants.get(user)
         if participant is None or participant.row is None:
             return []
         before = participant.row
-        participant.row, commands = self._take_row(user, before)
+        participant.row, commands = self._take_row(user, before, limited=limited)
         if participant.row != before:
             commands.append(SetListenerRow(participant.peers[Direction.LISTEN], participant.row))
         return [*commands, *self._drop_row(before)]
