@@ -199,6 +199,12 @@ class Relay:
         host, port = self._socket.getsockname()
         return host, port
 
+    @property
+    def idle(self) -> bool:
+        """Whether no datagram is on its way."""
+        with self._lock:
+            return not self._queue
+
     def drop(self, direction: Direction, matches: Predicate, *numbers: int) -> Drop:
         """Loses the given occurrences (1 is the first, counted from now over all clients) of what `matches`."""
         drop = Drop(direction, matches, frozenset(numbers))
