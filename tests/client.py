@@ -13,8 +13,9 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self, TypeVar
 from urllib.parse import urljoin
 
@@ -208,6 +209,18 @@ class Heard:
     ssrc: int
     csrcs: tuple[int, ...]
     payload: bytes
+
+
+def assert_continuous(packets: Iterable[Heard]) -> None:
+    """One stream to whoever receives it, however often the speaker changes: nothing lost or twice, no way back."""
+    for before, after in pairwise(packets):
+        assert after.ssrc == before.ssrc
+        assert (after.sequence_number - before.sequence_number) % 2**16 == 1
+        step = (after.timestamp - before.timestamp) % 2**32
+        # Where the stream paused, media time ran on with the clock; the server's, so a client that was held up sees
+        # another distance.
+        longest = (after.at - before.at + 0.5) * SAMPLE_RATE
+        assert FRAME <= step <= max(FRAME, longest), f"timestamps {before.timestamp} and {after.timestamp}"
 
 
 @dataclass

@@ -227,6 +227,12 @@ class Relay:
                 flow.upstream = _loopback_socket()
         self._waker.send(b"x")
 
+    def inject(self, data: bytes) -> None:
+        """Sends a datagram to the server from the address of the first client, as who forges that address would."""
+        with self._lock:
+            assert self._server is not None
+            next(iter(self._flows.values())).upstream.sendto(data, self._server)
+
     def rewrite(self, answer: str) -> str:
         """The SDP answer with this relay as its only ICE candidate. ValueError when the server's is not in it."""
         candidates = re.findall(r"^a=candidate:\S+ 1 udp \d+ (127\.\S+) (\d+) typ host.*$", answer, re.M | re.I)
