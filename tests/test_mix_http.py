@@ -238,7 +238,7 @@ async def test_a_listener_turns_speakers_down_and_off_for_himself(edge: Edge) ->
     edge.seat("cem")
     ann, dan = await listen(edge, "ann"), await listen(edge, "dan")
     bob, cem = edge.room.csrc_of("bob"), edge.room.csrc_of("cem")
-    wishes = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
+    wishes: dict[str, Any] = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
     response = await wish(edge, "ann", **wishes)
     assert response.status_code == 200
     assert response.json() == wishes
