@@ -94,7 +94,7 @@ def _kernel(*arguments: Any, fastmath: set[str]) -> Callable[[Callable[..., None
         try:
             kernel: Kernel = cfunc(signature, cache=True, **options)(function)
         except RuntimeError as error:  # no directory to cache in: a read-only file system, a user without a home
-            logging.getLogger(__name__).warning("compiled at every start, set NUMBA_CACHE_DIR to avoid it: %s", error)
+            logging.getLogger(__name__).warning("compiled at every start: no writable NUMBA_CACHE_DIR: %s", error)
             kernel = cfunc(signature, **options)(function)
         return kernel
 
