@@ -27,6 +27,7 @@ class People:
 
     def __init__(self, stack: AsyncExitStack, room: str, microphones: Callable[[int], Path]) -> None:
         self.room = room
+        self.hearing = "slots=2"  # what the page's address says of how to listen
         self._stack = stack
         self._microphones = microphones
 
@@ -35,7 +36,7 @@ class People:
         return await self._stack.enter_async_context(chromium(microphone, asks=asks))
 
     async def open(self, browser: Chromium, server: Server, user: str, options: str = "") -> Tab:
-        return await browser.open(f"{server.url}/?room={quote(self.room)}&user={user}&slots=2{options}")
+        return await browser.open(f"{server.url}/?room={quote(self.room)}&user={user}&{self.hearing}{options}")
 
     async def speaker(self, server: Server, user: str, pitch_hz: int) -> Tab:
         tab = await self.open(await self.browser(pitch_hz), server, user)
@@ -102,6 +103,44 @@ async def test_speakers_hear_each_other_and_a_listener_hears_both_and_who_they_a
     ciphers = "[...(await room.listener.connection.getStats()).values()].map(s => s.srtpCipher).filter(Boolean)"
     assert await eve.state(f"(async () => {ciphers})()") == ["SRTP_AEAD_AES_128_GCM"]
     assert [tab.errors for tab in (ann, bob, eve)] == [[], [], []]
+
+
+async def test_in_a_mix_each_hears_all_but_himself_in_one_stream(
+    people: People, server: Server, control: Control
+) -> None:
+    people.hearing = "mode=mix"
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    bob = await people.speaker(server, "bob", BOB_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    await hears(eve, BOB_HZ)
+    await hears(ann, BOB_HZ)
+    await hears(bob, ANN_HZ)
+    assert await ann.loudest_db(ANN_HZ) < SILENT_DB
+    assert await bob.loudest_db(BOB_HZ) < SILENT_DB
+    assert await eve.state("room.slots.length") == 1
+    for user in ("ann", "bob"):
+        await expect(eve.page.locator(f"#people li.heard[data-user={user}]")).to_be_visible()
+
+    await control.mute(people.room, "ann", "host")
+    await hears_no_more(eve, ANN_HZ)
+    await hears(eve, BOB_HZ)
+    await eve.until("room.slots[0].csrcs.length === 1")
+    await control.unmute(people.room, "ann", "host")
+    await hears(eve, ANN_HZ)
+
+    loud = await eve.loudest_db(ANN_HZ)
+    await control.call("PUT", "rooms", people.room, "speakers", "ann", json={"gain_db": -12})
+    deadline = time.monotonic() + 5
+    while abs(await eve.loudest_db(ANN_HZ) - (loud - 12)) > 2:
+        assert time.monotonic() < deadline, "the speaker is not 12 dB quieter"
+
+    await control.kick(people.room, "bob")
+    await bob.until("room.state === 'lost'", within_s=1.0)
+    await hears_no_more(eve, BOB_HZ)
+    statistics = await eve.state("room.statistics()")
+    assert statistics["receivedLoss"] == 0
+    assert [tab.errors for tab in (ann, eve)] == [[], []]
 
 
 async def test_a_speaker_who_mutes_himself_is_silent_until_he_unmutes(people: People, server: Server) -> None:

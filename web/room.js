@@ -4,7 +4,7 @@
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room and is the only part that touches the document
 
-// Speakers heard at a time: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
+// Speakers heard at a time without a mix: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
 const SLOTS = 4;
 const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
 // How long a connection may be silent before its ICE is restarted. Lower restarts for a moment's bad radio.
@@ -50,6 +50,8 @@ class Session {
     async open(endpoint) {
         const connection = this.connection;
         const offer = await connection.createOffer();
+        // Browsers decode Opus to mono unless they said that they like stereo; a mix may have it (RFC 7587 section 6.1).
+        offer.sdp = offer.sdp.replaceAll('useinbandfec=1', 'useinbandfec=1;stereo=1');
         const response = await request(endpoint, this.token, {
             method: 'POST',
             headers: {'Content-Type': 'application/sdp'},
@@ -187,12 +189,12 @@ class Room {
     notice = '';
     muted = false;
     people = new Map();  // user -> {user, csrc, may_publish, muted_by, publishing, level: dBov, speaking, inSlot}
-    slots = [];          // {receiver, stream, csrc}
+    slots = [];          // {receiver, stream, csrc, csrcs}; a mix has one, with all who are heard in it
     changed = () => {};
 
     /** Joins `name` as `user`. Refusal, Unreachable or MicrophoneError leave it outside. */
-    async join(name, user, {speaks, token, slots = SLOTS}) {
-        Object.assign(this, {name, user, speaks, muted: false, notice: '', problem: '', slots: [], people: new Map()});
+    async join(name, user, {speaks, token, mode = 'mix', slots = SLOTS}) {
+        Object.assign(this, {name, user, speaks, mode, muted: false, notice: '', problem: '', slots: [], people: new Map()});
         this.#become('joining');
         try {
             this.microphone = speaks ? await openMicrophone() : null;
@@ -200,7 +202,7 @@ class Room {
                 ? {token, whip: `/whip/${encodeURIComponent(name)}`, whep: `/whep/${encodeURIComponent(name)}`}
                 : await this.#developmentEntry();
             this.token = entry.token;
-            await Promise.all([this.#listen(entry.whep, slots), speaks && this.#speak(entry.whip)]);
+            await Promise.all([this.#listen(entry.whep, mode === 'mix' ? 1 : slots), speaks && this.#speak(entry.whip)]);
         } catch (error) {
             await this.leave();
             throw error;
@@ -274,10 +276,10 @@ class Room {
         const session = this.listener = this.#session('listener');
         for (let i = 0; i < slots; i++) {
             const {receiver} = session.connection.addTransceiver('audio', {direction: 'recvonly'});
-            this.slots.push({receiver, stream: new MediaStream([receiver.track]), csrc: null});
+            this.slots.push({receiver, stream: new MediaStream([receiver.track]), csrc: null, csrcs: []});
         }
         this.poll = setInterval(() => this.#readCsrcs(), 200);
-        await session.open(`${endpoint}?mode=select`);
+        await session.open(`${endpoint}?mode=${this.mode}`);
         if (session.eventsUrl) await this.#subscribe(session.eventsUrl);
     }
 
@@ -315,11 +317,12 @@ class Room {
     /** Who is heard in which slot: the CSRC of the packets that are being played. */
     #readCsrcs() {
         for (const slot of this.slots) {
-            const [latest] = slot.receiver.getContributingSources();
-            const age = performance.timeOrigin + performance.now() - latest?.timestamp;
-            slot.csrc = age < 500 ? latest.source : null;
+            const now = performance.timeOrigin + performance.now();
+            const recent = slot.receiver.getContributingSources().filter(({timestamp}) => now - timestamp < 500);
+            slot.csrcs = recent.map(({source}) => source);
+            slot.csrc = slot.csrcs[0] ?? null;
         }
-        const playing = new Set(this.slots.map(({csrc}) => csrc));
+        const playing = new Set(this.slots.flatMap(({csrcs, csrc}) => this.mode === 'mix' ? csrcs : csrc));
         for (const person of this.people.values()) person.inSlot = playing.has(person.csrc);
         this.changed();
     }
@@ -400,11 +403,12 @@ class Page {
         this.#preselect(new URLSearchParams(location.search));
     }
 
-    /** /?room=lobby&user=ann&listen=1 fills in the form. */
+    /** /?room=lobby&user=ann&listen=1&mode=select fills in the form. */
     #preselect(query) {
         this.slots = Number(query.get('slots')) || undefined;
         for (const name of ['room', 'user']) if (query.get(name)) this.form[name].value = query.get(name);
         if (query.has('listen')) this.form.role.value = 'listen';
+        if (this.slots || query.get('mode') === 'select') this.form.mode.value = 'select';
         (query.get('user') ? this.form.querySelector('button') : this.form.user).focus();
     }
 
@@ -412,7 +416,9 @@ class Page {
         const {room} = this;
         this.problem = '';
         try {
-            await room.join(this.form.room.value, this.form.user.value, {speaks, token: this.token, slots: this.slots});
+            const {token, slots} = this;
+            const mode = this.form.mode.value;
+            await room.join(this.form.room.value, this.form.user.value, {speaks, token, mode, slots});
             document.title = `${room.name} – Voice room`;
             this.play();
             document.getElementById('mute').focus();
@@ -457,7 +463,8 @@ class Page {
         if (room.state === 'lost') return 'Not connected';
         const sessions = [room.publisher, room.listener].filter(Boolean);
         if (!sessions.every(({connected}) => connected)) return 'Connecting…';
-        return room.speaks ? `You are here as ${room.user}` : `You listen as ${room.user}`;
+        const hears = room.mode === 'mix' ? 'hear the mix' : `hear the ${room.slots.length} loudest`;
+        return room.speaks ? `You are here as ${room.user} and ${hears}` : `You listen as ${room.user} and ${hears}`;
     }
 
     #showNotice() {
