@@ -10,6 +10,7 @@ statistics can be proved by seed. `Relay` is the edge: one thread that sleeps in
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import random
@@ -229,7 +230,7 @@ class Relay:
 
     def inject(self, data: bytes) -> None:
         """Sends a datagram to the server from the address of the first client, as who forges that address would."""
-        with self._lock:
+        with self._lock, contextlib.suppress(BlockingIOError):
             assert self._server is not None
             next(iter(self._flows.values())).upstream.sendto(data, self._server)
 
