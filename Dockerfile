@@ -16,7 +16,8 @@ RUN /opt/mediaserver/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl3 python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home mediaserver
+    && useradd --system --uid 10001 --no-create-home mediaserver \
+    && install --directory --owner mediaserver /var/cache/mediaserver
 COPY --from=build /opt/mediaserver /opt/mediaserver
 USER mediaserver
 # --production: in a container every address is loopback or reachable, so a forgotten key must be an error.
@@ -25,7 +26,8 @@ ENV PATH=/opt/mediaserver/bin:$PATH \
     MEDIASERVER_PRODUCTION=1 \
     MEDIASERVER_HOST=0.0.0.0 \
     MEDIASERVER_PORT=8090 \
-    MEDIASERVER_MEDIA_PORT=20000
+    MEDIASERVER_MEDIA_PORT=20000 \
+    NUMBA_CACHE_DIR=/var/cache/mediaserver
 EXPOSE 8090/tcp 20000-20063/udp
 HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", \
     "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"MEDIASERVER_PORT\"]}/healthz', timeout=2)"]
