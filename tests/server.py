@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import httpx
 
+COMMAND = str(Path(sys.executable).with_name("mediaserver"))
 # What a healthy server never writes. The sanitizers' own words are for servers that were built with them.
 FAULTS = re.compile(rb"ERROR|CRITICAL|Traceback|runtime error:|Sanitizer|was never (awaited|retrieved)")
 
@@ -19,12 +21,14 @@ FAULTS = re.compile(rb"ERROR|CRITICAL|Traceback|runtime error:|Sanitizer|was nev
 class Server:
     """Starts at once; `wait_ready()` then gives it an address. `stop()` or `finish()` judges how it ends."""
 
-    def __init__(self, log: Path, *options: str) -> None:
+    def __init__(
+        self, log: Path, *options: str, program: Sequence[str] = (COMMAND,), stdin: IO[bytes] | int | None = None
+    ) -> None:
         self.url = ""
         self._log_path = log
         self._log: IO[bytes] = log.open("wb")
-        command = [str(Path(sys.executable).with_name("mediaserver")), "serve", "--port", "0", *options]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        command = [*program, "serve", "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property
     def log(self) -> bytes:
