@@ -127,7 +127,7 @@ class Plane:
         stereo: bool = False,
         bitrate: int = 48000,
         ptime_ms: int = 20,
-        complexity: int = 9,
+        complexity: int = 5,
         music: bool = False,
         e2ee: bool = False,
     ) -> None:

@@ -31,7 +31,7 @@ class Mix:
     stereo: bool = False
     bitrate: int = 48_000
     ptime_ms: int = 20
-    complexity: int = 9
+    complexity: int = 5
     music: bool = False
 
 

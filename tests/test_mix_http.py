@@ -13,7 +13,7 @@ from tests.edge import KEY, ROOM, SDP, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
 CSRC_LEVEL = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
-DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 9, "music": False}
+DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False}
 NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}}
 
 

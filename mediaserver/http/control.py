@@ -51,7 +51,12 @@ class MixDocument(Document):
     ptime_ms: Literal[20, 40, 60] = Field(
         default=20, description="Length of a packet; longer costs less and waits longer"
     )
-    complexity: int = Field(default=9, ge=0, le=10, description="Of the Opus encoder")
+    complexity: int = Field(
+        default=5,
+        ge=0,
+        le=10,
+        description="Of the Opus encoder: 9 sounds a little better in voice mode and costs twice",
+    )
     music: bool = Field(default=False, description="Opus's `audio` application instead of `voip`; soft sounds are kept")
 
 

@@ -225,7 +225,7 @@ NB_MODULE(_native, m) {
             "add_room",
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
                bool music, bool e2ee) { p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
-            "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 9,
+            "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 5,
             "music"_a = false, "e2ee"_a = false, "home: the worker of the room's publishers. The rest: how its mixes are encoded.")
         .def(
             "configure_room",

