@@ -60,6 +60,8 @@ class RawPeer:
         self.sent: list[RtpPacket] = []
         self.received: list[RtpPacket] = []
         self.reports: list[AnyRtcpPacket] = []
+        self.compounds: list[bytes] = []  # the same as they came, with what aiortc does not know
+        self.others: list[bytes] = []  # neither STUN nor RTP nor RTCP
         self.undecryptable = 0
         self._extensions = HeaderExtensionsMap()
         self._extensions.configure(EXTENSIONS)
@@ -100,10 +102,10 @@ class RawPeer:
                 return answer
             self._take(data)
 
-    def seal(self, payload: bytes, *, level_dbov: int | None = -30) -> bytes:
+    def seal(self, payload: bytes, *, level_dbov: int | None = -30, payload_type: int = PAYLOAD_TYPE) -> bytes:
         """The next packet of this peer's stream, 20 ms after the last, encrypted."""
         packet = RtpPacket(
-            payload_type=PAYLOAD_TYPE, sequence_number=self.sequence % 2**16, timestamp=self.timestamp, ssrc=self.ssrc
+            payload_type=payload_type, sequence_number=self.sequence % 2**16, timestamp=self.timestamp, ssrc=self.ssrc
         )
         packet.payload = payload
         if level_dbov is not None:
@@ -116,9 +118,9 @@ class RawPeer:
     def send(self, payload: bytes, *, level_dbov: int | None = -30) -> None:
         self.send_datagram(self.seal(payload, level_dbov=level_dbov))
 
-    def send_report(self, packet: bytes) -> None:
-        """An RTCP packet, encrypted."""
-        self.send_datagram(self._out.protect_rtcp(packet))
+    def send_compound(self, compound: bytes) -> None:
+        """RTCP, encrypted."""
+        self.send_datagram(self._out.protect_rtcp(compound))
 
     def receive_until(self, what: Callable[[], object], *, within_s: float = 5.0) -> None:
         """Reads the socket until `what()` is true. AssertionError after `within_s`."""
@@ -144,7 +146,10 @@ class RawPeer:
             if is_rtp(data):
                 self.received.append(RtpPacket.parse(self._in.unprotect(data), self._extensions))
             elif is_rtcp(data):
-                self.reports += RtcpPacket.parse(self._in.unprotect_rtcp(data))
+                self.compounds.append(self._in.unprotect_rtcp(data))
+                self.reports += RtcpPacket.parse(self.compounds[-1])
+            elif not is_stun(data):
+                self.others.append(data)
         except Error:
             self.undecryptable += 1
 
@@ -152,8 +157,9 @@ class RawPeer:
 class RawPlane:
     """A plane with one room, started. As a context manager it is stopped, and its peers' sockets are closed."""
 
-    def __init__(self, *, workers: int = 1, host: str = "127.0.0.1") -> None:
-        self.plane = _native.Plane([[(host, 0)]] * workers)
+    def __init__(self, *, workers: int = 1, hosts: Sequence[str] = ("127.0.0.1",)) -> None:
+        """Each worker is bound to the hosts, under one port."""
+        self.plane = _native.Plane([[(host, 0) for host in hosts]] * workers)
         self.stats: dict[int, _native.PeerStats] = {}
         self._events: list[tuple[int, int, bytes]] = []
         self._peers = 0
@@ -168,14 +174,14 @@ class RawPlane:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def address(self, worker: int) -> Address:
-        return self.plane.addresses(worker)[0]
+    def address(self, worker: int = 0, host: int = 0) -> Address:
+        return self.plane.addresses(worker)[host]
 
     def add_publisher(
         self, csrc: int, *, profile: int = AEAD_AES_128_GCM, levels: bool = True, relay: Relay | None = None
     ) -> tuple[int, RawPeer]:
         """A publisher who has a column in the room; not connected yet. Returns the plane's number for it, too."""
-        number, peer = self._add_peer(0, profile, relay)
+        number, peer = self._add_peer(self.address(), profile, relay)
         self.plane.set_column(ROOM, csrc, 1.0)
         self.stats[number] = self.plane.add_publisher(
             number,
@@ -190,9 +196,16 @@ class RawPlane:
         return number, peer
 
     def add_listener(
-        self, csrc: int, *, slots: int = 1, worker: int = 0, profile: int = AEAD_AES_128_GCM, relay: Relay | None = None
+        self,
+        csrc: int,
+        *,
+        slots: int = 1,
+        worker: int = 0,
+        host: int = 0,
+        profile: int = AEAD_AES_128_GCM,
+        relay: Relay | None = None,
     ) -> tuple[int, RawPeer]:
-        number, peer = self._add_peer(worker, profile, relay)
+        number, peer = self._add_peer(self.address(worker, host), profile, relay)
         self.stats[number] = self.plane.add_listener(
             number,
             worker,
@@ -242,9 +255,9 @@ class RawPlane:
             assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
             time.sleep(0.002)
 
-    def _add_peer(self, worker: int, profile: int, relay: Relay | None) -> tuple[int, RawPeer]:
+    def _add_peer(self, server: Address, profile: int, relay: Relay | None) -> tuple[int, RawPeer]:
         self._peers += 1
-        peer = RawPeer(self.address(worker), profile, self._peers, relay)
+        peer = RawPeer(server, profile, self._peers, relay)
         self._stack.callback(peer.close)
         return self._peers, peer
 
