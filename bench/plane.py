@@ -91,8 +91,8 @@ class Room:
             publisher.socket.sendto(publisher.rtp(speech[number % len(speech)]), self.server)
 
     def forward(self, packets: int) -> tuple[float, int]:
-        """(CPU seconds of the worker, packets it sent) while `packets` go through. Paced by the plane itself: none
-        waits behind a fan-out, none is lost."""
+        """(CPU seconds of the worker, packets it sent) while `packets` go through. Paced by the plane itself: none waits
+        behind a fan-out, none is lost."""
         before = self.plane.counters(0)
         for number in range(packets):
             self.publish(number)
@@ -100,7 +100,8 @@ class Room:
         return self._since(before)
 
     def mix(self, packets: int) -> tuple[float, int]:
-        """The same for a mix, in real time, since its clock is the tick."""
+        """The same for a mix, in real time, since its clock is the tick. A machine that is busy skips ticks, which are
+        then not counted on either side."""
         begin = time.monotonic()
         for publisher in self.publishers:
             publisher.timestamp = int(begin / FRAME_S) * 960  # media time went on since the last round
@@ -165,7 +166,7 @@ def measure(listeners: int, rounds: int, program: Path, directory: Path) -> dict
             for figures, room, act in ((forward_us, forwarding, Room.forward), (mix_us, mixing, Room.mix)):
                 seconds, packets = act(room, PACKETS_PER_ROUND)
                 figures.append(seconds / packets * 1e6)
-                drain(sinks, PACKETS_PER_ROUND if room is forwarding else PACKETS_PER_ROUND // 2)  # a busy machine skips ticks
+                drain(sinks, packets // listeners - 1)  # a mix may stand between two listeners now
             floor_us.append(run_floor(program, ports, payload))
             drain(sinks, PACKETS_PER_ROUND)
         forward_us, mix_us, floor_us = forward_us[1:], mix_us[1:], floor_us[1:]  # the first warms caches and buffers

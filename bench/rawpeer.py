@@ -80,7 +80,12 @@ class RawPeer:
     def rtp(self, payload: bytes, *, payload_type: int = 111, level_id: int = 1, level: int = 30) -> bytes:
         """The next packet of this peer's stream, 20 ms after the last, sealed."""
         header = struct.pack(
-            "!BBHII", 0x90 if level_id else 0x80, payload_type, self.sequence & 0xFFFF, self.timestamp & 0xFFFFFFFF, self.ssrc
+            "!BBHII",
+            0x90 if level_id else 0x80,
+            payload_type,
+            self.sequence & 0xFFFF,
+            self.timestamp & 0xFFFFFFFF,
+            self.ssrc,
         )
         if level_id:
             header += struct.pack("!HHBBH", 0xBEDE, 1, level_id << 4, level | 0x80, 0)
