@@ -3,8 +3,8 @@
 Three figures in one run, in turn and to the same sockets. *forward*: one publisher's packets go to N listeners, each
 with its own key. *mix*: two speakers talk, and the N hear their mix. *floor*: a program that only seals with OpenSSL
 and calls sendmmsg (bench/floor.cpp), below which no server can go. Loopback charges the sender for the receiver's part
-of the kernel's work, in all three. Nobody reads the sockets during a round; they hold all of it, and are emptied between
-rounds.
+of the kernel's work, in all three. Nobody reads the sockets during a round; they hold all of it, and are emptied
+between rounds.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ class Room:
             publisher.socket.sendto(publisher.rtp(speech[number % len(speech)]), self.server)
 
     def forward(self, packets: int) -> tuple[float, int]:
-        """(CPU seconds of the worker, packets it sent) while `packets` go through. Paced by the plane itself: none waits
-        behind a fan-out, none is lost."""
+        """(CPU seconds of the worker, packets it sent) while `packets` go through. Paced by the plane itself: none
+        waits behind a fan-out, none is lost."""
         before = self.plane.counters(0)
         for number in range(packets):
             self.publish(number)

@@ -88,6 +88,7 @@ struct Bench {
     std::vector<Mixer::Output> last;       // of the last tick
     std::map<RowId, std::vector<Position>> positions;
     int ticks = 0;
+    Duration early = milliseconds{10};     // by which packets come before their tick
 
     Talker& add_talker(std::uint32_t csrc, double hertz) {
         gains[csrc] = 1;
@@ -98,7 +99,7 @@ struct Bench {
         ++ticks;
         std::vector<Mixer::Input> inputs;
         for (const auto& talker : talkers) {
-            talker->talk(now() - milliseconds{10});
+            talker->talk(now() - early);
             inputs.push_back({talker->csrc, gains[talker->csrc], talker->playout});
         }
         last.clear();
