@@ -85,7 +85,10 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
         if (!row->leads()) continue;
         if (const PacketRef packet = sign(*row, now, pool)) send(*row, packet);
     }
-    for (const auto& row : rows_) row->from = row->to;
+    for (const auto& row : rows_) {
+        row->from = row->to;
+        if (row->leader->stream.parked) row->talking = false;
+    }
 }
 
 bool Mixer::active() const noexcept {
@@ -128,6 +131,7 @@ void Mixer::update_columns(std::span<const Input> inputs) {
     for (const Input& input : inputs) {
         const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.playout == input.playout; });
         if (known || input.gain == 0) continue;
+        input.playout->flush();
         columns_.push_back({input.csrc, input.playout, input.gain});
         for (const auto& row : rows_) row->from.push_back(0);
     }

@@ -1,11 +1,12 @@
 #include "playout.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace plane {
 
 namespace {
-// A skipped packet is joined over this many samples (5 ms): shorter clicks, longer smears.
+// A skipped packet is joined, and a first one faded in, over this many samples (5 ms): shorter clicks, longer smears.
 constexpr std::size_t join = 240;
 }  // namespace
 
@@ -61,14 +62,22 @@ void Playout::run(const JitterBuffer::Step& step) noexcept {
     if (made == 0) {
         made = step.samples;
         std::fill_n(space.begin(), made * channels_, 0.0F);
-    } else if (step.action != JitterBuffer::Action::nothing) {
-        sounding_ = true;
+    } else if (step.action != JitterBuffer::Action::nothing && !std::exchange(sounding_, true)) {
+        // It may begin in mid-word: packets before it were lost, or nobody was to hear them.
+        const std::size_t fade = std::min(join, made);
+        for (std::size_t i = 0; i < fade * channels_; ++i) {
+            space[i] *= static_cast<float>(i / channels_ + 1) / static_cast<float>(fade);
+        }
     }
     fifo_size_ += made;
 }
 
 void Playout::pass(Instant now) noexcept {
     buffer_.pass(now);
+    flush();
+}
+
+void Playout::flush() noexcept {
     fifo_size_ = 0;
     sounding_ = false;
 }

@@ -19,6 +19,8 @@ public:
     bool pull(Instant now, std::span<float> out) noexcept;
     // Nobody hears it now.
     void pass(Instant now) noexcept;
+    // He is heard again: what is left of when he was heard last is not.
+    void flush() noexcept;
 
     const JitterBuffer& buffer() const noexcept { return buffer_; }
     // From the ideal arrival of the next sample to be heard, what is decoded already included.

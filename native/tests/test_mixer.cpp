@@ -1,6 +1,7 @@
 // The mixer with real Opus and with kernels in plain C++ (those of the product are numba's, tested in tests/).
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -55,6 +56,8 @@ struct Talker {
     opus::Encoder encoder{{.channels = 1, .bitrate = 64000, .complexity = 5, .music = true}};
     std::shared_ptr<Playout> playout = std::make_shared<Playout>(1U);
     std::uint64_t sent = 0;
+    bool let_in = true;     // as a room does not with packets of who is muted
+    std::uint32_t run = 1;
 
     void talk(Instant now) {
         std::array<float, frame> samples;
@@ -63,7 +66,7 @@ struct Talker {
         }
         std::array<std::uint8_t, 1276> packet;
         const std::size_t size = encoder.encode(samples, packet);
-        playout->insert({1, sent, static_cast<std::uint32_t>(sent * frame), false, now}, {packet.data(), size});
+        if (let_in) playout->insert({run, sent, static_cast<std::uint32_t>(sent * frame), false, now}, {packet.data(), size});
         ++sent;
     }
 };
@@ -80,7 +83,9 @@ double amplitude(std::span<const float> samples, double hertz) {
 }
 
 struct Bench {
-    Mixer mixer{{{.channels = 1, .bitrate = 48000, .complexity = 5}, 20}, kernels};
+    explicit Bench(bool music = false) : mixer{{{.channels = 1, .bitrate = 48000, .complexity = 5, .music = music}, 20}, kernels} {}
+
+    Mixer mixer;
     PacketPool pool{256};
     WorkerStats stats;
     std::vector<std::unique_ptr<Talker>> talkers;
@@ -198,6 +203,69 @@ TEST_CASE("who leaves in mid-word is faded out") {
         }
     }
     CHECK(amplitude(bench.mixer.last_frame(0), 400) < 0.001);
+}
+
+TEST_CASE("who is unmuted in mid-word is faded in") {
+    Bench bench;
+    bench.early = milliseconds{1};  // the jitter buffer still waits when the ramp of the unmute is over
+    Talker& talker = bench.add_talker(1, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.run(30);
+    const double allowed = 0.25 * (2 * std::numbers::pi * 400 / 48000 + 1.0 / 240) * 1.2;
+    for (int muted = 5; muted < 15; ++muted) {  // so that the wave is at another place each time
+        talker.let_in = false;
+        bench.gains[1] = 0;
+        bench.run(muted);
+        talker.let_in = true;
+        ++talker.run;
+        bench.gains[1] = 1;
+        float last = bench.mixer.last_frame(0).back();
+        for (int i = 0; i < 10; ++i) {
+            bench.tick();
+            for (const float sample : bench.mixer.last_frame(0)) {
+                CHECK(std::fabs(sample - last) < allowed);
+                last = sample;
+            }
+        }
+        CHECK(amplitude(bench.mixer.last_frame(0), 400) == doctest::Approx(0.25).epsilon(0.03));
+    }
+}
+
+TEST_CASE("who is heard again is not heard with what was left from before") {
+    opus::Encoder encoder{{.channels = 1, .bitrate = 64000, .complexity = 5, .music = true}};
+    std::array<float, 3 * frame> samples;  // a packet of 60 ms: more than a tick takes
+    for (std::size_t i = 0; i < samples.size(); ++i) samples[i] = static_cast<float>(0.25 * std::sin(0.05 * static_cast<double>(i)));
+    std::array<std::uint8_t, 1276> packet;
+    Playout playout{1};
+    std::array<float, frame> heard;
+    for (std::uint32_t i = 0; i < 3; ++i) {
+        const std::size_t size = encoder.encode(samples, packet);
+        const Instant arrival = start + 3 * frame_time * static_cast<int>(i);
+        playout.insert({1, i, i * 3 * static_cast<std::uint32_t>(frame), false, arrival}, {packet.data(), size});
+    }
+    for (int i = 0; i < 7; ++i) CHECK(playout.pull(start + frame_time * i + milliseconds{10}, heard));
+    playout.flush();
+    CHECK_FALSE(playout.pull(start + seconds{2}, heard));
+    CHECK(std::all_of(heard.begin(), heard.end(), [](float sample) { return sample == 0; }));
+}
+
+TEST_CASE("the first packet after a pause is marked, whatever the encoder made of the silence") {
+    for (const bool music : {false, true}) {
+        Bench bench{music};
+        bench.add_talker(1, 400);
+        bench.mixer.add_row(0, {}, std::nullopt);
+        for (int i = 0; i < 3; ++i) {
+            bench.gains[1] = 1;
+            bench.run(20);
+            bench.gains[1] = 0;
+            bench.run(100);
+        }
+        const auto& positions = bench.positions[0];
+        CHECK(std::count_if(positions.begin(), positions.end(), [](const Position& p) { return p.marker; }) == 3);
+        for (std::size_t i = 1; i < positions.size(); ++i) {
+            if (positions[i].timestamp - positions[i - 1].timestamp > 30 * frame) CHECK(positions[i].marker);
+        }
+    }
 }
 
 TEST_CASE("a row's positions have no gap while its mixes change, and pauses show in timestamps alone") {
