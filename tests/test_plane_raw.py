@@ -209,16 +209,19 @@ def test_sender_reports_count_and_keep_time_over_a_change_of_speaker() -> None:
         def reports() -> list[RtcpSrPacket]:
             return [packet for packet in listener.reports if isinstance(packet, RtcpSrPacket)]
 
-        begun = time.time()
         speaker, count = ann, 0
+        begun, origin = time.monotonic(), speaker.timestamp
         while len(reports()) < 2:
-            assert time.time() < begun + 20
+            assert time.monotonic() < begun + 20
+            # Its media time is the clock's, however late this machine lets it send.
+            speaker.timestamp = (origin + round((time.monotonic() - begun) * 48_000)) % 2**32
             speaker.send(bytes(60))
             count += 1
             listener.receive_until(lambda: len(listener.received) == count)  # noqa: B023
             time.sleep(0.02)
             if reports() and speaker is ann:
-                speaker = raw.publisher(7)  # with a random timestamp and sequence number of its own
+                speaker = raw.publisher(7)  # with a timestamp and sequence numbers of its own
+                origin = speaker.timestamp
         first, second = (report.sender_info for report in reports()[:2])
         elapsed_s = (second.ntp_timestamp - first.ntp_timestamp) / 2**32
         assert (second.rtp_timestamp - first.rtp_timestamp) % 2**32 == pytest.approx(48_000 * elapsed_s, rel=0.05)
