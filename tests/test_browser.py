@@ -101,7 +101,8 @@ async def test_speakers_hear_each_other_and_a_listener_hears_both_and_who_they_a
     assert await eve.state("room.people.size") == 2
 
     ciphers = "[...(await room.listener.connection.getStats()).values()].map(s => s.srtpCipher).filter(Boolean)"
-    assert await eve.state(f"(async () => {ciphers})()") == ["SRTP_AEAD_AES_128_GCM"]
+    (cipher,) = await eve.state(f"(async () => {ciphers})()")
+    assert cipher.removeprefix("SRTP_") == "AEAD_AES_128_GCM", "versions of Chromium differ in the prefix"
     assert [tab.errors for tab in (ann, bob, eve)] == [[], [], []]
 
 
