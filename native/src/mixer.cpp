@@ -281,7 +281,7 @@ PacketRef Mixer::encode(Row& row, std::size_t index, Instant now, PacketPool& po
     const bool nothing_said = opus::is_dtx(packet->payload());
     if (nothing_said && size > 0) stream.dtx = packet->bytes[0];
     const bool repeated = std::exchange(stream.saying_nothing, nothing_said) && nothing_said;
-    stream.parked = silence && (repeated || stream.silent_frames >= park_after);
+    stream.parked = silence && all_zero(row.to) && (repeated || stream.silent_frames >= park_after);
     if (repeated || size == 0) return {};
     stream.last_sent = now;
     return packet;

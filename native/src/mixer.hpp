@@ -7,7 +7,7 @@
 //
 //   follow → lead   its gains part from its leader's: an encoder of its own, warmed with the leader's last frames
 //   lead → follow   its gains have been an older leader's for `merge_after` frames: that encoder has heard the same by now
-//   parked          a leader whose mix is silence, and whose encoder has said so: nothing is encoded or sent, but for a
+//   parked          a leader whose gains are all 0, and whose encoder has said so: nothing is encoded or sent, but for a
 //                   sign of life every `sign_of_life`
 #pragma once
 
