@@ -182,7 +182,6 @@ void Mixer::lead(Row& row) {
     row.stream = fresh_stream();
     row.stream.limiter = before.limiter;
     row.stream.history = before.history;
-    row.stream.saying_nothing = before.saying_nothing;
     row.stream.parked = before.parked;
     row.stream.silent_frames = before.silent_frames;
     row.stream.dtx = before.dtx;
@@ -267,22 +266,23 @@ PacketRef Mixer::encode(Row& row, std::size_t index, Instant now, PacketPool& po
     std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
     std::copy(frame.begin(), frame.end(), frame_of(stream.history, priming_frames - 1).begin());
 
+    if (silence && all_zero(row.to) && stream.silent_frames > settling_frames) {
+        stream.parked = true;
+        return say_nothing(stream, now, pool);
+    }
     PacketRef packet = pool.take();
     if (!packet) {
         stats.dropped_overload.add(1);
         return {};
     }
     const std::size_t size = stream.encoder->encode(frame, packet->bytes);
+    if (size == 0) return {};
     stats.frames_encoded.add(1);
     packet->payload_offset = 0;
     packet->payload_size = static_cast<std::uint16_t>(size);
     describe(row, row_levels_[index], *packet);
 
-    const bool nothing_said = opus::is_dtx(packet->payload());
-    if (nothing_said && size > 0) stream.dtx = packet->bytes[0];
-    const bool repeated = std::exchange(stream.saying_nothing, nothing_said) && nothing_said;
-    stream.parked = silence && all_zero(row.to) && (repeated || stream.silent_frames >= park_after);
-    if (repeated || size == 0) return {};
+    stream.dtx = packet->bytes[0] & 0xFC;  // its mode and frame length, for a frame without bytes
     stream.last_sent = now;
     return packet;
 }
@@ -290,6 +290,10 @@ PacketRef Mixer::encode(Row& row, std::size_t index, Instant now, PacketPool& po
 PacketRef Mixer::sign(Row& row, Instant now, PacketPool& pool) {
     Stream& stream = row.stream;
     if (stream.last_sent == Instant{} || now - stream.last_sent < sign_of_life) return {};
+    return say_nothing(stream, now, pool);
+}
+
+PacketRef Mixer::say_nothing(Stream& stream, Instant now, PacketPool& pool) const {
     PacketRef packet = pool.take();
     if (!packet) return {};
     packet->bytes[0] = stream.dtx;

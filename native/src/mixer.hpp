@@ -7,8 +7,8 @@
 //
 //   follow → lead   its gains part from its leader's: an encoder of its own, warmed with the leader's last frames
 //   lead → follow   its gains have been an older leader's for `merge_after` frames: that encoder has heard the same by now
-//   parked          a leader whose gains are all 0, and whose encoder has said so: nothing is encoded or sent, but for a
-//                   sign of life every `sign_of_life`
+//   parked          a leader whose gains are all 0, and who has said so by a packet without audio: nothing is encoded or
+//                   sent but that packet again, every `sign_of_life`
 #pragma once
 
 #include <memory>
@@ -44,8 +44,8 @@ public:
     static constexpr std::size_t priming_frames = 3;
     static constexpr unsigned merge_after = 3;
     static constexpr Duration sign_of_life = seconds{5};
-    // Frames of silence after which a leader parks even if its encoder has not fallen silent by itself.
-    static constexpr unsigned park_after = 25;
+    // Frames of silence that are still encoded, so that decoders end in silence before the packets do.
+    static constexpr unsigned settling_frames = 5;
 
     // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
     struct Input {
@@ -94,10 +94,9 @@ private:
         std::unique_ptr<opus::Encoder> encoder;   // none until something is to be said
         std::vector<float> limiter;
         std::vector<float> history;               // the last priming_frames frames, as encoded, oldest first
-        bool saying_nothing = true;               // the last packet was DTX
         bool parked = true;
         unsigned silent_frames = 0;
-        std::uint8_t dtx;                         // the packet that says nothing, in the encoder's mode
+        std::uint8_t dtx;                         // the packet without audio (RFC 6716 section 3.1), in the encoder's mode
         Instant last_sent{};                      // Instant{}: never
     };
     struct Row {
@@ -122,6 +121,7 @@ private:
     // What the leader says of its new frame, and what it says of nothing; empty when there is nothing to send.
     PacketRef encode(Row& row, std::size_t index, Instant now, PacketPool& pool, WorkerStats& stats);
     PacketRef sign(Row& row, Instant now, PacketPool& pool);
+    PacketRef say_nothing(Stream& stream, Instant now, PacketPool& pool) const;
     void describe(const Row& row, float level_dbov, Packet& packet) const;
     std::unique_ptr<opus::Encoder> take_encoder();
     Stream fresh_stream() const;

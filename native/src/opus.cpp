@@ -68,7 +68,8 @@ Encoder::Encoder(const EncoderConfig& config)
     opus_encoder_ctl(encoder_.get(), OPUS_SET_COMPLEXITY(config.complexity));
     // Told, not guessed: the guess takes seconds to settle, and an encoder that takes over a mix must code as the one before.
     opus_encoder_ctl(encoder_.get(), OPUS_SET_SIGNAL(config.music ? OPUS_SIGNAL_MUSIC : OPUS_SIGNAL_VOICE));
-    opus_encoder_ctl(encoder_.get(), OPUS_SET_DTX(1));
+    // Pauses are the mixer's to tell: the encoder's DTX takes steady tones for noise and cuts them after a second.
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_DTX(0));
     opus_encoder_ctl(encoder_.get(), OPUS_SET_INBAND_FEC(1));
     opus_encoder_ctl(encoder_.get(), OPUS_SET_PACKET_LOSS_PERC(expected_loss_percent));
 }

@@ -315,6 +315,21 @@ TEST_CASE("silence is told once, then every 5 s, and costs no encode") {
     CHECK(bench.packet(0)->payload().size() > 2);
 }
 
+TEST_CASE("a steady tone in a voice room stays audible") {
+    Bench bench;
+    bench.add_talker(1, 440);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    opus::Decoder decoder{1};
+    std::array<float, frame> samples{};
+    for (int i = 0; i < 300; ++i) {  // 6 s
+        bench.tick();
+        if (i < 20) continue;
+        REQUIRE(bench.packet(0));
+        REQUIRE(decoder.decode(bench.packet(0)->payload(), samples) == frame);
+    }
+    CHECK(amplitude(samples, 440) > 0.15);
+}
+
 TEST_CASE("a room in which nobody has spoken sends nothing") {
     Bench bench;
     bench.mixer.add_row(0, {}, std::nullopt);
