@@ -192,8 +192,8 @@ class Room:
         return commands
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
-        """Called when the new session has been set up, so that a failed attempt never costs the older one. row: of a
-        listener to the mix, from take_row()."""
+        """Called when the new session's offer has been accepted: a refused one never costs the older session, one that
+        then fails to connect does. row: of a listener to the mix, from take_row()."""
         participant = self.participants.setdefault(user, Participant(self.csrc_of(user)))
         older = participant.peers.get(direction)
         participant.peers[direction] = peer
