@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class CloseReason(StrEnum):
-    """Why a session ended. The values are metric labels, so the set is closed."""
+    """Why a session, or a user's presence in a room, ended. The values are metric labels, so the set is closed."""
 
     DELETED = "deleted"
     REPLACED = "replaced"
@@ -21,6 +21,8 @@ class CloseReason(StrEnum):
     HANDSHAKE_TIMEOUT = "handshake-timeout"
     PEER_CLOSED = "peer-closed"
     INTERNAL_ERROR = "internal-error"
+    MOVED = "moved"
+    RESTARTED = "restarted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,26 @@ class ClosePeer:
     reason: CloseReason
 
 
+@dataclass(frozen=True, slots=True)
+class MovePeer:
+    """The peer is of another room from now on, over the connection that it has. csrc: its user's there; row: of a listener
+    to the mix, there."""
+
+    peer: int
+    room: int
+    csrc: int
+    row: int | None = None
+
+
 Command = (
-    AddRoom | ConfigureRoom | RemoveRoom | SetColumn | RemoveColumn | AddRow | RemoveRow | SetListenerRow | ClosePeer
+    AddRoom
+    | ConfigureRoom
+    | RemoveRoom
+    | SetColumn
+    | RemoveColumn
+    | AddRow
+    | RemoveRow
+    | SetListenerRow
+    | ClosePeer
+    | MovePeer
 )

@@ -6,8 +6,9 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 |------------|----------------------------------------------------------------------------------|--------------------|
 | `active`   | `{}`                                                                             | somebody publishes |
 | `inactive` | `{}`                                                                             | the last one left  |
-| `sources`  | `{"sources": [{"csrc", "user", "may_publish", "muted_by": [], "publishing"}]}`   | at start, changes  |
+| `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by": [], "publishing"}]}` | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard   | while being spoken |
+| `moved`    | `{"room"}`, and then `sources` of that room                                      | moved there        |
 
 `active` and `inactive` are draft-ietf-wish-whep's own; the other two are ours.
 """
@@ -21,7 +22,7 @@ from typing import Any
 
 from mediaserver.model import Direction, Room
 
-EVENTS = ("active", "inactive", "levels", "sources")
+EVENTS = ("active", "inactive", "levels", "moved", "sources")
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
 
@@ -98,6 +99,13 @@ class Feed:
         self._subscriptions.discard(subscription)
         subscription.close()
 
+    def hand_over(self, subscription: Subscription) -> bool:
+        """Lets go of the reader without ending its stream; False when it did not read here."""
+        if subscription not in self._subscriptions:
+            return False
+        self._subscriptions.remove(subscription)
+        return True
+
     def close(self) -> None:
         for subscription in tuple(self._subscriptions):
             self.unsubscribe(subscription)
@@ -147,6 +155,7 @@ def _sources(room: Room) -> str:
                     "user": user,
                     "may_publish": speaker.may_publish,
                     "muted_by": sorted(speaker.mutes),
+                    "seat": speaker.seat,
                     "publishing": _is_publishing(room, user),
                 }
                 for user, speaker in room.speakers.items()

@@ -7,8 +7,10 @@ audience of thousands is one row. Factors are rounded to STEP_DB, so that nearly
     a seat changes ─▶ Room (model.py) asks cells_of() ─▶ Rows.move() ─▶ AddRow, SetListenerRow, RemoveRow (commands.py)
 """
 
-from collections.abc import Container, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 STEP_DB = 3.0
 """Rounding of a listener's own gains. Finer makes more rows of like wishes, coarser is heard as a jump."""
@@ -34,6 +36,20 @@ class Ears:
     def cells(self) -> dict[str, float]:
         factors = {user: linear(round(gain_db / STEP_DB) * STEP_DB) for user, gain_db in self.user_gains_db.items()}
         return factors | dict.fromkeys(self.user_mutes, 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the control API has it."""
+        document: dict[str, Any] = {}
+        if self.user_gains_db:
+            document["user_gains_db"] = dict(self.user_gains_db)
+        if self.user_mutes:
+            document["user_mutes"] = dict.fromkeys(sorted(self.user_mutes), True)
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        muted = (user for user, is_muted in document.get("user_mutes", {}).items() if is_muted)
+        return cls(document.get("user_gains_db", {}), frozenset(muted))
 
 
 def linear(gain_db: float) -> float:
@@ -66,20 +82,21 @@ class Rows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def take(
-        self, cells: Cells, speakers: Container[str], *, instead_of: int | None = None, limited: bool = True
-    ) -> tuple[int, bool]:
-        """The id of the row with these cells, one more listener on it, and whether it is new. speakers: who has a
-        seat. instead_of: the row that he is about to drop. TooManyMixesError, but not with limited=False: who gives and
-        takes seats is not refused for what listeners wish."""
+    def check(self, coming: Iterable[Cells], leaving: Iterable[int | None], speakers: Container[str]) -> None:
+        """TooManyMixesError when listeners with these cells may not come, were those on the rows `leaving` to go.
+        speakers: who has a seat. Who gives and takes seats is not refused for what listeners wish, so does not ask."""
+        left = Counter(leaving)
+        stay = {cells for cells, row in self._rows.items() if row.listeners > left[row.id]}
+        new = {cells for cells in coming if is_wished(cells, speakers)} - stay
+        if new and len(new) + sum(is_wished(cells, speakers) for cells in stay) > self.wished_limit:
+            raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
+
+    def take(self, cells: Cells) -> tuple[int, bool]:
+        """The id of the row with these cells, one more listener on it, and whether it is new."""
         row = self._rows.get(cells)
         if row is not None:
             row.listeners += 1
             return row.id, False
-        if limited and is_wished(cells, speakers):
-            stay = [known for known, row in self._rows.items() if row.id != instead_of or row.listeners > 1]
-            if sum(is_wished(known, speakers) for known in stay) >= self.wished_limit:
-                raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
         self._last_id += 1
         self._rows[cells] = _Row(self._last_id)
         return self._last_id, True

@@ -43,13 +43,13 @@ class NodeCollector(Collector):
         yield sessions
         ended = CounterMetricFamily("mediaserver_sessions_ended", "Sessions that ended, by reason.", labels=["reason"])
         for reason in CloseReason:
-            ended.add_metric([reason], node.ended[reason])
+            ended.add_metric([reason], node.endings[reason])
         yield ended
         failed = CounterMetricFamily(
             "mediaserver_handshakes_failed", "DTLS handshakes that did not complete, by reason.", labels=["reason"]
         )
         for reason in HANDSHAKE_FAILURES:
-            failed.add_metric([reason], node.ended[reason])
+            failed.add_metric([reason], node.endings[reason])
         yield failed
         lost = CounterMetricFamily(
             "mediaserver_rtp_packets_lost",

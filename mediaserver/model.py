@@ -1,7 +1,9 @@
 """The room model: who may speak, who is muted by whom, who is connected. Pure: no clock, no sockets, no HTTP.
 
 Every change is a method of Room that returns the commands which make it true in the packet plane; performing them in
-order is the caller's part. Every method is idempotent: asking for what already is changes nothing.
+order is the caller's part. Every method is idempotent: asking for what already is changes nothing. What a change means
+to others gathers in the room until it is taken: `news` for the room service, in the order in which it happened, and
+`facts`, what must be written down to survive. `revision` rises with whatever the room's document shows (document.py).
 
 Rules held here
 - A speaker is heard if and only if he may publish and no mute source is set; else his column's gain is 0.
@@ -9,14 +11,17 @@ Rules held here
 - A user's CSRC is unique in the room and stays his while the room lives, once he has had a seat.
 - A user has at most one publishing and one listening session; a newer one replaces the older of its own direction.
 - A kick ends both, takes the seat, and revokes every token issued until then.
+- A user has joined once a session of his is connected, and left when the last has ended; a session that replaces
+  another is no news.
 - Who listens to a mix has a row of the gain matrix: it follows from his seat and his own wishes alone (matrix.py), and
   what he wishes stays while the room lives, connected or not.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from mediaserver.commands import (
     AddRoom,
@@ -26,13 +31,15 @@ from mediaserver.commands import (
     Command,
     ConfigureRoom,
     Mix,
+    MovePeer,
     RemoveColumn,
     RemoveRoom,
     RemoveRow,
     SetColumn,
     SetListenerRow,
 )
-from mediaserver.matrix import Ears, Rows, TooManyMixesError, cells_of, linear
+from mediaserver.matrix import Ears, Rows, cells_of, is_wished, linear
+from mediaserver.scenarios import MIXES, Scenario
 
 
 class Direction(StrEnum):
@@ -54,13 +61,30 @@ class NoSeatError(LookupError):
     """The user has no seat in this room, so there is nothing to mute."""
 
 
+class NotConnectedError(LookupError):
+    """The user has no session in this room, so there is nothing to move."""
+
+
+class EncryptedRoomError(Exception):
+    """The room is end-to-end encrypted, and what was asked needs its payloads; a sentence for the client."""
+
+
+class SeatTakenError(Exception):
+    """Another speaker has this seat; a sentence for the room service."""
+
+
+class FullRoomError(Exception):
+    """The room has as many speakers or listeners as its own limits allow; a sentence for the room service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A seat. `may_publish` false keeps the seat and its mutes but silences it."""
+    """A seat. `may_publish` false keeps the seat and its mutes but silences it. seat: its number, for those who show it."""
 
     may_publish: bool = True
     mutes: frozenset[MuteSource] = frozenset()
     gain_db: float = 0.0
+    seat: int | None = None
 
     @property
     def heard(self) -> bool:
@@ -74,12 +98,43 @@ class Speaker:
 
 @dataclass(slots=True)
 class Participant:
-    """A connected user: his sessions' plane peers by direction, never empty. row: of the gain matrix, while he listens
-    to a mix."""
+    """A user with sessions: their plane peers by direction, never empty. row: of the gain matrix, while he listens to a
+    mix. connected: the directions in which media can flow; late: those whose client has not been heard of for seconds."""
 
     csrc: int
     peers: dict[Direction, int] = field(default_factory=dict)
     row: int | None = None
+    connected: set[Direction] = field(default_factory=set)
+    late: set[Direction] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one room; None leaves it to the server's."""
+
+    speakers: int | None = None
+    listeners: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that happened; events.py has the types."""
+
+    type: str
+    user: str | None = None
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+class Fact(StrEnum):
+    """What is remembered of one user beside the room's document, so that it survives a restart."""
+
+    LISTENER = "listener"  # his wishes
+    REVOKED = "revoked"  # when his tokens were
+    PRESENT = "present"  # the directions in which he is connected
+
+
+REVOCATION_LIFETIME_S = 8 * 24 * 3600.0
+"""How long a kick is remembered: longer than any token lives (tokens.py), and a day for clocks."""
 
 
 MAX_EARS = 20_000
@@ -92,42 +147,107 @@ def _random_csrc() -> int:
 
 @dataclass(slots=True)
 class Room:
-    """`id` is the plane's number for it, never used again; `home` the plane worker of its publishers."""
+    """`id` is the plane's number for it, never used again; `home` the plane worker of its publishers; `instance` tells it
+    from an earlier or later room of the same name."""
 
     id: int
     name: str
     home: int
+    instance: str = ""
     speakers: dict[str, Speaker] = field(default_factory=dict)
     participants: dict[str, Participant] = field(default_factory=dict)
     kicked: dict[str, float] = field(default_factory=dict)  # user -> Unix time of the last kick
-    mix: Mix = field(default_factory=Mix)
+    scenario: Scenario = Scenario.CHAT
+    mix_settings: Mapping[str, Any] = field(default_factory=dict)  # fields of Mix that differ from the scenario's
+    limits: Limits = field(default_factory=Limits)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     e2ee: bool = False
     ears: dict[str, Ears] = field(default_factory=dict)  # of those who wish for something
     rows: Rows = field(default_factory=lambda: Rows(wished_limit=32))
     draw_csrc: Callable[[], int] = _random_csrc
+    revision: int = 1
+    sequence: int = 0  # of the last event
+    _news: list[News] = field(default_factory=list)
+    _facts: set[tuple[Fact, str]] = field(default_factory=set)
     _csrcs: dict[str, int] = field(default_factory=dict)
     _taken: set[int] = field(default_factory=lambda: {0})  # the values of _csrcs; 0 would say "no source"
     _seated: set[str] = field(default_factory=set)  # users who ever had a seat: their CSRC has been on the wire
 
+    @property
+    def mix(self) -> Mix:
+        """How its mixes are encoded."""
+        return replace(MIXES[self.scenario], **self.mix_settings)
+
+    @property
+    def etag(self) -> str:
+        """Strong entity tag of the room's document (RFC 9110 section 8.8.3)."""
+        return f'"{self.instance}.{self.revision}"'
+
     def open(self) -> list[Command]:
+        self.tell("room.started")
         return [AddRoom(self.id, self.home, self.mix, self.e2ee)]
 
-    def configure(self, mix: Mix) -> list[Command]:
-        """Other mix settings, from the next frame on."""
-        if mix == self.mix:
+    def configure(
+        self,
+        *,
+        scenario: Scenario = Scenario.CHAT,
+        mix: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Command]:
+        """Other settings; what is left out gets its default. A mix is encoded otherwise from the next frame on."""
+        settings = (scenario, dict(mix or {}), limits or Limits(), dict(metadata or {}))
+        if settings == (self.scenario, self.mix_settings, self.limits, self.metadata):
             return []
-        self.mix = mix
-        return [ConfigureRoom(self.id, mix, self.e2ee)]
+        before = self.mix
+        self.scenario, self.mix_settings, self.limits, self.metadata = settings
+        self.revision += 1
+        self.tell("room.changed", etag=self.etag)
+        return [] if self.mix == before else [ConfigureRoom(self.id, self.mix, self.e2ee)]
 
     def close(self) -> list[Command]:
         """Everybody out. The room is of no use afterwards."""
-        commands: list[Command] = [
-            ClosePeer(peer, CloseReason.ROOM_CLOSED)
-            for participant in self.participants.values()
-            for peer in participant.peers.values()
-        ]
-        self.participants.clear()
+        commands: list[Command] = []
+        for user in tuple(self.participants):
+            commands += self._evict(user, tuple(Direction), CloseReason.ROOM_CLOSED)
+        self.tell("room.ended", reason=CloseReason.ROOM_CLOSED)
         return [*commands, RemoveRoom(self.id)]
+
+    def tell(self, type: str, user: str | None = None, **data: object) -> None:
+        self._news.append(News(type, user, data))
+
+    def take_news(self) -> list[News]:
+        """What has happened since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def take_facts(self) -> set[tuple[Fact, str]]:
+        """Of whom what has changed since the last call; fact() has the values."""
+        facts, self._facts = self._facts, set()
+        return facts
+
+    def fact(self, kind: Fact, user: str) -> Any:
+        """A value for JSON; None when there is nothing to remember."""
+        match kind:
+            case Fact.LISTENER:
+                return None if user not in self.ears else self.ears[user].to_json()
+            case Fact.REVOKED:
+                return self.kicked.get(user)
+            case Fact.PRESENT:
+                return sorted(self.participants[user].connected) if self.is_present(user) else None
+
+    def recall(self, kind: Fact, user: str, value: Any) -> None:
+        """What fact() said before a restart. Who was present then has left since."""
+        match kind:
+            case Fact.LISTENER:
+                self.ears[user] = Ears.from_json(value)
+            case Fact.REVOKED:
+                self.kicked[user] = float(value)
+            case Fact.PRESENT:
+                for direction in value:
+                    self._tell_stopped(Direction(direction), user, CloseReason.RESTARTED)
+                self.tell("participant.left", user, reason=CloseReason.RESTARTED)
+                self._facts.add((Fact.PRESENT, user))
 
     def csrc_of(self, user: str) -> int:
         """The user's CSRC (the contributing source of RFC 3550), drawn at the first call; never 0."""
@@ -142,53 +262,87 @@ class Room:
     def may_publish(self, user: str) -> bool:
         return user in self.speakers and self.speakers[user].may_publish
 
+    def is_present(self, user: str) -> bool:
+        return user in self.participants and bool(self.participants[user].connected)
+
     def is_revoked(self, user: str, issued: float) -> bool:
         """Whether a token issued at this Unix time came before the user's last kick."""
         return user in self.kicked and issued <= self.kicked[user]
 
-    def set_speaker(self, user: str, *, may_publish: bool = True, gain_db: float = 0.0) -> list[Command]:
-        """Gives the user a seat, or changes whether he may publish from it and how loud. Mutes stay."""
-        mutes = self.speakers[user].mutes if user in self.speakers else frozenset()
+    def set_speaker(
+        self,
+        user: str,
+        *,
+        may_publish: bool = True,
+        gain_db: float = 0.0,
+        seat: int | None = None,
+        mutes: Iterable[MuteSource] | None = None,
+    ) -> list[Command]:
+        """Gives the user a seat, or changes whether he may publish from it, how loud, and which it is. mutes: all that
+        are set; None leaves them. SeatTakenError or FullRoomError: then nothing has changed."""
+        known = self.speakers.get(user)
+        self._check_seat(user, seat)
+        if mutes is None:
+            mutes = known.mutes if known else ()
         self._seated.add(user)
-        return [*self._seat(user, Speaker(may_publish, mutes, gain_db)), *self._follow_row(user)]
+        speaker = Speaker(may_publish, frozenset(mutes), gain_db, seat)
+        return [*self._seat(user, speaker), *self._follow_row(user)]
 
-    def remove_speaker(self, user: str) -> list[Command]:
+    def set_speakers(self, speakers: Mapping[str, Speaker]) -> list[Command]:
+        """These are all the seats from now on. The caller has seen to it that they are no more than the room's limit and
+        that no two have the same number."""
+        commands: list[Command] = []
+        for user in [user for user in self.speakers if user not in speakers]:
+            commands += self.remove_speaker(user)
+        for user, speaker in speakers.items():
+            self._seated.add(user)
+            commands += [*self._seat(user, speaker), *self._follow_row(user)]
+        return commands
+
+    def remove_speaker(self, user: str, reason: CloseReason = CloseReason.SEAT_REMOVED) -> list[Command]:
         """Takes the seat: mutes are forgotten, a publishing session is closed, a listening one goes on."""
-        if self.speakers.pop(user, None) is None:
+        if user not in self.speakers:
             return []
-        commands = self._evict(user, (Direction.PUBLISH,), CloseReason.SEAT_REMOVED)
-        return [*commands, self._column_gone(user), *self._follow_row(user)]
+        commands = self._evict(user, (Direction.PUBLISH,), reason)
+        return [*commands, *self._unseat(user, reason), *self._follow_row(user)]
 
     def mute(self, user: str, source: MuteSource) -> list[Command]:
         """NoSeatError when the user has no seat."""
-        speaker = self._speaker(user)
+        speaker = self.speaker(user)
         return self._seat(user, replace(speaker, mutes=speaker.mutes | {source}))
 
     def unmute(self, user: str, source: MuteSource) -> list[Command]:
         """Undoes this source's mute alone. NoSeatError when the user has no seat."""
-        speaker = self._speaker(user)
+        speaker = self.speaker(user)
         return self._seat(user, replace(speaker, mutes=speaker.mutes - {source}))
 
     def take_row(self, user: str) -> tuple[int, list[Command]]:
         """The row that a new session of this user on the mix is to get; it is handed to join(). TooManyMixesError."""
+        self._check_mixes({user: self.ears.get(user, Ears())}, joining=True)
         return self._take_row(user, None)
 
     def set_ears(self, user: str, ears: Ears) -> list[Command]:
         """What the user wants to hear otherwise than others do. TooManyMixesError: then nothing has changed."""
-        before = self.ears.pop(user, None)
-        if ears != Ears():
-            self.ears[user] = ears
-        try:
-            commands = self._follow_row(user, limited=True)
-        except TooManyMixesError:
+        return self.set_all_ears({user: ears})
+
+    def set_all_ears(self, wishes: Mapping[str, Ears]) -> list[Command]:
+        """Likewise of several users at once: all or none."""
+        changed = {user: ears for user, ears in wishes.items() if ears != self.ears.get(user, Ears())}
+        self._check_mixes(changed)
+        commands: list[Command] = []
+        for user, ears in changed.items():
             self.ears.pop(user, None)
-            if before is not None:
-                self.ears[user] = before
-            raise
-        if len(self.ears) > MAX_EARS:
-            gone = next((name for name in self.ears if name not in self.participants), next(iter(self.ears)))
-            if gone not in self.participants:
-                del self.ears[gone]
+            if ears != Ears():
+                self.ears[user] = ears
+            self._facts.add((Fact.LISTENER, user))
+            self.revision += 1
+            commands += self._follow_row(user)
+        while len(self.ears) > MAX_EARS:
+            gone = next((name for name in self.ears if name not in self.participants), None)
+            if gone is None:
+                break
+            del self.ears[gone]
+            self._facts.add((Fact.LISTENER, gone))
         return commands
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
@@ -203,35 +357,162 @@ class Room:
             commands += self._drop_row(before)
         return commands
 
-    def leave(self, user: str, direction: Direction, peer: int) -> list[Command]:
+    def connected(self, user: str, direction: Direction, peer: int) -> None:
+        """Media can flow over the session."""
+        participant = self._participant(user, direction, peer)
+        if participant is None:
+            return
+        self.in_time(user, direction, peer)
+        if direction in participant.connected:
+            return  # it took the place of another
+        if not participant.connected:
+            self.tell("participant.joined", user)
+        participant.connected.add(direction)
+        self._facts.add((Fact.PRESENT, user))
+        self._tell_started(participant, direction, user)
+
+    def late(self, user: str, direction: Direction, peer: int) -> None:
+        """The client has not been heard of for seconds; it may be on its way to another network."""
+        participant = self._participant(user, direction, peer)
+        if participant is None or direction not in participant.connected:
+            return
+        if not participant.late:
+            self.tell("participant.reconnecting", user)
+        participant.late.add(direction)
+
+    def in_time(self, user: str, direction: Direction, peer: int) -> None:
+        """The client has been heard of again."""
+        participant = self._participant(user, direction, peer)
+        if participant is None or direction not in participant.late:
+            return
+        participant.late.remove(direction)
+        if not participant.late:
+            self.tell("participant.reconnected", user)
+
+    def leave(
+        self, user: str, direction: Direction, peer: int, reason: CloseReason = CloseReason.DELETED
+    ) -> list[Command]:
         """The session has ended by itself. Nothing happens when it is no longer the user's: it was replaced."""
-        participant = self.participants.get(user)
-        if participant is None or participant.peers.get(direction) != peer:
+        if self._participant(user, direction, peer) is None:
             return []
-        return self._forget(user, direction)
+        return self._forget(user, direction, reason)
 
     def kick(self, user: str, now: float) -> list[Command]:
         """Ends both sessions, takes the seat and refuses tokens issued until `now` (Unix time, seconds)."""
+        for name in [name for name, time in self.kicked.items() if time < now - REVOCATION_LIFETIME_S]:
+            del self.kicked[name]
+            self._facts.add((Fact.REVOKED, name))
         self.kicked[user] = now
+        self._facts.add((Fact.REVOKED, user))
         commands = self._evict(user, tuple(Direction), CloseReason.KICKED)
-        if self.speakers.pop(user, None) is not None:
-            commands.append(self._column_gone(user))
+        return [*commands, *self._unseat(user, CloseReason.KICKED)]
+
+    def move(self, user: str, target: "Room") -> list[Command]:
+        """The user's sessions go over to another room, without a new connection, and his seat if he has one; a seat that
+        the other room gives him already stays as it is. NotConnectedError when he is not here; FullRoomError or
+        TooManyMixesError of the other room: then nothing has changed."""
+        if target is self:
+            return []
+        if user not in self.participants:
+            raise NotConnectedError(f"{user} is not connected to this room.")
+        participant, speaker = self.participants[user], self.speakers.get(user)
+        if user in target.speakers:
+            speaker = None
+        if speaker is not None:
+            target._check_seat(user, None)
+        if participant.row is not None:
+            target._check_mixes({user: target.ears.get(user, Ears())}, joining=True)
+
+        commands: list[Command] = []
+        if speaker is not None:
+            commands += target.set_speaker(
+                user, may_publish=speaker.may_publish, gain_db=speaker.gain_db, mutes=speaker.mutes
+            )
+        row = None
+        if participant.row is not None:
+            row, added = target._take_row(user, None)
+            commands += added
+        rows = {Direction.LISTEN: row, Direction.PUBLISH: None}
+        csrc = target.csrc_of(user)
+        commands += [MovePeer(peer, target.id, csrc, rows[way]) for way, peer in participant.peers.items()]
+
+        del self.participants[user]
+        if participant.connected:
+            self._facts.add((Fact.PRESENT, user))
+            for way in sorted(participant.connected):
+                self._tell_stopped(way, user, CloseReason.MOVED)
+            self.tell("participant.left", user, reason=CloseReason.MOVED, to=target.name)
+        for way, peer in participant.peers.items():
+            commands += target.join(user, way, peer, rows[way])
+            if way in participant.connected:
+                target.connected(user, way, peer)
+        commands += self._drop_row(participant.row)
+        commands += self._unseat(user, CloseReason.MOVED)
+        self._release_csrc(user)
         return commands
 
-    def _speaker(self, user: str) -> Speaker:
+    def _participant(self, user: str, direction: Direction, peer: int) -> Participant | None:
+        """The user, if this peer is his session of that direction."""
+        participant = self.participants.get(user)
+        return participant if participant is not None and participant.peers.get(direction) == peer else None
+
+    def speaker(self, user: str) -> Speaker:
+        """His seat. NoSeatError when he has none."""
         if user not in self.speakers:
             raise NoSeatError(f"{user} has no seat in this room.")
         return self.speakers[user]
 
+    def _check_seat(self, user: str, seat: int | None) -> None:
+        limit = self.limits.speakers
+        if user not in self.speakers and limit is not None and len(self.speakers) >= limit:
+            raise FullRoomError(f"The room's own limit is {limit} speakers.")
+        if seat is not None:
+            holder = next((name for name, speaker in self.speakers.items() if speaker.seat == seat), user)
+            if holder != user:
+                raise SeatTakenError(f"Seat {seat} is taken.")
+
+    def _check_mixes(self, wishes: Mapping[str, Ears], *, joining: bool = False) -> None:
+        """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining: of users
+        who are about to listen to the mix, not only of those who do."""
+        rows = {user: participant.row for user, participant in self._listening(wishes)}
+        moving = wishes if joining else rows
+        cells = [cells_of(user, wishes[user], seated=user in self.speakers) for user in moving]
+        if any(is_wished(row, self.speakers) for row in cells):
+            self.rows.check(cells, rows.values(), self.speakers)
+
+    def _listening(self, users: Iterable[str]) -> Iterator[tuple[str, Participant]]:
+        """Those of them who listen to the mix."""
+        for user in users:
+            participant = self.participants.get(user)
+            if participant is not None and participant.row is not None:
+                yield user, participant
+
     def _seat(self, user: str, speaker: Speaker) -> list[Command]:
         known = self.speakers.get(user)
+        if known == speaker:
+            return []
         self.speakers[user] = speaker
+        self.revision += 1
+        shown = {"seat": speaker.seat, "may_publish": speaker.may_publish, "gain_db": speaker.gain_db}
+        if known is None:
+            self.tell("speaker.seated", user, **shown)
+        elif (known.seat, known.may_publish, known.gain_db) != (speaker.seat, speaker.may_publish, speaker.gain_db):
+            self.tell("speaker.changed", user, **shown)
+        before = known.mutes if known else frozenset()
+        for source in sorted(speaker.mutes - before):
+            self.tell("speaker.muted", user, source=source)
+        for source in sorted(before - speaker.mutes):
+            self.tell("speaker.unmuted", user, source=source)
         if known is not None and known.gain == speaker.gain:
             return []
         return [SetColumn(self.id, self.csrc_of(user), speaker.gain)]
 
-    def _column_gone(self, user: str) -> Command:
-        return RemoveColumn(self.id, self.csrc_of(user))
+    def _unseat(self, user: str, reason: CloseReason) -> list[Command]:
+        if self.speakers.pop(user, None) is None:
+            return []
+        self.revision += 1
+        self.tell("speaker.unseated", user, reason=reason)
+        return [RemoveColumn(self.id, self.csrc_of(user))]
 
     def _evict(self, user: str, directions: tuple[Direction, ...], reason: CloseReason) -> list[Command]:
         participant = self.participants.get(user)
@@ -242,12 +523,19 @@ class Room:
         ]
         commands: list[Command] = [ClosePeer(peer, reason) for _, peer in peers]
         for direction, _ in peers:
-            commands += self._forget(user, direction)
+            commands += self._forget(user, direction, reason)
         return commands
 
-    def _forget(self, user: str, direction: Direction) -> list[Command]:
+    def _forget(self, user: str, direction: Direction, reason: CloseReason) -> list[Command]:
         participant = self.participants[user]
         del participant.peers[direction]
+        participant.late.discard(direction)
+        if direction in participant.connected:
+            participant.connected.remove(direction)
+            self._facts.add((Fact.PRESENT, user))
+            self._tell_stopped(direction, user, reason)
+            if not participant.connected:
+                self.tell("participant.left", user, reason=reason)
         commands: list[Command] = []
         if direction is Direction.LISTEN:
             row, participant.row = participant.row, None
@@ -257,6 +545,15 @@ class Room:
             self._release_csrc(user)
         return commands
 
+    def _tell_started(self, participant: Participant, direction: Direction, user: str) -> None:
+        if direction is Direction.PUBLISH:
+            self.tell("publishing.started", user)
+        else:
+            self.tell("listening.started", user, mode="select" if participant.row is None else "mix")
+
+    def _tell_stopped(self, direction: Direction, user: str, reason: CloseReason) -> None:
+        self.tell("publishing.stopped" if direction is Direction.PUBLISH else "listening.stopped", user, reason=reason)
+
     def _release_csrc(self, user: str) -> None:
         """A CSRC that never went out and that nothing names; keeping one for each who ever came would grow without
         bound."""
@@ -265,9 +562,9 @@ class Room:
         if user in self._csrcs:
             self._taken.remove(self._csrcs.pop(user))
 
-    def _take_row(self, user: str, like: int | None, *, limited: bool = True) -> tuple[int, list[Command]]:
+    def _take_row(self, user: str, like: int | None) -> tuple[int, list[Command]]:
         cells = cells_of(user, self.ears.get(user, Ears()), seated=user in self.speakers)
-        row, is_new = self.rows.take(cells, self.speakers, instead_of=like, limited=limited)
+        row, is_new = self.rows.take(cells)
         if not is_new:
             return row, []
         return row, [AddRow(self.id, row, tuple((self.csrc_of(name), factor) for name, factor in cells), like)]
@@ -280,13 +577,13 @@ class Room:
             self._release_csrc(name)
         return [RemoveRow(self.id, row)]
 
-    def _follow_row(self, user: str, *, limited: bool = False) -> list[Command]:
+    def _follow_row(self, user: str) -> list[Command]:
         """A seat or a wish changed: the user's session on the mix, if there is one, moves to the row it has now."""
         participant = self.participants.get(user)
         if participant is None or participant.row is None:
             return []
         before = participant.row
-        participant.row, commands = self._take_row(user, before, limited=limited)
+        participant.row, commands = self._take_row(user, before)
         if participant.row != before:
             commands.append(SetListenerRow(participant.peers[Direction.LISTEN], participant.row))
         return [*commands, *self._drop_row(before)]

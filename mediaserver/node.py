@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import itertools
 import logging
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ from mediaserver.commands import (
     CloseReason,
     Command,
     ConfigureRoom,
-    Mix,
+    MovePeer,
     RemoveColumn,
     RemoveRoom,
     RemoveRow,
@@ -31,24 +32,24 @@ from mediaserver.commands import (
     SetListenerRow,
 )
 from mediaserver.dtls import Certificate, Handshake
-from mediaserver.feed import Level
+from mediaserver.document import check, put
+from mediaserver.journal import Journal
 from mediaserver.matrix import Rows
-from mediaserver.model import Direction, NoSeatError, Room
+from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.plane import Driver
 from mediaserver.sessions import Session, Timers
+from mediaserver.schema import RoomDocument
 from mediaserver.settings import Settings
+from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
 from mediaserver.tokens import ApiKeys
+from mediaserver.watch import Watch
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
 
 log = logging.getLogger(__name__)
-
-# Between two `levels` events. Higher makes a page's meters lag, lower costs every reader bandwidth.
-LEVELS_EVERY_S = 0.2
-
 
 class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
@@ -58,56 +59,63 @@ class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
 
 
-class EncryptedRoomError(Exception):
-    """The room is end-to-end encrypted, and what was asked needs its payloads."""
-
-
 class Node:
     """All methods are called from the event loop's thread."""
 
     def __init__(
-        self, settings: Settings, driver: Driver, certificate: Certificate, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        driver: Driver,
+        certificate: Certificate,
+        clock: Callable[[], float] = time.time,
+        store: Store | None = None,
     ) -> None:
-        """`clock` is Unix time in seconds, with which tokens are compared."""
+        """`clock` is Unix time in seconds, with which tokens are compared; None keeps the state in memory alone."""
         self.settings = settings
         self.driver = driver
         self.api_keys = ApiKeys(settings.api_keys)
         self.clock = clock
+        self.journal = Journal(store or Store(None), clock)
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
-        self.ended: Counter[CloseReason] = Counter()
+        self.endings: Counter[CloseReason] = Counter()
         self._certificate = certificate
+        self._by_id: dict[int, Room] = {}
         self._peers: dict[int, Session] = {}
         self._population: Counter[tuple[int, Direction]] = Counter()  # sessions by room id and direction
         self._lost: Counter[Direction] = Counter()  # RTP packets, of sessions that have ended
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
-        self._ticker: asyncio.Task[None] | None = None
+        self._watch = Watch(self)
+        self._watching: asyncio.Task[None] | None = None
 
     # Life
 
     def start(self) -> None:
-        """Within a running event loop."""
+        """Within a running event loop. Rooms that were written down are there again, without their sessions."""
         loop = asyncio.get_running_loop()
         self.driver.start(loop)
         self._timers = loop
-        self._ticker = loop.create_task(self._tell_levels())
+        for stored in self.journal.start(loop):
+            self._restore(stored)
+        self._watching = loop.create_task(self._watch.run())
 
     def close(self) -> None:
         """Ends all sessions politely and takes no more. What is queued is sent by stop() at the latest."""
         self._timers = None
         for session in tuple(self.sessions.values()):
             session.end(CloseReason.SHUTDOWN)
-        for name in tuple(self.rooms):
-            self.close_room(name)
 
     def stop(self) -> None:
-        """The end of everything; the driver sends the farewells first."""
+        """The end of everything; the driver sends the farewells first. Rooms stay written down."""
         self.close()
-        if self._ticker is not None:
-            self._ticker.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        for room in self.rooms.values():
+            self.streams.close_room(room)
         self.driver.stop()
+        self.journal.stop()
 
     @property
     def ready(self) -> bool:
@@ -116,37 +124,115 @@ class Node:
 
     # Rooms
 
-    def open_room(self, name: str, mix: Mix | None = None, *, e2ee: bool = False) -> tuple[Room, bool]:
-        """The room of this name, and whether it is new. mix: how mixes are to be encoded; None leaves that as it is.
-        FullError when there are too many rooms, EncryptedRoomError when `mix` is given and e2ee is not what it was."""
+    def open_room(self, name: str, *, e2ee: bool = False) -> tuple[Room, bool]:
+        """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there are too
+        many rooms, ClosingError when the server is about to stop."""
         if room := self.rooms.get(name):
-            if mix is not None:
-                if e2ee != room.e2ee:
-                    raise EncryptedRoomError("Whether a room is end-to-end encrypted is settled when it is made.")
-                self.perform(room.configure(mix))
             return room, False
         if not self.ready:
             raise ClosingError
         if len(self.rooms) >= self.settings.limits.rooms:
             raise FullError("The server has as many rooms as it allows.")
-        room = Room(next(self._room_ids), name, self.driver.emptiest_worker(), mix=mix or Mix(), e2ee=e2ee)
-        room.rows = Rows(self.settings.limits.mixes_per_room)
-        self.rooms[name] = room
-        self.streams.open_room(room)
+        room = self._add_room(name, secrets.token_hex(6), e2ee)
         self.perform(room.open())
+        self.journal.record(room)
         return room, True
+
+    def put_room(self, name: str, document: RoomDocument) -> tuple[Room, bool]:
+        """Brings the room to the document, and makes it if there is none; whether it is new. As open_room(), and
+        EncryptedRoomError, FullRoomError or TooManyMixesError: then nothing has changed."""
+        check(document, self.rooms.get(name))
+        self._check_seats(len(document.speakers))
+        room, is_new = self.open_room(name, e2ee=bool(document.e2ee))
+        self.change(room, put(room, document))
+        return room, is_new
+
+    def patch_room(self, room: Room, document: RoomDocument) -> None:
+        """Brings the room to the document exactly, what belongs to participants included. As put_room()."""
+        check(document, room)
+        self._check_seats(len(document.speakers))
+        self.change(room, put(room, document, exact=True))
+
+    def take_seat(self, room: Room, user: str, speaker: Speaker) -> None:
+        """FullRoomError or SeatTakenError: then nothing has changed."""
+        self._check_seats(len(room.speakers.keys() | {user}))
+        self.change(
+            room,
+            room.set_speaker(
+                user,
+                may_publish=speaker.may_publish,
+                gain_db=speaker.gain_db,
+                seat=speaker.seat,
+                mutes=speaker.mutes,
+            ),
+        )
 
     def close_room(self, name: str) -> None:
         """Nothing happens when there is none."""
         room = self.rooms.pop(name, None)
-        if room is not None:
-            self.streams.close_room(room)
-            self.perform(room.close())
+        if room is None:
+            return
+        self.streams.close_room(room)
+        self.perform(room.close())
+        del self._by_id[room.id]
+        self.journal.forget(room)
+
+    def move(self, room: Room, user: str, target: Room) -> None:
+        """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError when he
+        listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
+        participant = room.participants.get(user)
+        if participant is not None and target is not room:
+            if user in room.speakers and user not in target.speakers:
+                self._check_seats(len(target.speakers) + 1)
+            if Direction.LISTEN in participant.peers:
+                self._check_listeners(target, user)
+        commands = room.move(user, target)
+        self.change(target, commands)
+        self.change(room, ())
 
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
         self.perform(commands)
         self.streams.changed(room)
+        self.journal.record(room)
+
+    async def settled(self) -> None:
+        """Returns when all changes made so far would survive a crash. StateError when they cannot be written down."""
+        await self.journal.settled()
+
+    def tells(self, type: str) -> bool:
+        """Whether anybody wants to be told events of this type."""
+        return self.journal.wants(type)
+
+    def record(self, room: Room) -> None:
+        """To be called when a room has news that come of no change."""
+        self.journal.record(room)
+
+    def _add_room(self, name: str, instance: str, e2ee: bool) -> Room:
+        room = Room(next(self._room_ids), name, self.driver.emptiest_worker(), instance, e2ee=e2ee)
+        room.rows = Rows(self.settings.limits.mixes_per_room)
+        self.rooms[name] = self._by_id[room.id] = room
+        self.streams.open_room(room)
+        return room
+
+    def _restore(self, stored: StoredRoom) -> None:
+        document = RoomDocument.model_validate_json(stored.document)
+        room = self._add_room(stored.name, stored.instance, bool(document.e2ee))
+        self.perform(room.open())
+        for kind in (Fact.LISTENER, Fact.REVOKED):
+            for user, value in stored.facts.get(kind, {}).items():
+                room.recall(kind, user, value)
+        self.perform(put(room, document))
+        # None of this is news, but that those who were there are no longer.
+        self.journal.restored(room, stored)
+        for user, value in stored.facts.get(Fact.PRESENT, {}).items():
+            room.recall(Fact.PRESENT, user, value)
+        self.change(room, ())
+
+    def _check_seats(self, count: int) -> None:
+        limit = self.settings.limits.speakers_per_room
+        if count > limit:
+            raise FullRoomError(f"The server allows {limit} speakers in a room.")
 
     def perform(self, commands: Iterable[Command]) -> None:
         plane = self.driver.plane
@@ -168,6 +254,9 @@ class Node:
                     plane.remove_row(room, row)
                 case SetListenerRow(peer, row):
                     plane.set_listener_row(peer, row)
+                case MovePeer(peer, room, csrc, row):
+                    self._rehome(self._peers[peer], self._by_id[room])
+                    plane.move_peer(peer, room, csrc=csrc, row=row)
                 case ClosePeer(peer, reason):
                     self._peers[peer].end(reason)
 
@@ -251,12 +340,10 @@ class Node:
         session.restart_ice(remote)
         return sdp.fragment(session.credentials, self._candidates(session.worker), session.mid)
 
-    def session(self, room: Room, direction: Direction, identifier: str) -> Session | None:
-        """The session of this id if it is one of this room and direction."""
+    def session(self, direction: Direction, identifier: str) -> Session | None:
+        """The session of this id if it is one of this direction."""
         session = self.sessions.get(identifier)
-        if session is None or session.room is not room or session.direction is not direction:
-            return None
-        return session
+        return session if session is not None and session.direction is direction else None
 
     def session_of(self, peer: int) -> Session:
         """Of a peer that a room names."""
@@ -277,9 +364,28 @@ class Node:
         if len(self.sessions) >= self.settings.limits.sessions:
             raise FullError("The server has as many sessions as it allows.")
         # Publishers need no limit of their own: each needs a seat.
+        if direction is Direction.LISTEN:
+            self._check_listeners(room, user)
+
+    def _check_listeners(self, room: Room, user: str) -> None:
+        if user in room.participants and Direction.LISTEN in room.participants[user].peers:
+            return
         listeners = self._population[room.id, Direction.LISTEN]
-        if direction is Direction.LISTEN and listeners >= self.settings.limits.listeners_per_room:
+        if listeners >= self.settings.limits.listeners_per_room:
             raise FullError("The room has as many listeners as the server allows.")
+        limit = room.limits.listeners
+        if limit is not None and listeners >= limit:
+            raise FullError("The room has as many listeners as its own limit allows.")
+
+    def population(self, room: Room) -> dict[Direction, int]:
+        """Sessions of the room."""
+        return {direction: self._population[room.id, direction] for direction in Direction}
+
+    def _rehome(self, session: Session, room: Room) -> None:
+        before, session.room = session.room, room
+        self._population[before.id, session.direction] -= 1
+        self._population[room.id, session.direction] += 1
+        self.streams.move(session.id, before, room)
 
     def _candidates(self, worker: int) -> list[sdp.Candidate]:
         bound = self.driver.plane.addresses(worker)
@@ -325,7 +431,7 @@ class Node:
             handshake=Handshake(self._certificate, agreed.offer.fingerprints),
             driver=self.driver,
             timers=self._timers,
-            ended=self._ended,
+            owner=self,
         )
         self.sessions[session.id] = session
         self._peers[peer] = session
@@ -335,33 +441,32 @@ class Node:
             self.streams.changed(room)
         return session
 
-    def _ended(self, session: Session, reason: CloseReason) -> None:
+    def connected(self, session: Session) -> None:
+        """What a session calls when media can flow."""
+        session.room.connected(session.user, session.direction, session.peer)
+        self.journal.record(session.room)
+
+    def late(self, session: Session) -> None:
+        """What a session calls when its client has not been heard of for seconds."""
+        session.room.late(session.user, session.direction, session.peer)
+        self.journal.record(session.room)
+
+    def in_time(self, session: Session) -> None:
+        """What a session calls when it has been heard of again."""
+        session.room.in_time(session.user, session.direction, session.peer)
+        self.journal.record(session.room)
+
+    def ended(self, session: Session, reason: CloseReason) -> None:
         """What a session calls at its end."""
         room, direction = session.room, session.direction
         del self.sessions[session.id]
         del self._peers[session.peer]
         self._population[room.id, direction] -= 1
         self._lost[direction] += max(0, session.stats.packets_lost)
-        self.ended[reason] += 1
+        self.endings[reason] += 1
         self.streams.end(room, session.id)
-        self.perform(room.leave(session.user, direction, session.peer))
+        self.perform(room.leave(session.user, direction, session.peer, reason))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
+        self.journal.record(room)
         log.debug("%s session of peer %d ended: %s", direction, session.peer, reason)
-
-    async def _tell_levels(self) -> None:
-        while True:
-            await asyncio.sleep(LEVELS_EVERY_S)
-            for room in self.rooms.values():
-                if self.streams.are_read(room):
-                    self.streams.levels(room, self._levels(room))
-
-    def _levels(self, room: Room) -> dict[str, Level]:
-        """Of those who publish; they all have seats."""
-        levels = {}
-        for user in room.speakers.keys() & room.participants.keys():
-            peer = room.participants[user].peers.get(Direction.PUBLISH)
-            if peer is not None:
-                stats = self._peers[peer].stats
-                levels[user] = Level(stats.level_dbov, stats.speaking)
-        return levels

@@ -10,7 +10,8 @@ Rules
 - The handshake's state lives until the first authenticated SRTP or SRTCP packet, or 60 s after it completed: until then
   its last flight may have been lost, and only this state can answer the client's repetition.
 - Before that state is released its close_notify is written and kept: so however a session ends, the client is told.
-- `ended` is called exactly once, whatever ends the session.
+- Its owner is told of the end exactly once, whatever ends the session.
+- A session can move to another room; `entrance` is the name of the one that its address was made for.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from mediaserver.dtls import Handshake
 from mediaserver.model import Direction, Room
 from mediaserver.negotiation import Agreement
 from mediaserver.plane import Driver, Event
+from mediaserver.quality import Quality
 from mediaserver.sdp import IceCredentials
 
 if TYPE_CHECKING:
@@ -53,6 +55,21 @@ class Timers(Protocol):
     def call_at(self, when: float, callback: Callable[[], None], /) -> asyncio.TimerHandle: ...
 
 
+class Owner(Protocol):
+    """Who is told what becomes of a session."""
+
+    def connected(self, session: "Session") -> None:
+        """Media can flow."""
+
+    def late(self, session: "Session") -> None:
+        """The client has not been heard of for seconds."""
+
+    def in_time(self, session: "Session") -> None:
+        """It has been heard of again."""
+
+    def ended(self, session: "Session", reason: CloseReason) -> None: ...
+
+
 class Session:
     """Looks after a peer that has just been added to the plane.
 
@@ -73,14 +90,16 @@ class Session:
         handshake: Handshake,
         driver: Driver,
         timers: Timers,
-        ended: Callable[["Session", CloseReason], None],
+        owner: Owner,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.room = room
+        self.entrance = room.name
         self.user = user
         self.direction = direction
         self.peer = peer
         self.state = State.CONNECTING
+        self.quality = Quality()
         self.stats = stats
         self.worker = worker
         self.mid = agreed.mid
@@ -88,7 +107,7 @@ class Session:
         self.remote = agreed.remote_ice
         self._driver = driver
         self._timers = timers
-        self._ended = ended
+        self._owner = owner
         self._handshake: Handshake | None = handshake
         self._close_notify = b""
         self._retransmission: asyncio.TimerHandle | None = None
@@ -122,7 +141,7 @@ class Session:
         self._limit.cancel()
         self._release()
         self._driver.remove_peer(self.peer, [self._close_notify] if self._close_notify else [])
-        self._ended(self, reason)
+        self._owner.ended(self, reason)
 
     def _handle(self, event: Event, data: bytes) -> None:
         match event:
@@ -132,6 +151,10 @@ class Session:
                 self.state = State.SECURING
             case Event.MEDIA:
                 self._release_in_plane()
+            case Event.CONSENT_LATE if self.state is State.CONNECTED:
+                self._owner.late(self)
+            case Event.CONSENT_BACK if self.state is State.CONNECTED:
+                self._owner.in_time(self)
             case Event.CONSENT_EXPIRED:
                 self.end(CloseReason.CONSENT_EXPIRED)
 
@@ -148,6 +171,7 @@ class Session:
             self._driver.plane.set_keys(self.peer, handshake.keys.profile, handshake.keys.material)
             self._limit.cancel()
             self._limit = self._timers.call_at(self._timers.time() + RELEASE_AFTER_S, self._release_in_plane)
+            self._owner.connected(self)
         if self._retransmission is not None:
             self._retransmission.cancel()
             self._retransmission = None

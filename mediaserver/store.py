@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,18 +42,22 @@ LAZY_S = 0.5
 _SCHEMA = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE rooms (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, instance TEXT NOT NULL,"
-    " revision INTEGER NOT NULL, sequence INTEGER NOT NULL, document TEXT NOT NULL, kicked TEXT NOT NULL,"
-    " present TEXT NOT NULL)",
+    " revision INTEGER NOT NULL, sequence INTEGER NOT NULL, document TEXT NOT NULL)",
+    "CREATE TABLE facts (room TEXT NOT NULL, kind TEXT NOT NULL, user TEXT NOT NULL, value TEXT NOT NULL,"
+    " PRIMARY KEY (room, kind, user)) WITHOUT ROWID",
     "CREATE TABLE events (position INTEGER PRIMARY KEY, room TEXT NOT NULL, instance TEXT NOT NULL,"
     " sequence INTEGER NOT NULL, type TEXT NOT NULL, user TEXT, time REAL NOT NULL, data TEXT NOT NULL)",
     "CREATE TABLE cursors (reader TEXT PRIMARY KEY, position INTEGER NOT NULL, dropped INTEGER NOT NULL) WITHOUT ROWID",
 )
 # The room keeps its id, and with it its place.
 _PUT_ROOM = (
-    "INSERT INTO rooms (name, instance, revision, sequence, document, kicked, present) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO rooms (name, instance, revision, sequence, document) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, revision = excluded.revision,"
-    " sequence = excluded.sequence, document = excluded.document, kicked = excluded.kicked, present = excluded.present"
+    " sequence = excluded.sequence, document = excluded.document"
 )
+
+# A room's own row is written when its document changes, and its events are numbered on in between.
+_COUNT = "UPDATE rooms SET sequence = max(sequence, ?) WHERE name = ? AND instance = ?"
 
 
 class StateError(Exception):
@@ -62,15 +66,14 @@ class StateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredRoom:
-    """`kicked`: Unix time in s by user. `present`: directions by user. Neither may change once it has been put."""
+    """facts: what load() found of users by kind and user, values of JSON; put_fact() writes them."""
 
     name: str
     instance: str
     revision: int
     sequence: int
     document: str
-    kicked: dict[str, float]
-    present: dict[str, list[str]]
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class _Batch:
     """What one transaction writes, and who waits for it."""
 
     rooms: dict[str, StoredRoom | None] = field(default_factory=dict)
+    facts: dict[tuple[str, str, str], str | None] = field(default_factory=dict)  # JSON by room, kind and user
     replaced: set[str] = field(default_factory=set)  # rooms of these that were deleted before they were put
     events: list[tuple[Event, str]] = field(default_factory=list)  # and its data in JSON
     cursors: dict[str, StoredCursor | None] = field(default_factory=dict)
@@ -95,11 +99,11 @@ class _Batch:
 
     @property
     def size(self) -> int:
-        return len(self.rooms) + len(self.events)
+        return len(self.rooms) + len(self.facts) + len(self.events)
 
     @property
     def urgent(self) -> bool:
-        return bool(self.rooms or self.events or self.waiters or self.reads)
+        return bool(self.rooms or self.facts or self.events or self.waiters or self.reads)
 
     @property
     def lazy(self) -> bool:
@@ -107,7 +111,7 @@ class _Batch:
 
     @property
     def writes(self) -> bool:
-        return bool(self.rooms or self.events) or self.lazy
+        return bool(self.rooms or self.facts or self.events) or self.lazy
 
 
 class Store:
@@ -139,10 +143,14 @@ class Store:
     def load(self) -> list[StoredRoom]:
         """All rooms, in the order in which they were made. Before start()."""
         assert self._thread is None
-        rows = self._connection.execute(
-            "SELECT name, instance, revision, sequence, document, kicked, present FROM rooms ORDER BY id"
-        )
-        return [StoredRoom(*row[:5], json.loads(row[5]), json.loads(row[6])) for row in rows]
+        facts: dict[str, dict[str, dict[str, Any]]] = {}
+        for room, kind, user, value in self._connection.execute("SELECT room, kind, user, value FROM facts"):
+            facts.setdefault(room, {}).setdefault(kind, {})[user] = json.loads(value)
+        rows = self._connection.execute("SELECT name, instance, revision, sequence, document FROM rooms ORDER BY id")
+        return [
+            StoredRoom(name, instance, revision, sequence, document, facts.get(name, {}))
+            for name, instance, revision, sequence, document in rows
+        ]
 
     def cursors(self) -> dict[str, StoredCursor]:
         """Of all readers that ever had one. Before start()."""
@@ -185,11 +193,19 @@ class Store:
         with self._changed:
             # Out and in again: a room of this name that is made after this is a new one, and stands last.
             self._queued.rooms.pop(name, None)
+            self._queued.facts = {key: value for key, value in self._queued.facts.items() if key[0] != name}
             # What the file does not have need not be deleted: so names do not pile up while the disk refuses.
             if name in self._kept:
                 self._queued.rooms[name] = None
                 self._queued.replaced.add(name)
                 self._changed.notify()
+
+    def put_fact(self, room: str, kind: str, user: str, value: Any) -> None:
+        """What is to be remembered of a user of this room: a value for JSON, or None to forget it. It goes with the room."""
+        text = None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        with self._changed:
+            self._queued.facts[room, kind, user] = text
+            self._changed.notify()
 
     def append(self, event: Event) -> None:
         """When more than LIMIT wait for the disk the newest are lost; a gap in the log says how many."""
@@ -222,7 +238,7 @@ class Store:
         with self._changed:
             if self._stopping:
                 raise StateError("The server's state is closed.")
-            if not (self._queued.rooms or self._queued.events or self._taken.writes):
+            if not (self._queued.size or self._taken.writes):
                 return
             future = loop.create_future()
             self._queued.waiters.append(future)
@@ -331,8 +347,15 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             gone = [(name,) for name in batch.rooms if name in batch.replaced]
             connection.executemany("DELETE FROM rooms WHERE name = ?", gone)
+            connection.executemany("DELETE FROM facts WHERE room = ?", gone)
             connection.executemany(_PUT_ROOM, (_room_row(room) for room in batch.rooms.values() if room))
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany(_COUNT, _last_sequences(batch.events))
+            for (room, kind, user), value in batch.facts.items():
+                if value is None:
+                    connection.execute("DELETE FROM facts WHERE room = ? AND kind = ? AND user = ?", (room, kind, user))
+                else:
+                    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (room, kind, user, value))
             for reader, cursor in batch.cursors.items():
                 connection.execute("DELETE FROM cursors WHERE reader = ?", (reader,))
                 if cursor is not None:
@@ -403,8 +426,13 @@ def _event_row(position: int, event: Event, data: str) -> tuple[Any, ...]:
 
 
 def _room_row(room: StoredRoom) -> tuple[Any, ...]:
-    maps = json.dumps(room.kicked), json.dumps(room.present)
-    return room.name, room.instance, room.revision, room.sequence, room.document, *maps
+    return room.name, room.instance, room.revision, room.sequence, room.document
+
+
+def _last_sequences(events: Iterable[tuple[Event, str]]) -> list[tuple[int, str, str]]:
+    """Where the numbering of each room has come to."""
+    last = {(event.room, event.instance): event.sequence for event, _ in events}
+    return [(sequence, room, instance) for (room, instance), sequence in last.items()]
 
 
 def _resolve(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:

@@ -4,6 +4,7 @@ A stream belongs to a listening session and ends with it (draft-ietf-wish-whep, 
 guessed, because a browser's EventSource can send no credentials.
 """
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping
 
@@ -76,6 +77,13 @@ class Streams:
         """Ends all streams of a session."""
         for subscription in self._streams.pop(session, {}).values():
             self._unsubscribe(room, subscription)
+
+    def move(self, session: str, before: Room, after: Room) -> None:
+        """The session has moved: its readers are told, and then what is in the other room."""
+        for subscription in self._streams.get(session, {}).values():
+            if before.id in self._feeds and self._feeds[before.id].hand_over(subscription):
+                subscription.put("moved", json.dumps({"room": after.name}, ensure_ascii=False))
+                self._feeds[after.id].subscribe(subscription)
 
     def _unsubscribe(self, room: Room, subscription: Subscription) -> None:
         if room.id in self._feeds:

@@ -7,13 +7,14 @@ from mediaserver.http.problems import Problem
 SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 EVENT_STREAM = "text/event-stream"
 
 
-def require_content_type(request: Request, expected: str) -> None:
+def require_content_type(request: Request, expected: str, *others: str) -> None:
     """415 for any other; parameters do not matter."""
     found = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if found != expected:
+    if found not in (expected, *others):
         accept = {"PATCH": "Accept-Patch", "POST": "Accept-Post"}.get(request.method)
         raise Problem(
             "unsupported-media-type", f"The content type must be {expected}.", {accept: expected} if accept else None
@@ -34,8 +35,13 @@ def require_accepts(request: Request, offered: str) -> None:
 
 
 async def require_json(request: Request) -> None:
-    """As a dependency of addresses whose body is JSON or absent."""
-    if await request.body():
+    """As a dependency of addresses whose body is JSON or absent; of a PATCH it is a merge patch (RFC 7396), which may
+    also go by the name of plain JSON."""
+    if not await request.body():
+        return
+    if request.method == "PATCH":
+        require_content_type(request, MERGE_PATCH, JSON)
+    else:
         require_content_type(request, JSON)
 
 

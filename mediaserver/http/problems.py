@@ -4,20 +4,21 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
-from mediaserver.model import NoSeatError
+from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, EncryptedRoomError, FullError
+from mediaserver.node import ClosingError, FullError
 from mediaserver.sdp import SdpError
+from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
 
 log = logging.getLogger(__name__)
@@ -51,13 +52,15 @@ _TABLE = [
     Kind("not-found", 404, "Not found", "There is nothing at this address."),
     Kind("no-room", 404, "No such room", "Rooms are made by PUT /v1/rooms/{room}."),
     Kind("no-session", 404, "No such session", "The WHIP or WHEP session has ended or never was."),
+    Kind("no-participant", 404, "Not connected", "The user has no session in this room."),
     Kind("no-speaker", 404, "No such speaker", "The user has no seat; PUT /v1/rooms/{room}/speakers/{user} gives one."),
     Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists what this address takes."),
     Kind("not-acceptable", 406, "Not acceptable", "The client does not accept the only media type there is."),
     Kind(
         "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
     ),
-    Kind("seats-taken", 409, "No seat left", "The room has as many speakers as the server allows."),
+    Kind("seats-taken", 409, "No seat left", "The room has as many speakers as it may, or somebody sits in that seat."),
+    Kind("idempotency-conflict", 409, "Still under way", "A request with this Idempotency-Key has not been answered yet."),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
         "mixes-taken",
@@ -67,11 +70,12 @@ _TABLE = [
     ),
     Kind("streams-taken", 409, "Too many event streams", "The session has as many event streams as the server allows."),
     Kind(
-        "precondition-failed", 412, "Precondition failed", "If-Match names an ICE session that is not the current one."
+        "precondition-failed", 412, "Precondition failed", "If-Match or If-None-Match does not fit the current state."
     ),
     Kind("too-large", 413, "Content too large", "No request needs a body of more than 64 KiB."),
     Kind("unsupported-media-type", 415, "Unsupported media type", "The content type is not the one of this address."),
     Kind("invalid", 422, "Invalid request", "The request can be read, but a value in it is not allowed; see errors."),
+    Kind("idempotency-mismatch", 422, "Another request", "The Idempotency-Key was used for another request."),
     Kind(
         "precondition-required",
         428,
@@ -79,6 +83,7 @@ _TABLE = [
         "A PATCH must say in If-Match which ICE session it is for.",
     ),
     Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
+    Kind("not-written", 500, "Not written down", "The change is in force, but the disk did not take it; its log says more."),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
     Kind("shutting-down", 503, "Shutting down", "The server is about to stop; try another one."),
 ]
@@ -88,6 +93,10 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     SdpError: "bad-sdp",
     UnsupportedOfferError: "unsupported-offer",
     NoSeatError: "no-speaker",
+    NotConnectedError: "no-participant",
+    SeatTakenError: "seats-taken",
+    FullRoomError: "seats-taken",
+    StateError: "not-written",
     EncryptedRoomError: "encrypted-room",
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
@@ -108,10 +117,12 @@ class Problem(HTTPException):
             headers = {"Retry-After": "10", **(headers or {})}
         super().__init__(self.kind.status, detail, headers)
 
-    def response(self) -> JSONResponse:
+    def document(self) -> dict[str, Any]:
         kind = self.kind
-        body = {"type": kind.type, "title": kind.title, "status": kind.status, "detail": self.detail, **self.members}
-        return JSONResponse(body, kind.status, self.headers, MEDIA_TYPE)
+        return {"type": kind.type, "title": kind.title, "status": kind.status, "detail": self.detail, **self.members}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.document(), self.kind.status, self.headers, MEDIA_TYPE)
 
 
 class ProblemDocument(BaseModel):
@@ -124,13 +135,65 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="This occurrence in a sentence", examples=["There is no room of this name."])
 
 
+# What any call of the control API can be answered, beside its own refusals.
+_ANYWHERE = (
+    "malformed",
+    "unauthorized",
+    "invalid-token",
+    "forbidden",
+    "too-large",
+    "unsupported-media-type",
+    "invalid",
+    "too-many-requests",
+    "internal",
+    "not-written",
+    "limit-reached",
+)
+
+
+def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI is told: these refusals by status, and those that any call can have, each with an example."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for name in sorted({*names, *_ANYWHERE}, key=list(KINDS).index):
+        kind = KINDS[name]
+        known = responses.setdefault(
+            kind.status,
+            {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}, "examples": {}}}},
+        )
+        known["description"] += f"{'; ' if known['description'] else ''}[{kind.title}]({kind.type})"
+        known["content"][MEDIA_TYPE]["examples"][name] = {"summary": kind.title, "value": Problem(name, kind.meaning).document()}
+    return responses
+
+
+_SCHEMA = "#/components/schemas/ProblemDocument"
 RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {
         "description": "Refused, see [the kinds](/problems)",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}}},
     }
     for code in ("4XX", "5XX")
 }
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], value: Any) -> M:
+    """What a body that was put together here means; 422 as for any body when it means nothing."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
+        raise RequestValidationError(found) from None
+
+
+def problem_of(error: Exception) -> Problem:
+    """The refusal that an exception means. What is none is raised again: it is a bug."""
+    if isinstance(error, Problem):
+        return error
+    kind = _BY_EXCEPTION.get(type(error))
+    if kind is None:
+        raise error
+    return Problem(kind, str(error) or KINDS[kind].meaning)
 
 
 def install(app: FastAPI) -> None:
@@ -161,8 +224,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _refused_below(_: Request, error: Exception) -> JSONResponse:
-    kind = _BY_EXCEPTION[type(error)]
-    return Problem(kind, str(error) or KINDS[kind].meaning).response()
+    return problem_of(error).response()
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

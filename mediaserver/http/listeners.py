@@ -1,0 +1,95 @@
+"""Listeners in the control API: what each wants to hear otherwise than others do, for himself alone."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request, Response
+
+from mediaserver.document import ears_of, show_listener
+from mediaserver.http.answers import answer, done
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, self_or_controls
+from mediaserver.http.media import MERGE_PATCH, require_json
+from mediaserver.http.nodes import NodeOf, RoomOf
+from mediaserver.http.paths import UserName
+from mediaserver.http.preconditions import require
+from mediaserver.http.problems import refusals, validated
+from mediaserver.matrix import Ears
+from mediaserver.merge import merge
+from mediaserver.schema import ListenerDocument
+
+router = APIRouter(
+    prefix="/v1/rooms/{room}",
+    tags=["listeners"],
+    dependencies=[Depends(require_json), Depends(self_or_controls)],
+)
+
+_CHANGE = ("no-room", "mixes-taken", "precondition-failed")
+
+
+@router.get(
+    "/listeners/{user}",
+    summary="What a listener wants for himself",
+    openapi_extra=BY_SERVICE_OR_PARTICIPANT,
+    response_model=ListenerDocument,
+    responses=refusals("no-room"),
+)
+async def get_listener(room: RoomOf, user: UserName) -> Response:
+    """The participant's own bearer token will do."""
+    return answer(show_listener(room.ears.get(user, Ears())), room)
+
+
+@router.put(
+    "/listeners/{user}",
+    summary="Turn others down, up or off, for this listener alone",
+    openapi_extra=BY_SERVICE_OR_PARTICIPANT,
+    response_model=ListenerDocument,
+    responses=refusals(*_CHANGE),
+)
+async def put_listener(
+    request: Request, room: RoomOf, user: UserName, node: NodeOf, wishes: ListenerDocument
+) -> Response:
+    """The participant's own bearer token will do. In force on the mix while the room lives. 409 when listeners want too
+    many different things."""
+    require(request, room.etag)
+    node.change(room, room.set_ears(user, ears_of(wishes)))
+    await node.settled()
+    return answer(show_listener(room.ears.get(user, Ears())), room)
+
+
+@router.patch(
+    "/listeners/{user}",
+    summary="Change what a listener wants by a merge patch",
+    response_model=ListenerDocument,
+    responses=refusals(*_CHANGE),
+    openapi_extra={
+        **BY_SERVICE_OR_PARTICIPANT,
+        "requestBody": {
+            "required": True,
+            "content": {MERGE_PATCH: {"schema": {"type": "object"}, "example": {"user_gains_db": {"carol": None}}}},
+        },
+    },
+)
+async def patch_listener(
+    request: Request, room: RoomOf, user: UserName, node: NodeOf, patch: Annotated[Any, Body()] = None
+) -> Response:
+    """RFC 7396. The participant's own bearer token will do."""
+    require(request, room.etag)
+    before = show_listener(room.ears.get(user, Ears())).model_dump(mode="json")
+    wishes = validated(ListenerDocument, merge(before, patch))
+    node.change(room, room.set_ears(user, ears_of(wishes)))
+    await node.settled()
+    return answer(show_listener(room.ears.get(user, Ears())), room)
+
+
+@router.delete(
+    "/listeners/{user}",
+    summary="The listener wants nothing of his own any more",
+    openapi_extra=BY_SERVICE_OR_PARTICIPANT,
+    status_code=204,
+    responses=refusals("no-room", "precondition-failed"),
+)
+async def delete_listener(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
+    """The participant's own bearer token will do."""
+    require(request, room.etag)
+    node.change(room, room.set_ears(user, Ears()))
+    await node.settled()
+    return done(room)

@@ -1,0 +1,195 @@
+"""Participants in the control API: who is connected and how well, tokens, kicks and moves."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from mediaserver.http.answers import answer, done
+from mediaserver.http.auth import ControlsOf, controls, issue, reads
+from mediaserver.http.idempotency import RepeatableOf
+from mediaserver.http.media import require_json
+from mediaserver.http.nodes import NodeOf, RoomOf, existing_room
+from mediaserver.http.paging import Cursor, Limit, page
+from mediaserver.http.paths import UserName
+from mediaserver.http.preconditions import require
+from mediaserver.http.problems import Problem, refusals
+from mediaserver.model import Direction, Room
+from mediaserver.node import Node
+from mediaserver.scenarios import CAPTURES
+from mediaserver.schema import (
+    CaptureHints,
+    DirectionName,
+    MoveRequest,
+    ParticipantDocument,
+    ParticipantPage,
+    SessionDocument,
+    SessionState,
+    TokenDocument,
+    TokenRequest,
+)
+from mediaserver.sessions import Session
+
+router = APIRouter(prefix="/v1/rooms/{room}", tags=["participants"], dependencies=[Depends(require_json)])
+
+_POST = ("no-room", "idempotency-conflict", "idempotency-mismatch")
+
+
+@router.post(
+    "/tokens", summary="Issue a participant's token", response_model=TokenDocument, responses=refusals(*_POST)
+)
+async def post_token(
+    key: ControlsOf, room: RoomOf, asked: TokenRequest, node: NodeOf, repeatable: RepeatableOf
+) -> Response:
+    """The token is signed with the key that asked for it, so it ends with that key."""
+
+    async def make() -> Response:
+        token, expires = issue(
+            node,
+            key,
+            room.name,
+            asked.user,
+            may_publish=asked.may_publish,
+            may_listen=asked.may_listen,
+            mode=asked.mode,
+            once=asked.once,
+            ttl_s=asked.ttl_s,
+        )
+        response = answer(TokenDocument(token=token, expires=expires, capture=capture_of(room)))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return await repeatable.answer(key.id, make)
+
+
+@router.get(
+    "/participants",
+    summary="Who is connected, and how well",
+    dependencies=[Depends(reads)],
+    response_model=ParticipantPage,
+    responses=refusals("no-room"),
+)
+async def get_participants(
+    room: RoomOf,
+    node: NodeOf,
+    *,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    direction: Annotated[DirectionName | None, Query(description="Those with a session of this direction")] = None,
+    speaking: Annotated[bool | None, Query(description="Those who speak now, or do not")] = None,
+) -> Response:
+    """By name, a page at a time."""
+
+    def is_meant(user: str) -> bool:
+        peers = room.participants[user].peers
+        if direction is not None and Direction(direction) not in peers:
+            return False
+        if speaking is None:
+            return True
+        publishing = peers.get(Direction.PUBLISH)
+        return speaking == (publishing is not None and node.session_of(publishing).stats.speaking)
+
+    names, following = page(sorted(filter(is_meant, room.participants)), cursor, limit)
+    return answer(ParticipantPage(participants=[_participant(node, room, user) for user in names], next=following))
+
+
+@router.get(
+    "/participants/{user}",
+    summary="A participant",
+    dependencies=[Depends(reads)],
+    response_model=ParticipantDocument,
+    responses=refusals("no-room", "no-participant"),
+)
+async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Response:
+    if user not in room.participants:
+        raise Problem("no-participant", "The user is not connected to this room.")
+    return answer(_participant(node, room, user))
+
+
+@router.delete(
+    "/participants/{user}",
+    summary="Kick: ends the user's sessions, takes the seat, revokes tokens issued until now",
+    dependencies=[Depends(controls)],
+    status_code=204,
+    responses=refusals("no-room", "precondition-failed"),
+)
+async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
+    require(request, room.etag)
+    node.change(room, room.kick(user, node.clock()))
+    await node.settled()
+    return done(room)
+
+
+@router.post(
+    "/participants/{user}/move",
+    summary="Move a participant to another room, over the connection that he has",
+    response_model=ParticipantDocument,
+    responses=refusals(
+        *_POST, "no-participant", "encrypted-room", "mixes-taken", "seats-taken", "precondition-failed"
+    ),
+)
+async def post_move(
+    key: ControlsOf,
+    request: Request,
+    room: RoomOf,
+    user: UserName,
+    move: MoveRequest,
+    node: NodeOf,
+    repeatable: RepeatableOf,
+) -> Response:
+    """His seat goes with him, with its mutes and gain but not its number, unless the other room has one for him already.
+    His sessions keep their addresses. The key must reach both rooms. Answered with him in the other room."""
+
+    async def make() -> Response:
+        require(request, room.etag)
+        if not key.reaches(move.room):
+            raise Problem("forbidden", "The API key does not reach the other room.")
+        target = existing_room(node, move.room)
+        node.move(room, user, target)
+        await node.settled()
+        if user not in target.participants:
+            raise Problem("no-participant", "The participant has left meanwhile.")
+        return answer(_participant(node, target, user), target)
+
+    return await repeatable.answer(key.id, make)
+
+
+def capture_of(room: Room) -> CaptureHints:
+    return CaptureHints(**asdict(CAPTURES[room.scenario]))
+
+
+def _participant(node: Node, room: Room, user: str) -> ParticipantDocument:
+    speaker, participant = room.speakers.get(user), room.participants[user]
+    return ParticipantDocument(
+        user=user,
+        csrc=room.csrc_of(user),
+        may_publish=room.may_publish(user),
+        muted_by=[source.value for source in sorted(speaker.mutes)] if speaker else [],
+        reconnecting=bool(participant.late),
+        sessions=[_session(node.session_of(peer)) for peer in participant.peers.values()],
+    )
+
+
+def _session(session: Session) -> SessionDocument:
+    stats = session.stats
+    return SessionDocument(
+        id=session.id,
+        direction=session.direction.value,
+        state=SessionState(session.state),
+        quality=session.quality.verdict.value,
+        level_dbov=stats.level_dbov,
+        speaking=stats.speaking,
+        fraction_lost=stats.fraction_lost,
+        packets_lost=stats.packets_lost,
+        jitter_ms=stats.jitter_ms,
+        round_trip_ms=stats.round_trip_ms,
+        packets_received=stats.packets_received,
+        bytes_received=stats.bytes_received,
+        packets_sent=stats.packets_sent,
+        bytes_sent=stats.bytes_sent,
+        playout_delay_ms=stats.playout_delay_ms,
+        frames_recovered=stats.frames_recovered,
+        frames_concealed=stats.frames_concealed,
+        packets_late=stats.packets_late,
+    )
+

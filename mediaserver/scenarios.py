@@ -1,0 +1,41 @@
+"""What a room is for sets how its mixes are encoded and how its speakers should capture their voices. Pure.
+
+| scenario | mix                                                  | capture                                              |
+|----------|------------------------------------------------------|------------------------------------------------------|
+| `chat`   | mono, 48 kb/s, voice                                 | echo cancellation, noise suppression, automatic gain |
+| `ktv`    | stereo, 96 kb/s, music: soft sounds are kept         | stereo and untouched: singers wear headphones        |
+| `call`   | mono, 32 kb/s, voice                                 | echo cancellation, noise suppression, automatic gain |
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mediaserver.commands import Mix
+
+
+class Scenario(StrEnum):
+    CHAT = "chat"
+    KTV = "ktv"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Constraints for getUserMedia, under their names there (Media Capture and Streams), in snake case."""
+
+    echo_cancellation: bool = True
+    noise_suppression: bool = True
+    auto_gain_control: bool = True
+    channel_count: int = 1
+
+
+MIXES = {
+    Scenario.CHAT: Mix(),
+    Scenario.KTV: Mix(stereo=True, bitrate=96_000, music=True),
+    Scenario.CALL: Mix(bitrate=32_000),
+}
+CAPTURES = {
+    Scenario.CHAT: Capture(),
+    Scenario.KTV: Capture(False, False, False, 2),
+    Scenario.CALL: Capture(),
+}
