@@ -32,6 +32,7 @@ from mediaserver.commands import (
 )
 from mediaserver.dtls import Certificate, Handshake
 from mediaserver.feed import Level
+from mediaserver.keys import KeyRing
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, NoSeatError, Room
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
@@ -39,7 +40,7 @@ from mediaserver.plane import Driver
 from mediaserver.sessions import Session, Timers
 from mediaserver.settings import Settings
 from mediaserver.streams import Streams
-from mediaserver.tokens import ApiKeys
+from mediaserver.used_ids import UsedIds
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
@@ -71,7 +72,9 @@ class Node:
         """`clock` is Unix time in seconds, with which tokens are compared."""
         self.settings = settings
         self.driver = driver
-        self.api_keys = ApiKeys(settings.api_keys)
+        self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
+        self.used_requests = UsedIds()  # signed ones, of the room service
+        self.used_tokens = UsedIds()  # one-time ones, of participants
         self.clock = clock
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}

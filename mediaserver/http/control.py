@@ -7,7 +7,17 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mediaserver.commands import Mix
-from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, ServiceOf, issue, muter, self_or_service, service
+from mediaserver.http.auth import (
+    BY_SERVICE_OR_PARTICIPANT,
+    ControlsOf,
+    ReadsOf,
+    controls,
+    issue,
+    muter,
+    reads,
+    self_or_controls,
+    self_or_reads,
+)
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paths import Name, RoomName, UserName
@@ -16,9 +26,10 @@ from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB, Ears
 from mediaserver.model import Direction, MuteSource, Room
 from mediaserver.node import Node
 from mediaserver.sessions import Session, State
+from mediaserver.tokens import MAX_LIFE_S, Mode
 
 DEFAULT_TTL_S = 3600
-MAX_TTL_S = 7 * 24 * 3600
+MAX_TTL_S = int(MAX_LIFE_S)
 MAX_WISHES = 64  # users that one listener hears otherwise; more would make rows long
 
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
@@ -95,6 +106,8 @@ class TokenRequest(Document):
     may_publish: bool = Field(default=False, description="Takes effect only while the user also has a seat in the room")
     may_listen: bool = True
     ttl_s: int = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, description="Lifetime in seconds")
+    mode: Mode | None = Field(default=None, description="The only way of listening that it allows; any by default")
+    once: bool = Field(default=False, description="It opens at most one WHIP and one WHEP session")
 
 
 class TokenDocument(Document):
@@ -137,15 +150,15 @@ class ParticipantList(Document):
 router = APIRouter(prefix="/v1", tags=["control"], responses=RESPONSES, dependencies=[Depends(require_json)])
 
 
-@router.get("/rooms", summary="All rooms", dependencies=[Depends(service)])
-async def get_rooms(node: NodeOf) -> RoomList:
-    return RoomList(rooms=[_room(room) for room in node.rooms.values()])
+@router.get("/rooms", summary="All rooms that the key reaches")
+async def get_rooms(key: ReadsOf, node: NodeOf) -> RoomList:
+    return RoomList(rooms=[_room(room) for room in node.rooms.values() if key.reaches(room.name)])
 
 
 @router.put(
     "/rooms/{room}",
     summary="Make a room",
-    dependencies=[Depends(service)],
+    dependencies=[Depends(controls)],
     responses={201: {"description": "The room is new", "model": RoomDocument}},
 )
 async def put_room(room: RoomName, node: NodeOf, response: Response, change: RoomChange | None = None) -> RoomDocument:
@@ -156,13 +169,13 @@ async def put_room(room: RoomName, node: NodeOf, response: Response, change: Roo
     return _room(found)
 
 
-@router.get("/rooms/{room}", summary="One room", dependencies=[Depends(service)])
+@router.get("/rooms/{room}", summary="One room", dependencies=[Depends(reads)])
 async def get_room(room: RoomOf) -> RoomDocument:
     return _room(room)
 
 
 @router.delete(
-    "/rooms/{room}", summary="Close a room and all its sessions", status_code=204, dependencies=[Depends(service)]
+    "/rooms/{room}", summary="Close a room and all its sessions", status_code=204, dependencies=[Depends(controls)]
 )
 async def delete_room(room: RoomName, node: NodeOf) -> None:
     node.close_room(room)
@@ -170,12 +183,20 @@ async def delete_room(room: RoomName, node: NodeOf) -> None:
 
 @router.post("/rooms/{room}/tokens", summary="Issue a participant's token")
 async def post_token(
-    key: ServiceOf, room: RoomOf, asked: TokenRequest, node: NodeOf, response: Response
+    key: ControlsOf, room: RoomOf, asked: TokenRequest, node: NodeOf, response: Response
 ) -> TokenDocument:
     """The token is signed with the key that asked for it, so it ends with that key."""
     response.headers["Cache-Control"] = "no-store"
     token, expires = issue(
-        node, key, room.name, asked.user, may_publish=asked.may_publish, may_listen=asked.may_listen, ttl_s=asked.ttl_s
+        node,
+        key,
+        room.name,
+        asked.user,
+        may_publish=asked.may_publish,
+        may_listen=asked.may_listen,
+        ttl_s=asked.ttl_s,
+        mode=asked.mode,
+        once=asked.once,
     )
     return TokenDocument(token=token, expires=expires)
 
@@ -183,7 +204,7 @@ async def post_token(
 @router.put(
     "/rooms/{room}/speakers/{user}",
     summary="Give a seat, or change its right to publish",
-    dependencies=[Depends(service)],
+    dependencies=[Depends(controls)],
 )
 async def put_speaker(
     room: RoomOf, user: UserName, node: NodeOf, change: SpeakerChange | None = None
@@ -197,7 +218,7 @@ async def put_speaker(
     "/rooms/{room}/speakers/{user}",
     summary="Take a seat: the publishing session ends, mutes are forgotten",
     status_code=204,
-    dependencies=[Depends(service)],
+    dependencies=[Depends(controls)],
 )
 async def delete_speaker(room: RoomOf, user: UserName, node: NodeOf) -> None:
     node.change(room, room.remove_speaker(user))
@@ -230,7 +251,7 @@ async def delete_mute(room: RoomOf, user: UserName, source: MuteSource, node: No
 @router.get(
     "/rooms/{room}/listeners/{user}",
     summary="What a listener wants for himself",
-    dependencies=[Depends(self_or_service)],
+    dependencies=[Depends(self_or_reads)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
 )
 async def get_listener(room: RoomOf, user: UserName) -> ListenerDocument:
@@ -242,7 +263,7 @@ async def get_listener(room: RoomOf, user: UserName) -> ListenerDocument:
 @router.put(
     "/rooms/{room}/listeners/{user}",
     summary="Turn others down, up or off, for this listener alone",
-    dependencies=[Depends(self_or_service)],
+    dependencies=[Depends(self_or_controls)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
 )
 async def put_listener(room: RoomOf, user: UserName, node: NodeOf, wishes: ListenerDocument) -> ListenerDocument:
@@ -253,7 +274,7 @@ async def put_listener(room: RoomOf, user: UserName, node: NodeOf, wishes: Liste
     return wishes
 
 
-@router.get("/rooms/{room}/participants", summary="Who is connected, and how well", dependencies=[Depends(service)])
+@router.get("/rooms/{room}/participants", summary="Who is connected, and how well", dependencies=[Depends(reads)])
 async def get_participants(room: RoomOf, node: NodeOf) -> ParticipantList:
     return ParticipantList(participants=[_participant(node, room, user) for user in room.participants])
 
@@ -262,7 +283,7 @@ async def get_participants(room: RoomOf, node: NodeOf) -> ParticipantList:
     "/rooms/{room}/participants/{user}",
     summary="Kick: ends the user's sessions, takes the seat, revokes tokens issued until now",
     status_code=204,
-    dependencies=[Depends(service)],
+    dependencies=[Depends(controls)],
 )
 async def delete_participant(room: RoomOf, user: UserName, node: NodeOf) -> None:
     node.change(room, room.kick(user, node.clock()))

@@ -19,6 +19,7 @@ from mediaserver.negotiation import UnsupportedOfferError
 from mediaserver.node import ClosingError, EncryptedRoomError, FullError
 from mediaserver.sdp import SdpError
 from mediaserver.streams import TooManyStreamsError
+from mediaserver.used_ids import FullError as UsedIdsFullError
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,12 @@ _TABLE = [
     Kind("bad-sdp", 400, "Malformed session description", "The offer or the SDP fragment breaks the rules of SDP."),
     Kind("unknown-mode", 400, "Unknown mode", "The mode asked of WHEP is none that this server has."),
     Kind("unauthorized", 401, "Authentication required", "The request carries no credentials of the kind needed here."),
-    Kind("invalid-token", 401, "Invalid token", "The bearer token is malformed, forged, expired or revoked by a kick."),
+    Kind(
+        "invalid-token",
+        401,
+        "Invalid token",
+        "The bearer token is malformed, forged, expired, used or revoked.",
+    ),
     Kind("forbidden", 403, "Not allowed", "The credentials are good, but not for this."),
     Kind("not-found", 404, "Not found", "There is nothing at this address."),
     Kind("no-room", 404, "No such room", "Rooms are made by PUT /v1/rooms/{room}."),
@@ -92,6 +98,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",
+    UsedIdsFullError: "limit-reached",
     ClosingError: "shutting-down",
 }
 # For what the framework refuses by itself.
