@@ -10,6 +10,7 @@ from typing import Any
 
 from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
+from mediaserver.tls import Tls
 
 DEVELOPMENT_KEY = ("dev", "known-to-everybody-for-development-only")  # id and secret
 
@@ -88,6 +89,7 @@ class Settings:
     option_api_keys: tuple[ApiKey, ...] = ()
     api_key_file: Path | None = None
     development: bool = True
+    tls: Tls | None = None
     cors_origins: tuple[str, ...] = ()
     ice_servers: tuple[IceServer, ...] = ()
     log_level: str = "info"
@@ -105,6 +107,8 @@ class Settings:
         api_key: Sequence[str] = (),
         api_key_file: Path | None = None,
         production: bool = False,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
         cors_origin: Sequence[str] = (),
         ice_server: Sequence[str] = (),
         log_level: str = "info",
@@ -146,6 +150,7 @@ class Settings:
             option_api_keys=option_keys,
             api_key_file=api_key_file,
             development=development,
+            tls=_tls(tls_cert, tls_key),
             cors_origins=tuple(cors_origin),
             ice_servers=tuple(IceServer.parse(text) for text in ice_server),
             log_level=log_level,
@@ -208,6 +213,17 @@ def _api_keys(texts: Sequence[str]) -> tuple[ApiKey, ...]:
             lines.append(text)
     try:
         return tuple(ApiKey.parse(line) for line in lines)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError("TLS needs both --tls-cert and --tls-key.")
+    try:
+        return Tls(certificate, key)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

@@ -72,6 +72,16 @@ def identify(node: Node, given: Authorization) -> ApiKey | SignedRequest | Claim
     return found
 
 
+def is_service(node: Node, headers: Headers) -> bool:
+    """Whether the request is from a room service that may change rooms; nothing is used up by the question."""
+    try:
+        found = identify(node, authorization(headers))
+    except Problem:
+        return False
+    key = found.key if isinstance(found, SignedRequest) else found
+    return isinstance(key, ApiKey) and key.may(Rights.CONTROL)
+
+
 def _by_secret(node: Node, credentials: str) -> ApiKey:
     try:
         identifier, _, secret = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")

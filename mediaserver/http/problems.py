@@ -75,7 +75,12 @@ _TABLE = [
     Kind(
         "precondition-failed", 412, "Precondition failed", "If-Match names an ICE session that is not the current one."
     ),
-    Kind("too-large", 413, "Content too large", "No request needs a body of more than 64 KiB."),
+    Kind(
+        "too-large",
+        413,
+        "Content too large",
+        "At most 64 KiB; a room's document 1 MiB, all rooms' 8 MiB.",
+    ),
     Kind("unsupported-media-type", 415, "Unsupported media type", "The content type is not the one of this address."),
     Kind("invalid", 422, "Invalid request", "The request can be read, but a value in it is not allowed; see errors."),
     Kind(
