@@ -63,7 +63,11 @@ def cli() -> None:
     is_eager=True,
     expose_value=False,
 )
-@_option("--host", "Address on which HTTP is served. Put a TLS proxy before it on a network.", default="127.0.0.1")
+@_option(
+    "--host",
+    "Address of HTTP. On a network, use --tls-cert or put a TLS proxy before it.",
+    default="127.0.0.1",
+)
 @_option("--port", "TCP port of HTTP; 0 lets the kernel choose.", type=int, default=8090)
 @_option(
     "--media-address",
@@ -81,16 +85,24 @@ def cli() -> None:
 @_option("--workers", "Threads that move packets, each with a UDP port.  [default: one per CPU]", type=int)
 @_option(
     "--api-key",
-    "Key of the control API, with which participants' tokens are signed too. Repeat it to rotate keys. Other users of "
+    "Key of the control API, with which participants' tokens are signed too; RIGHTS: admin (the default), control or "
+    "read; PATTERN: names of rooms that it reaches, with * for any characters. Repeat it to rotate keys. Other users of "
     "the machine see a command line: prefer the environment, or --api-key-file.",
-    metavar="ID:SECRET",
+    metavar="'ID:SECRET [RIGHTS [PATTERN...]]'",
     multiple=True,
 )
 @_option(
     "--api-key-file",
-    "File with one ID:SECRET a line; lines that start with # are comments.",
+    "File with one key a line, written as for --api-key; lines that start with # are comments. When it changes, it is "
+    "read again within a second, or at once after SIGHUP.",
     type=click.Path(dir_okay=False, path_type=Path),
 )
+@_option(
+    "--tls-cert",
+    "PEM file with the certificate chain, to serve https; with --tls-key. Both are read again when they change.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@_option("--tls-key", "PEM file with the certificate's key.", type=click.Path(dir_okay=False, path_type=Path))
 @_option("--production", "Refuse to start in development mode, whatever the addresses.", is_flag=True)
 @_option(
     "--cors-origin",

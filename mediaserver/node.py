@@ -34,6 +34,7 @@ from mediaserver.commands import (
 from mediaserver.dtls import Certificate, Handshake
 from mediaserver.document import check, put
 from mediaserver.journal import Journal
+from mediaserver.keys import KeyRing
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
@@ -43,8 +44,8 @@ from mediaserver.schema import RoomDocument
 from mediaserver.settings import Settings
 from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
-from mediaserver.tokens import ApiKeys
 from mediaserver.watch import Watch
+from mediaserver.used_ids import UsedIds
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
@@ -73,7 +74,9 @@ class Node:
         """`clock` is Unix time in seconds, with which tokens are compared; None keeps the state in memory alone."""
         self.settings = settings
         self.driver = driver
-        self.api_keys = ApiKeys(settings.api_keys)
+        self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
+        self.used_requests = UsedIds()  # signed ones, of the room service
+        self.used_tokens = UsedIds()  # one-time ones, of participants
         self.clock = clock
         self.journal = Journal(store or Store(None), clock)
         self.rooms: dict[str, Room] = {}

@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -32,19 +33,46 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node) -> None:
         super().__init__(config)
         self._node = node
+        tls = node.settings.tls
+        if tls is not None:
+            config.load()
+            config.ssl = tls.context
+        found = [node.api_keys.files, *([tls.files] if tls else [])]
+        self._files = [files for files in found if files]
+        self._watching: set[asyncio.Task[None]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for files in self._files:
+            self._perform(files.watch())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Event streams end with their sessions; uvicorn would otherwise wait for them.
         self._node.close()
+        for task in self._watching:
+            task.cancel()
         await super().shutdown(sockets)
+
+    def _perform(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    def _look(self) -> None:
+        for files in self._files:
+            self._perform(files.look())
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """uvicorn's own raises the signal again in the end, which would be the exit status."""
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGTERM, signal.SIGINT)
+        numbers: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
         for number in numbers:
             loop.add_signal_handler(number, self.handle_exit, number, None)
+        if self._files:
+            # Without any it ends the process, as a terminal that is closed wants.
+            loop.add_signal_handler(signal.SIGHUP, self._look)
+            numbers = (*numbers, signal.SIGHUP)
         try:
             yield
         finally:
@@ -105,4 +133,5 @@ def _announce(settings: Settings, driver: Driver, listener: socket.socket) -> No
         bound = driver.plane.addresses(worker)
         told = ", ".join(f"{address} port {port}" for address, port in settings.announced(bound))
         log.info("media worker %d is reached at %s (UDP)", worker, told)
-    log.info("serving on http://%s:%d/", f"[{host}]" if ":" in host else host, port)
+    scheme = "https" if settings.tls else "http"
+    log.info("serving on %s://%s:%d/", scheme, f"[{host}]" if ":" in host else host, port)

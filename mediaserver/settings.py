@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mediaserver.tokens import ApiKey
+from mediaserver.files import read
+from mediaserver.keys import ApiKey, parse_file
+from mediaserver.tls import Tls
 
 DEVELOPMENT_KEY = ("dev", "known-to-everybody-for-development-only")  # id and secret
 
@@ -84,7 +86,10 @@ class Settings:
     media_port: int = 0
     workers: int = 1
     api_keys: tuple[ApiKey, ...] = (ApiKey(*DEVELOPMENT_KEY),)
+    option_api_keys: tuple[ApiKey, ...] = ()
+    api_key_file: Path | None = None
     development: bool = True
+    tls: Tls | None = None
     cors_origins: tuple[str, ...] = ()
     ice_servers: tuple[IceServer, ...] = ()
     log_level: str = "info"
@@ -102,22 +107,25 @@ class Settings:
         api_key: Sequence[str] = (),
         api_key_file: Path | None = None,
         production: bool = False,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
         cors_origin: Sequence[str] = (),
         ice_server: Sequence[str] = (),
         log_level: str = "info",
         **limits: int,
     ) -> "Settings":
         """From the options as they were written. SettingsError with one sentence when they cannot be."""
-        texts = [*api_key, *(_lines(api_key_file) if api_key_file else [])]
-        keys = tuple(_api_key(text) for text in texts)
+        option_keys = _api_keys(api_key)
+        keys = (*option_keys, *(_keys_of_file(api_key_file) if api_key_file else ()))
         if len({key.id for key in keys}) < len(keys):
             raise SettingsError("Two API keys have the same id.")
-        if keys and not media_address:
+        development = not keys
+        if not development and not media_address:
             raise SettingsError("Say with --media-address where clients can reach the server's UDP ports.")
         media = tuple(MediaAddress.parse(text) for text in media_address) or LOOPBACK
         if len({address.bind for address in media}) < len(media):
             raise SettingsError("A media address is given twice.")
-        if not keys:
+        if development:
             _check_development(production, host, media)
         workers = len(os.sched_getaffinity(0)) if workers is None else workers
         if not 1 <= workers <= 64:
@@ -139,7 +147,10 @@ class Settings:
             media_port=media_port,
             workers=workers,
             api_keys=keys or cls().api_keys,
-            development=not keys,
+            option_api_keys=option_keys,
+            api_key_file=api_key_file,
+            development=development,
+            tls=_tls(tls_cert, tls_key),
             cors_origins=tuple(cors_origin),
             ice_servers=tuple(IceServer.parse(text) for text in ice_server),
             log_level=log_level,
@@ -192,20 +203,33 @@ def _check_port(name: str, port: int) -> None:
         raise SettingsError(f"The {name} must be 0 to 65535, not {port}.")
 
 
-def _lines(path: Path) -> list[str]:
+def _api_keys(texts: Sequence[str]) -> tuple[ApiKey, ...]:
+    """An environment variable is split at white space, so a text without colon belongs to the key before it."""
+    lines: list[str] = []
+    for text in texts:
+        if lines and ":" not in text.partition(" ")[0]:
+            lines[-1] += f" {text}"
+        else:
+            lines.append(text)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"The API key file {path} cannot be read.") from None
-    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        return tuple(ApiKey.parse(line) for line in lines)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
-def _api_key(text: str) -> ApiKey:
-    # The text itself is never repeated in a message: messages end up in logs.
-    identifier, colon, secret = text.partition(":")
-    if not colon:
-        raise SettingsError("An API key is written ID:SECRET.")
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError("TLS needs both --tls-cert and --tls-key.")
     try:
-        return ApiKey(identifier, secret)
+        return Tls(certificate, key)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _keys_of_file(path: Path) -> list[ApiKey]:
+    try:
+        return parse_file(read(path))
     except ValueError as error:
         raise SettingsError(str(error)) from None

@@ -1,25 +1,34 @@
-"""API keys, and the bearer tokens with which participants join: JWTs (RFC 7519) signed by a key with HS256.
+"""Bearer tokens: those with which participants join, and requests that a room service signed. Both are JWTs (RFC 7519)
+signed with HS256 by an API key, which the header names (`kid`).
 
-A token's header names its key (`kid`). Its claims, all required:
+A participant's token has these claims, required but for the last two:
 
-    room, sub     the room and the user, see valid_name()
+    room, sub     the room and the user, see valid_name(); the key must reach the room, with right control or admin
     may_publish   whether the user may speak there, true or false
     may_listen    whether the user may listen there, true or false
-    exp, iat      until when and since when, Unix time in seconds, fractions allowed
-    jti           the token's own name, for logs
+    exp, iat      until when and since when, Unix time in seconds, fractions allowed; at most 7 days apart
+    jti           the token's own name
+    mode          the only way of listening that it allows, mix or select
+    once          whether it opens at most one WHIP and one WHEP session, true or false
+
+A signed request's header says `"typ": "control+jwt"`. It has `exp` and `iat`, at most 300 s apart, and is good for one
+request only if it has a `jti`.
 
 `nbf` is honoured when present; `aud` is refused (RFC 7519 section 4.1.3: we have no name to find in it); other claims
 are ignored. Whoever has a key may sign tokens himself. `iat` is required because a kick revokes what was issued before.
 The time is an argument.
 """
 
-import hmac
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Literal, cast, get_args
 
 import jwt
+
+from mediaserver.keys import NOBODY, ApiKey, ApiKeys, Rights
+from mediaserver.signing import MAX_REQUEST_S, REQUEST_TYPE
 
 MAX_TOKEN_BYTES = 4096
 """Refused unread above this. The longest names, escaped at worst, fit; higher costs parsing time of the event loop."""
@@ -27,12 +36,15 @@ MAX_TOKEN_BYTES = 4096
 MAX_NAME_BYTES = 256
 """Of a room's or user's name in UTF-8."""
 
-MIN_SECRET_BYTES = 32
-"""HS256 wants as many as its hash has (RFC 7518 section 3.2); shorter secrets can be guessed from a token."""
-
 CLOCK_SKEW_S = 10.0
 """How far the clock of who signs may be ahead of ours. Lower refuses fresh tokens of machines with sloppy clocks;
 higher lets a token survive a kick by as much."""
+
+MAX_LIFE_S = 7 * 24 * 3600.0
+"""Of a participant's token. Higher lets a stolen one be used longer, and makes one-time ones be remembered longer."""
+
+ROUNDING_S = 1e-3
+"""What adding a lifetime to a Unix time may make it longer by in floating point, many times over."""
 
 MAX_TIME_S = 1e11
 """The year 5138: beyond it a number is milliseconds taken for seconds, and no token would ever expire."""
@@ -47,6 +59,12 @@ class Reason(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
+    TOO_LONG = "too_long"
+    NOT_ENTITLED = "not_entitled"
+    USED = "used"
+
+
+Mode = Literal["mix", "select"]
 
 
 class TokenError(ValueError):
@@ -58,49 +76,9 @@ class TokenError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """An API user's name and secret. id: printable ASCII without colon, as HTTP Basic needs it (RFC 7617 section 2);
-    secret: at least 32 bytes in UTF-8, no control characters. ValueError when they are not."""
-
-    id: str
-    secret: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.id) <= MAX_NAME_BYTES or not all("!" <= c <= "~" and c != ":" for c in self.id):
-            raise ValueError("An API key's id must be printable ASCII without space and colon.")
-        if _has_controls(self.secret):
-            raise ValueError(f"The secret of API key {self.id!r} has control characters.")
-        if len(self.secret.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"The secret of API key {self.id!r} is shorter than {MIN_SECRET_BYTES} bytes.")
-
-
-class ApiKeys:
-    """The keys that are accepted; several, so that they can be rotated. ValueError when two have the same id."""
-
-    def __init__(self, keys: Iterable[ApiKey]) -> None:
-        self._keys: dict[str, ApiKey] = {}
-        for key in keys:
-            if key.id in self._keys:
-                raise ValueError(f"Two API keys have the id {key.id!r}.")
-            self._keys[key.id] = key
-
-    def get(self, id: str) -> ApiKey | None:
-        return self._keys.get(id)
-
-    def check(self, id: str, secret: str) -> bool:
-        """Whether it is the secret of that key. The time it takes does not depend on how much of it is right."""
-        key = self._keys.get(id)
-        expected = secret if key is None else key.secret
-        return hmac.compare_digest(_bytes(expected), _bytes(secret)) and key is not None
-
-    def __repr__(self) -> str:
-        return f"ApiKeys({list(self._keys)})"
-
-
-@dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. expires, issued: Unix time in seconds. ValueError when a name is not valid_name() or a time is
-    out of all reason."""
+    """What a participant's token says. expires, issued: Unix time in seconds; key_id: who signed it. ValueError when a
+    name is not valid_name() or a time is out of all reason."""
 
     room: str
     user: str
@@ -109,6 +87,9 @@ class Claims:
     expires: float
     issued: float
     id: str
+    mode: Mode | None = None
+    once: bool = False
+    key_id: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for name in (self.room, self.user, self.id):
@@ -118,6 +99,15 @@ class Claims:
             raise ValueError("A time must be Unix time in seconds.")
 
 
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """Who signed a request. id: None when it may be sent again until it expires, Unix time in seconds."""
+
+    key: ApiKey
+    id: str | None
+    expires: float
+
+
 def valid_name(name: str) -> bool:
     """Whether it can name a room or a user: opaque UTF-8 of 1 to 256 bytes without control characters and line ends."""
     return not _has_controls(name) and 1 <= len(name.encode()) <= MAX_NAME_BYTES
@@ -125,7 +115,7 @@ def valid_name(name: str) -> bool:
 
 def issue(key: ApiKey, claims: Claims) -> str:
     """A token for these claims, at most MAX_TOKEN_BYTES long."""
-    payload = {
+    payload: dict[str, Any] = {
         "room": claims.room,
         "sub": claims.user,
         "may_publish": claims.may_publish,
@@ -134,55 +124,93 @@ def issue(key: ApiKey, claims: Claims) -> str:
         "iat": claims.issued,
         "jti": claims.id,
     }
+    if claims.mode is not None:
+        payload["mode"] = claims.mode
+    if claims.once:
+        payload["once"] = True
     return jwt.encode(payload, key.secret, algorithm="HS256", headers={"kid": key.id})
 
 
 def verify(keys: ApiKeys, token: object, now: float) -> Claims:
-    """The claims of a token that one of the keys has signed and that is valid at `now`, Unix time in seconds.
+    """The claims of a participant's token that one of the keys has signed and that is valid at `now`, Unix time in
+    seconds.
 
-    token: the text behind "Bearer "; None or empty when there was none. TokenError with its reason otherwise.
+    token: the text behind "Bearer "; None or empty when there was none. TokenError with its reason otherwise. Whether a
+    one-time token has been used is for the caller to know.
     """
+    found = verify_any(keys, token, now)
+    if not isinstance(found, Claims):
+        raise TokenError(Reason.MALFORMED, "This is a signed request, not a participant's token.")
+    return found
+
+
+def verify_any(keys: ApiKeys, token: object, now: float) -> Claims | SignedRequest:
+    """What a token says, of whichever of the two kinds it is; as verify()."""
     if token is None or token == "":
         raise TokenError(Reason.MISSING, "There is no token.")
     if not isinstance(token, str) or not token.isascii():
         raise TokenError(Reason.MALFORMED, "The token is not a JWT.")
     if len(token) > MAX_TOKEN_BYTES:
         raise TokenError(Reason.MALFORMED, f"A token of more than {MAX_TOKEN_BYTES // 1024} KiB is not read.")
-    payload = _payload(keys, token)
-    claims = _claims(payload)
-    starts = max(claims.issued, _time(payload, "nbf") if "nbf" in payload else claims.issued)
-    if now < starts - CLOCK_SKEW_S:
-        raise TokenError(Reason.NOT_YET_VALID, "The token is not valid yet.")
-    if now >= claims.expires:
-        raise TokenError(Reason.EXPIRED, "The token has expired.")
+    key, header, payload = _signed(keys, token)
+    if str(header.get("typ")).lower() == REQUEST_TYPE:
+        return _request(key, payload, now)
+    claims = _claims(key, payload)
+    _check_times(payload, claims.issued, claims.expires, MAX_LIFE_S, now)
+    if not key.may(Rights.CONTROL) or not key.reaches(claims.room):
+        raise TokenError(Reason.NOT_ENTITLED, "The token's key may not sign tokens for this room.")
     return claims
 
 
-def _payload(keys: ApiKeys, token: str) -> Mapping[str, object]:
-    """The signed claims. What PyJWT and its JSON parser raise on bad input is more than their documentation says."""
+def _request(key: ApiKey, payload: Mapping[str, object], now: float) -> SignedRequest:
+    expires = _time(payload, "exp")
+    _check_times(payload, _time(payload, "iat"), expires, MAX_REQUEST_S, now)
+    id = _text(payload, "jti") if "jti" in payload else None
+    if id is not None and not valid_name(id):
+        raise _wrong("jti")
+    return SignedRequest(key, id, expires)
+
+
+def _check_times(payload: Mapping[str, object], issued: float, expires: float, longest_s: float, now: float) -> None:
+    starts = max(issued, _time(payload, "nbf") if "nbf" in payload else issued)
+    if now < starts - CLOCK_SKEW_S:
+        raise TokenError(Reason.NOT_YET_VALID, "The token is not valid yet.")
+    if now >= expires:
+        raise TokenError(Reason.EXPIRED, "The token has expired.")
+    if expires - issued > longest_s + ROUNDING_S:
+        raise TokenError(Reason.TOO_LONG, f"The token is for longer than {longest_s:.0f} seconds.")
+
+
+def _signed(keys: ApiKeys, token: str) -> tuple[ApiKey, Mapping[str, object], Mapping[str, object]]:
+    """The key, the header and the signed claims. What PyJWT and its JSON parser raise on bad input is more than their
+    documentation says. An unknown key is refused after the same work as a wrong signature, and in the same words."""
     try:
-        kid = jwt.get_unverified_header(token).get("kid")
+        header = jwt.get_unverified_header(token)
+        kid = header.get("kid")
     except Exception as error:
         raise TokenError(Reason.MALFORMED, "The token is not a JWT.") from error
     if not isinstance(kid, str):
         raise TokenError(Reason.MALFORMED, "The token's header does not name its key.")
     key = keys.get(kid)
-    if key is None:
-        raise TokenError(Reason.UNKNOWN_KEY, "The token's key is not known here.")
     try:
-        return jwt.decode(
+        payload = jwt.decode(
             token,
-            key.secret,
+            (key or NOBODY).secret,
             algorithms=["HS256"],
-            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},  # by the caller, at its `now`
+            # Times are checked by the caller, at its `now`; who is meant by `sub`, by whoever asked.
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
     except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError) as error:
-        raise TokenError(Reason.BAD_SIGNATURE, "The token's signature is wrong.") from error
+        reason = Reason.UNKNOWN_KEY if key is None else Reason.BAD_SIGNATURE
+        raise TokenError(reason, "The token is not signed by a key that is known here.") from error
     except Exception as error:
         raise TokenError(Reason.MALFORMED, "The token's claims cannot be read.") from error
+    if key is None:
+        raise TokenError(Reason.UNKNOWN_KEY, "The token is not signed by a key that is known here.")
+    return key, header, payload
 
 
-def _claims(payload: Mapping[str, object]) -> Claims:
+def _claims(key: ApiKey, payload: Mapping[str, object]) -> Claims:
     try:
         return Claims(
             room=_text(payload, "room"),
@@ -192,6 +220,9 @@ def _claims(payload: Mapping[str, object]) -> Claims:
             expires=_time(payload, "exp"),
             issued=_time(payload, "iat"),
             id=_text(payload, "jti"),
+            mode=_mode(payload),
+            once="once" in payload and _flag(payload, "once"),
+            key_id=key.id,
         )
     except TokenError:
         raise
@@ -213,6 +244,15 @@ def _flag(payload: Mapping[str, object], name: str) -> bool:
     return value
 
 
+def _mode(payload: Mapping[str, object]) -> Mode | None:
+    if "mode" not in payload:
+        return None
+    value = payload["mode"]
+    if value not in get_args(Mode):
+        raise _wrong("mode")
+    return cast(Mode, value)
+
+
 def _time(payload: Mapping[str, object], name: str) -> float:
     """A NumericDate (RFC 7519 section 2). JSON's numbers have no bounds, Python's parser knows Infinity and NaN."""
     value = payload.get(name)
@@ -228,7 +268,3 @@ def _wrong(name: str) -> TokenError:
 def _has_controls(text: str) -> bool:
     """C0, C1 and DEL, half surrogates (which UTF-8 cannot carry), and Unicode's line and paragraph separators."""
     return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")

@@ -13,11 +13,12 @@ from mediaserver import tokens
 from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.http.problems import KINDS
+from mediaserver.keys import ApiKey
 from mediaserver.model import Room
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
-from mediaserver.tokens import ApiKey, Claims
+from mediaserver.tokens import Claims
 from tests import fake_plane
 from tests.offers import offer
 

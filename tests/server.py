@@ -40,7 +40,7 @@ class Server:
         while True:
             assert self.process.poll() is None, f"the server ended:\n{self.log.decode()}"
             assert time.monotonic() < deadline, f"the server is not ready:\n{self.log.decode()}"
-            address = re.search(rb"serving on (http://\S+)/", self.log)
+            address = re.search(rb"serving on (https?://\S+)/", self.log)
             if address:
                 self.url = address[1].decode()
                 try:

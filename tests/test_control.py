@@ -6,7 +6,7 @@ import pytest
 
 from mediaserver import tokens
 from mediaserver.http.control import MAX_TTL_S
-from mediaserver.tokens import ApiKeys
+from mediaserver.keys import ApiKeys
 from tests import fake_plane
 from tests.edge import KEY, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer

@@ -10,8 +10,8 @@ import pytest
 
 from mediaserver.http.body import MAX_BODY
 from mediaserver.http.problems import KINDS
+from mediaserver.keys import ApiKey
 from mediaserver.settings import DEVELOPMENT_KEY
-from mediaserver.tokens import ApiKey
 from tests.edge import FRAGMENT, KEY, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import fragment, offer
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from mediaserver import tokens
+from mediaserver.keys import ApiKey
 from mediaserver.settings import DEVELOPMENT_KEY
-from mediaserver.tokens import ApiKey, Claims
+from mediaserver.tokens import Claims
 from tests.client import (
     Heard,
     Listener,

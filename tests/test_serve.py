@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from mediaserver.tokens import MIN_SECRET_BYTES
+from mediaserver.keys import MIN_SECRET_BYTES
 from tests.offers import offer
 
 # The stand-in says at the end what it was told, so that the test can see it from outside.

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mediaserver import cli, server
+from mediaserver.keys import MIN_SECRET_BYTES, ApiKey
 from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError
-from mediaserver.tokens import MIN_SECRET_BYTES, ApiKey
 
 SECRET = "s" * MIN_SECRET_BYTES
 KEY = f"alpha:{SECRET}"

@@ -38,7 +38,7 @@ def create_app(node: Node) -> FastAPI:
     app.include_router(pages.router(node.settings.development))
     problems.install(app)
     # The last added is the outermost: RawPath, Cors, BodyLimit, routes.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, node=node)
     app.add_middleware(Cors, routes=app, origins=node.settings.cors_origins)
     app.add_middleware(RawPath)
     return app

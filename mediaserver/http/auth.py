@@ -1,25 +1,114 @@
-"""Who asks: a participant with a bearer token (RFC 6750), or a room service with an API key (RFC 7617)."""
+"""Who asks: a participant with a bearer token (RFC 6750), or a room service with an API key, either by its secret
+(HTTP Basic, RFC 7617) or by a request that it signed.
+
+What an endpoint needs is a dependency:
+
+    participant             a participant's token; gives its claims
+    reads, controls         a key with this right that reaches the room of the path; without a room in the path any
+                            room, and the endpoint must ask key.reaches() of each that it touches
+    administers             a key with right admin
+    self_or_reads,          the participant of the path himself, or such a key
+    self_or_controls
+    muter                   who may set or undo this mute
+    SessionOf               the session of the path, for its own user or a key that controls
+
+401 is for who has not proved who he is, 403 for who has but may not. A key learns of rooms that it does not reach only
+that: 403, whether they exist or not.
+"""
 
 import base64
 import binascii
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBase, HTTPBearer
 from fastapi.security.base import SecurityBase
+from starlette.datastructures import Headers
 
 from mediaserver import tokens
 from mediaserver.http.nodes import NodeOf, existing_room, node_of
-from mediaserver.http.paths import RoomName, UserName
+from mediaserver.http.paths import RoomName, UserName, decode
 from mediaserver.http.problems import Problem
+from mediaserver.keys import ApiKey, Rights
 from mediaserver.model import Direction, MuteSource, Room
 from mediaserver.node import Node
 from mediaserver.sessions import Session
-from mediaserver.tokens import ApiKey, Claims
+from mediaserver.tokens import Claims, Mode, Reason, SignedRequest
+from mediaserver.used_ids import id_of
 
 BEARER = 'Bearer realm="media"'
-BASIC = 'Basic realm="control", charset="UTF-8"'
+SERVICE = 'Basic realm="control", charset="UTF-8", Bearer realm="control"'
+# What OpenAPI is told of addresses that take either.
+BY_SERVICE_OR_PARTICIPANT: dict[str, Any] = {"security": [{"service": []}, {"signed-request": []}, {"participant": []}]}
+
+Authorization = tuple[str, str]
+"""Scheme, in lower case, and credentials; empty when there are none."""
+
+
+def authorization(headers: Headers) -> Authorization:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return scheme.lower(), credentials.strip()
+
+
+def identify(node: Node, given: Authorization) -> ApiKey | SignedRequest | Claims | None:
+    """Who these credentials prove to be there; None without any that could. Nothing is used up by it.
+
+    The problems invalid-token and unauthorized (a wrong secret) otherwise, whose words do not tell what keys there are.
+    """
+    scheme, credentials = given
+    if scheme == "basic":
+        return _by_secret(node, credentials)
+    if scheme != "bearer":
+        return None
+    try:
+        found = tokens.verify_any(node.api_keys, credentials, node.clock())
+        if isinstance(found, SignedRequest) and _use_of(found) in node.used_requests:
+            raise tokens.TokenError(Reason.USED, "The signed request has been used.")
+    except tokens.TokenError as error:
+        raise invalid_token(str(error)) from None
+    return found
+
+
+def is_service(node: Node, headers: Headers) -> bool:
+    """Whether the request is from a room service that may change rooms; nothing is used up by the question."""
+    try:
+        found = identify(node, authorization(headers))
+    except Problem:
+        return False
+    key = found.key if isinstance(found, SignedRequest) else found
+    return isinstance(key, ApiKey) and key.may(Rights.CONTROL)
+
+
+def _by_secret(node: Node, credentials: str) -> ApiKey:
+    try:
+        identifier, _, secret = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        identifier = secret = ""
+    key = node.api_keys.get(identifier)
+    if not node.api_keys.check(identifier, secret) or key is None:
+        raise Problem("unauthorized", "The API key is not known here.", {"WWW-Authenticate": SERVICE})
+    return key
+
+
+def _use_of(request: SignedRequest) -> str:
+    return "" if request.id is None else id_of("request", request.key.id, request.id)
+
+
+async def _caller(request: Request) -> ApiKey | Claims | None:
+    """identify(), once for each HTTP request: a signed request is used up by it."""
+    if not hasattr(request.state, "caller"):
+        node = await node_of(request)
+        found = identify(node, authorization(request.headers))
+        if isinstance(found, SignedRequest):
+            if found.id is not None and not node.used_requests.use(_use_of(found), found.expires, node.clock()):
+                raise invalid_token("The signed request has been used.")
+            found = found.key
+        request.state.caller = found
+    caller: ApiKey | Claims | None = request.state.caller
+    return caller
 
 
 class _Participant(SecurityBase):
@@ -29,47 +118,63 @@ class _Participant(SecurityBase):
     model = HTTPBearer(bearerFormat="JWT", description="A participant's token, see POST /v1/rooms/{room}/tokens")
 
     async def __call__(self, request: Request) -> Claims:
-        scheme, credentials = _authorization(request)
-        if scheme != "bearer":
+        if authorization(request.headers)[0] != "bearer":
             raise Problem("unauthorized", "A participant's bearer token is needed.", {"WWW-Authenticate": BEARER})
-        node = await node_of(request)
-        try:
-            return tokens.verify(node.api_keys, credentials, node.clock())
-        except tokens.TokenError as error:
-            raise invalid_token(str(error)) from None
+        caller = await _caller(request)
+        if not isinstance(caller, Claims):
+            raise invalid_token("This is a signed request, not a participant's token.")
+        return caller
+
+
+class _SignedRequest(SecurityBase):
+    """For OpenAPI only: the other way to be the room service."""
+
+    scheme_name = "signed-request"
+    model = HTTPBearer(
+        bearerFormat="JWT",
+        description="A JWT whose header has `typ` control+jwt and the API key's id as `kid`, signed by its secret with "
+        "HS256; its claims are `iat`, `exp` at most 300 s later, and `jti` if it is for one request only",
+    )
+
+    async def __call__(self) -> None:
+        pass
 
 
 class _Service(SecurityBase):
-    """As a dependency: the API key that the request knows the secret of; 401 without one."""
+    """As a dependency: the API key that the request proves to have, if it has this right where the request goes."""
 
     scheme_name = "service"
     model = HTTPBase(scheme="basic", description="Id and secret of an API key")
 
-    async def __call__(self, request: Request) -> ApiKey:
-        scheme, credentials = _authorization(request)
-        if scheme == "bearer":
-            await participant(request)
+    def __init__(self, right: Rights) -> None:
+        self._right = right
+
+    async def __call__(self, request: Request, _: Annotated[None, Security(_SignedRequest())] = None) -> ApiKey:
+        caller = await _caller(request)
+        if isinstance(caller, Claims):
             raise Problem("forbidden", "This is for the room service: it needs an API key, not a participant's token.")
-        if scheme != "basic":
-            raise Problem("unauthorized", "An API key's id and secret are needed.", {"WWW-Authenticate": BASIC})
-        try:
-            identifier, _, secret = base64.b64decode(credentials, validate=True).decode("utf-8").partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            identifier = secret = ""
-        node = await node_of(request)
-        key = node.api_keys.get(identifier)
-        if not node.api_keys.check(identifier, secret) or key is None:
-            raise Problem("unauthorized", "The API key is not known here.", {"WWW-Authenticate": BASIC})
-        return key
+        if caller is None:
+            raise Problem("unauthorized", "An API key's id and secret are needed.", {"WWW-Authenticate": SERVICE})
+        if not caller.may(self._right):
+            raise _insufficient(request, f"This needs a key with the right {self._right}.")
+        if (segment := request.path_params.get("room")) is not None:
+            require_reach(request, caller, _room_name(segment))
+        return caller
+
+
+def require_reach(request: Request, key: ApiKey, room: str) -> None:
+    """403 when the key is not for this room: for rooms that are named elsewhere than in the path."""
+    if not key.reaches(room):
+        raise _insufficient(request, "The key is not for this room.")
 
 
 participant = _Participant()
-service = _Service()
+reads, controls, administers = _Service(Rights.READ), _Service(Rights.CONTROL), _Service(Rights.ADMIN)
 
 ParticipantOf = Annotated[Claims, Security(participant)]
-ServiceOf = Annotated[ApiKey, Security(service)]
-# What OpenAPI is told of addresses that take either.
-BY_SERVICE_OR_PARTICIPANT: dict[str, Any] = {"security": [{"service": []}, {"participant": []}]}
+ReadsOf = Annotated[ApiKey, Security(reads)]
+ControlsOf = Annotated[ApiKey, Security(controls)]
+AdministersOf = Annotated[ApiKey, Security(administers)]
 
 
 def invalid_token(why: str) -> Problem:
@@ -88,19 +193,31 @@ def admitted(node: Node, claims: Claims, name: str) -> Room:
     return room
 
 
+@contextmanager
+def opening(node: Node, claims: Claims, direction: Direction) -> Iterator[None]:
+    """Around whatever opens a session: a one-time token is used by it, unless it fails. 401 when it has been used."""
+    if not claims.once:
+        yield
+        return
+    use = id_of("token", claims.key_id, claims.id, direction)
+    if not node.used_tokens.use(use, claims.expires, node.clock()):
+        raise invalid_token("The token has been used.")
+    try:
+        yield
+    except BaseException:
+        node.used_tokens.release(use)
+        raise
+
+
 async def session_of(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
     """The session of the path, for its own user or the room service."""
-    if _authorization(request)[0] == "basic":
-        await service(request)
-        user, found_room = None, existing_room(node, room)
-    else:
-        claims = await participant(request)
-        user, found_room = claims.user, admitted(node, claims, room)
+    caller = await _participant_or(controls, request)
+    found_room = existing_room(node, room) if caller is None else admitted(node, caller, room)
     direction = Direction.PUBLISH if request.url.path.startswith("/whip/") else Direction.LISTEN
     found = node.session(found_room, direction, session)
     if found is None:
         raise Problem("no-session", "There is no such session: it has ended or never was.")
-    if user is not None and user != found.user:
+    if caller is not None and caller.user != found.user:
         raise Problem("forbidden", "The session is another user's.")
     return found
 
@@ -108,36 +225,70 @@ async def session_of(request: Request, room: RoomName, session: str, node: NodeO
 SessionOf = Annotated[Session, Depends(session_of)]
 
 
-async def self_or_service(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
-    """Who may change what belongs to this participant: the room service, and he himself."""
-    if _authorization(request)[0] != "bearer":
-        await service(request)
-        return
-    claims = await participant(request)
-    admitted(node, claims, room)
-    if claims.user != user:
-        raise Problem("forbidden", "This belongs to another participant.")
+async def self_or_reads(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
+    """Who may see what belongs to this participant: a key that reads, and he himself."""
+    _check_self(node, await _participant_or(reads, request), room, user)
+
+
+async def self_or_controls(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
+    """Who may change what belongs to this participant: a key that controls, and he himself."""
+    _check_self(node, await _participant_or(controls, request), room, user)
 
 
 async def muter(request: Request, room: RoomName, user: UserName, source: MuteSource, node: NodeOf) -> None:
-    """Who may set or undo this mute: the room service any, a participant his own source `self`."""
+    """Who may set or undo this mute: a key that controls any, a participant his own source `self`."""
     if source is MuteSource.SELF:
-        await self_or_service(request, room, user, node)
+        await self_or_controls(request, room, user, node)
     else:
-        await service(request)
+        await controls(request)
+
+
+async def _participant_or(service: _Service, request: Request) -> Claims | None:
+    """The participant who asks; None when it is the room service, with the right that this needs."""
+    caller = await _caller(request)
+    if isinstance(caller, Claims):
+        return caller
+    await service(request)
+    return None
+
+
+def _check_self(node: Node, claims: Claims | None, room: str, user: str) -> None:
+    if claims is not None:
+        admitted(node, claims, room)
+        if claims.user != user:
+            raise Problem("forbidden", "This belongs to another participant.")
 
 
 def issue(
-    node: Node, key: ApiKey, room: str, user: str, *, may_publish: bool, may_listen: bool, ttl_s: int
+    node: Node,
+    key: ApiKey,
+    room: str,
+    user: str,
+    *,
+    may_publish: bool,
+    may_listen: bool,
+    ttl_s: int,
+    mode: Mode | None = None,
+    once: bool = False,
 ) -> tuple[str, int]:
     """A token signed with this key, and when it expires (Unix time, seconds)."""
     now = node.clock()
     expires = int(now) + ttl_s
-    claims = Claims(room, user, may_publish, may_listen, expires, now, secrets.token_hex(8))
+    claims = Claims(room, user, may_publish, may_listen, expires, now, secrets.token_hex(8), mode, once)
     return tokens.issue(key, claims), expires
 
 
-def _authorization(request: Request) -> tuple[str, str]:
-    """Scheme, in lower case, and credentials; empty when there are none."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower(), credentials.strip()
+def _insufficient(request: Request, why: str) -> Problem:
+    """RFC 6750 section 3.1; HTTP Basic has no such words."""
+    if authorization(request.headers)[0] != "bearer":
+        return Problem("forbidden", why)
+    challenge = f'Bearer realm="control", error="insufficient_scope", error_description="{why}"'
+    return Problem("forbidden", why, {"WWW-Authenticate": challenge})
+
+
+def _room_name(segment: str) -> str:
+    try:
+        return decode(segment)
+    except ValueError as error:
+        errors = [{"in": ["path", "room"], "detail": f"Value error, {error}"}]
+        raise Problem("invalid", f"path.room: {error}.", errors=errors) from None

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mediaserver.http.paths import methods_at
 
 # Without these a page could not follow Location, send If-Match, or find the event stream.
-EXPOSED = "ETag, Link, Location, Retry-After, WWW-Authenticate"
-ALLOWED_HEADERS = "Authorization, Content-Type, If-Match"
+EXPOSED = "Accept-Patch, Accept-Post, Allow, ETag, Link, Location, Retry-After, WWW-Authenticate"
+ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID"
 MAX_AGE_S = 7200  # the longest that Chromium honours
 _ENDPOINT = re.compile(r"/wh[ie]p/[^/]+")
 _SESSION = re.compile(r"/wh[ie]p/[^/]+/[^/]+")

@@ -35,7 +35,8 @@ def _check(name: str) -> str:
     return name
 
 
-def _decode(segment: str) -> str:
+def decode(segment: str) -> str:
+    """The name that a path segment encodes. ValueError when it is none."""
     try:
         return _check(unquote_to_bytes(segment).decode("utf-8"))
     except UnicodeDecodeError:
@@ -48,8 +49,8 @@ def encode(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check)]
-RoomName = Annotated[str, Path(description="Name of the room, percent-encoded UTF-8"), AfterValidator(_decode)]
-UserName = Annotated[str, Path(description="Name of the user, percent-encoded UTF-8"), AfterValidator(_decode)]
+RoomName = Annotated[str, Path(description="Name of the room, percent-encoded UTF-8"), AfterValidator(decode)]
+UserName = Annotated[str, Path(description="Name of the user, percent-encoded UTF-8"), AfterValidator(decode)]
 
 
 def methods_at(app: FastAPI, scope: Scope) -> list[str]:

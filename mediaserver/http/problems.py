@@ -20,6 +20,7 @@ from mediaserver.node import ClosingError, FullError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
+from mediaserver.used_ids import FullError as UsedIdsFullError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,12 @@ _TABLE = [
     Kind("bad-sdp", 400, "Malformed session description", "The offer or the SDP fragment breaks the rules of SDP."),
     Kind("unknown-mode", 400, "Unknown mode", "The mode asked of WHEP is none that this server has."),
     Kind("unauthorized", 401, "Authentication required", "The request carries no credentials of the kind needed here."),
-    Kind("invalid-token", 401, "Invalid token", "The bearer token is malformed, forged, expired or revoked by a kick."),
+    Kind(
+        "invalid-token",
+        401,
+        "Invalid token",
+        "The bearer token is malformed, forged, expired, used or revoked.",
+    ),
     Kind("forbidden", 403, "Not allowed", "The credentials are good, but not for this."),
     Kind("not-found", 404, "Not found", "There is nothing at this address."),
     Kind("no-room", 404, "No such room", "Rooms are made by PUT /v1/rooms/{room}."),
@@ -72,7 +78,12 @@ _TABLE = [
     Kind(
         "precondition-failed", 412, "Precondition failed", "If-Match or If-None-Match does not fit the current state."
     ),
-    Kind("too-large", 413, "Content too large", "No request needs a body of more than 64 KiB."),
+    Kind(
+        "too-large",
+        413,
+        "Content too large",
+        "At most 64 KiB; a room's document 1 MiB, all rooms' 8 MiB.",
+    ),
     Kind("unsupported-media-type", 415, "Unsupported media type", "The content type is not the one of this address."),
     Kind("invalid", 422, "Invalid request", "The request can be read, but a value in it is not allowed; see errors."),
     Kind("idempotency-mismatch", 422, "Another request", "The Idempotency-Key was used for another request."),
@@ -101,6 +112,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",
+    UsedIdsFullError: "limit-reached",
     ClosingError: "shutting-down",
 }
 # For what the framework refuses by itself.

@@ -4,14 +4,14 @@ Both protocols are the same but for the direction of the media, and the draft re
 here are the RFC's for both.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 
 from mediaserver import sdp
 from mediaserver.commands import CloseReason
 from mediaserver.feed import EVENTS
-from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, ParticipantOf, SessionOf, admitted
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, ParticipantOf, SessionOf, admitted, opening
 from mediaserver.http.media import SDP, SDP_FRAGMENT, require_accepts, require_content_type
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.paths import RoomName, encode
@@ -21,10 +21,11 @@ from mediaserver.negotiation import slots_offered
 from mediaserver.node import Node
 from mediaserver.sessions import Session
 from mediaserver.settings import IceServer
+from mediaserver.tokens import Mode
 
 router = APIRouter(tags=["media"], responses=RESPONSES)
 
-MODES = ("mix", "select")
+MODES = get_args(Mode)
 EVENTS_RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 
 
@@ -61,9 +62,10 @@ async def publish(request: Request, room: RoomName, claims: ParticipantOf, node:
         raise Problem("forbidden", "The token does not allow publishing.")
     offer = await _offer(request)
     found = admitted(node, claims, room)
-    if not found.may_publish(claims.user):
-        raise Problem("forbidden", "The user has no seat in this room from which he may publish.")
-    session, answer = node.publish(found, claims.user, offer)
+    with opening(node, claims, Direction.PUBLISH):
+        if not found.may_publish(claims.user):
+            raise Problem("forbidden", "The user has no seat in this room from which he may publish.")
+        session, answer = node.publish(found, claims.user, offer)
     return _created(node, session, answer)
 
 
@@ -89,6 +91,9 @@ async def listen(
         raise Problem("unknown-mode", f"The modes are: {', '.join(MODES)}.")
     if not claims.may_listen:
         raise Problem("forbidden", "The token does not allow listening.")
+    if claims.mode is not None and mode not in ("", claims.mode):
+        raise Problem("forbidden", f"The token allows mode={claims.mode} only.")
+    mode = mode or claims.mode or ""
     offer = await _offer(request)
     names = [name for name in speakers.split(",") if name] + speaker
     found = admitted(node, claims, room)
@@ -96,10 +101,11 @@ async def listen(
         raise Problem("malformed", "Speakers are named for mode=select; a mix has everybody.")
     if not mode:
         mode = "select" if names or found.e2ee or slots_offered(offer) > 1 else "mix"
-    if mode == "mix":
-        session, answer = node.listen_to_mix(found, claims.user, offer)
-    else:
-        session, answer = node.listen(found, claims.user, offer, names)
+    with opening(node, claims, Direction.LISTEN):
+        if mode == "mix":
+            session, answer = node.listen_to_mix(found, claims.user, offer)
+        else:
+            session, answer = node.listen(found, claims.user, offer, names)
     return _created(node, session, answer)
 
 
