@@ -8,8 +8,9 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 | `inactive` | `{}`                                                                             | the last one left  |
 | `sources`  | `{"sources": [{"csrc", "user", "may_publish", "muted_by": [], "publishing"}]}`   | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard   | while being spoken |
+| `moving`   | `{"reason": "draining"}`                                                         | before it all ends |
 
-`active` and `inactive` are draft-ietf-wish-whep's own; the other two are ours.
+`active` and `inactive` are draft-ietf-wish-whep's own; the others are ours.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from typing import Any
 
 from mediaserver.model import Direction, Room
 
-EVENTS = ("active", "inactive", "levels", "sources")
+EVENTS = ("active", "inactive", "levels", "moving", "sources")
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
 
@@ -111,6 +112,10 @@ class Feed:
         if active != self._active:
             self._active = active
             self._tell("active" if active else "inactive", "{}")
+
+    def moving(self, reason: str) -> None:
+        """Clients had better go to another server now: this one's sessions are about to end."""
+        self._tell("moving", _json({"reason": reason}))
 
     def levels(self, levels: Mapping[str, Level]) -> None:
         """To be called every now and then with the room's publishers: tells when someone speaks or just stopped."""

@@ -9,13 +9,13 @@ After either, the room's Feed tells its readers what changed.
 import asyncio
 import dataclasses
 import itertools
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mediaserver import negotiation, sdp
+from mediaserver import logs, negotiation, sdp, tracing
+from mediaserver.admission import Admission, OverloadedError, Reason, Returning
 from mediaserver.commands import (
     AddRoom,
     AddRow,
@@ -32,6 +32,7 @@ from mediaserver.commands import (
 )
 from mediaserver.dtls import Certificate, Handshake
 from mediaserver.feed import Level
+from mediaserver.load import Watch
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, NoSeatError, Room
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
@@ -44,7 +45,8 @@ from mediaserver.tokens import ApiKeys
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
+traffic = logs.get(__name__, limited=True)  # what clients can cause
 
 # Between two `levels` events. Higher makes a page's meters lag, lower costs every reader bandwidth.
 LEVELS_EVERY_S = 0.2
@@ -56,6 +58,10 @@ class FullError(Exception):
 
 class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
+
+
+class DrainingError(Exception):
+    """The server takes no new rooms, as it is to be stopped."""
 
 
 class EncryptedRoomError(Exception):
@@ -77,6 +83,13 @@ class Node:
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
         self.ended: Counter[CloseReason] = Counter()
+        self.draining = False
+        self.admission = Admission(driver.plane.workers, settings.max_worker_load)
+        self.watch = Watch(driver, self.admission)
+        self.returning = Returning()
+        self.refused: Counter[Reason] = Counter()  # new rooms and sessions, by admission control
+        self.refused_rates: Counter[str] = Counter()  # requests, by whose rate they exceeded: api-key, address
+        self._leaving = False
         self._certificate = certificate
         self._peers: dict[int, Session] = {}
         self._population: Counter[tuple[int, Direction]] = Counter()  # sessions by room id and direction
@@ -93,6 +106,22 @@ class Node:
         self.driver.start(loop)
         self._timers = loop
         self._ticker = loop.create_task(self._tell_levels())
+        self.watch.start(loop)
+
+    def drain(self, *, for_good: bool = False) -> None:
+        """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
+        if not self.draining:
+            log.warning("draining", rooms=len(self.rooms), sessions=len(self.sessions))
+        self.draining = True
+        self._leaving = self._leaving or for_good
+
+    def undrain(self) -> None:
+        """Takes new rooms again. ClosingError when the process is about to end."""
+        if self._leaving:
+            raise ClosingError
+        if self.draining:
+            log.warning("not draining any more")
+        self.draining = False
 
     def close(self) -> None:
         """Ends all sessions politely and takes no more. What is queued is sent by stop() at the latest."""
@@ -107,6 +136,7 @@ class Node:
         self.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        self.watch.stop()
         self.driver.stop()
 
     @property
@@ -129,11 +159,16 @@ class Node:
             raise ClosingError
         if len(self.rooms) >= self.settings.limits.rooms:
             raise FullError("The server has as many rooms as it allows.")
-        room = Room(next(self._room_ids), name, self.driver.emptiest_worker(), mix=mix or Mix(), e2ee=e2ee)
+        if self.draining:
+            raise DrainingError
+        home = self.driver.emptiest_worker()
+        self._admit(home)
+        room = Room(next(self._room_ids), name, home, mix=mix or Mix(), e2ee=e2ee)
         room.rows = Rows(self.settings.limits.mixes_per_room)
         self.rooms[name] = room
         self.streams.open_room(room)
         self.perform(room.open())
+        traffic.info("room opened", room=name)
         return room, True
 
     def close_room(self, name: str) -> None:
@@ -142,12 +177,14 @@ class Node:
         if room is not None:
             self.streams.close_room(room)
             self.perform(room.close())
+            traffic.info("room closed", room=name)
 
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
         self.perform(commands)
         self.streams.changed(room)
 
+    @tracing.traced("perform")
     def perform(self, commands: Iterable[Command]) -> None:
         plane = self.driver.plane
         for command in commands:
@@ -270,7 +307,7 @@ class Node:
         return {direction: lost[direction] for direction in Direction}
 
     def _check_room_for(self, room: Room, user: str, direction: Direction) -> None:
-        if not self.ready:
+        if self._timers is None:
             raise ClosingError
         if user in room.participants and direction in room.participants[user].peers:
             return  # the new session takes the place of an older one
@@ -280,6 +317,15 @@ class Node:
         listeners = self._population[room.id, Direction.LISTEN]
         if direction is Direction.LISTEN and listeners >= self.settings.limits.listeners_per_room:
             raise FullError("The room has as many listeners as the server allows.")
+        if not self.returning.is_expected((room.name, user, direction), self._timers.time()):
+            publishes = direction is Direction.PUBLISH
+            self._admit(room.home if publishes else self.driver.listener_worker(room.home))
+
+    def _admit(self, worker: int) -> None:
+        """OverloadedError when nobody new may be put on this worker."""
+        if reason := self.admission.refusal(worker):
+            self.refused[reason] += 1
+            raise OverloadedError(reason)
 
     def _candidates(self, worker: int) -> list[sdp.Candidate]:
         bound = self.driver.plane.addresses(worker)
@@ -330,6 +376,7 @@ class Node:
         self.sessions[session.id] = session
         self._peers[peer] = session
         self._population[room.id, direction] += 1
+        self.returning.forget((room.name, user, direction))
         self.perform(room.join(user, direction, peer, row))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
@@ -347,7 +394,9 @@ class Node:
         self.perform(room.leave(session.user, direction, session.peer))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
-        log.debug("%s session of peer %d ended: %s", direction, session.peer, reason)
+        if reason is not CloseReason.KICKED and self._timers is not None:
+            self.returning.lost((room.name, session.user, direction), self._timers.time())
+        session.log("session ended", reason=reason, duration_s=session.duration_s)
 
     async def _tell_levels(self) -> None:
         while True:

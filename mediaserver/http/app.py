@@ -10,6 +10,8 @@ from mediaserver.http import control, development, events, health, pages, proble
 from mediaserver.http.body import BodyLimit
 from mediaserver.http.cors import Cors
 from mediaserver.http.paths import RawPath
+from mediaserver.http.rates import Rates
+from mediaserver.http.traces import Traces
 from mediaserver.node import Node
 
 DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by WHEP (draft-ietf-wish-whep).
@@ -37,8 +39,10 @@ def create_app(node: Node) -> FastAPI:
         app.include_router(development.router)
     app.include_router(pages.router(node.settings.development))
     problems.install(app)
-    # The last added is the outermost: RawPath, Cors, BodyLimit, routes.
+    # The last added is the outermost: RawPath, Cors, Rates, Traces, BodyLimit, routes.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Traces)
+    app.add_middleware(Rates, node=node)
     app.add_middleware(Cors, routes=app, origins=node.settings.cors_origins)
     app.add_middleware(RawPath)
     return app

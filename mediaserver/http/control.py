@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from mediaserver import logs
 from mediaserver.commands import Mix
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, ServiceOf, issue, muter, self_or_service, service
 from mediaserver.http.media import require_json
@@ -16,6 +17,8 @@ from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB, Ears
 from mediaserver.model import Direction, MuteSource, Room
 from mediaserver.node import Node
 from mediaserver.sessions import Session, State
+
+log = logs.get(__name__, limited=True)
 
 DEFAULT_TTL_S = 3600
 MAX_TTL_S = 7 * 24 * 3600
@@ -266,6 +269,7 @@ async def get_participants(room: RoomOf, node: NodeOf) -> ParticipantList:
 )
 async def delete_participant(room: RoomOf, user: UserName, node: NodeOf) -> None:
     node.change(room, room.kick(user, node.clock()))
+    log.info("kicked", room=room.name, user=user)
 
 
 def take_seat(node: Node, room: Room, user: str, *, may_publish: bool = True, gain_db: float = 0.0) -> None:

@@ -26,7 +26,7 @@ router = APIRouter(tags=["media"], responses=RESPONSES)
 # A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
 HEARTBEAT_S = 15.0
 
-EventName = Literal["active", "inactive", "levels", "sources"]
+EventName = Literal["active", "inactive", "levels", "moving", "sources"]
 
 
 async def _listening(room: RoomOf, session: str, node: NodeOf) -> Session:
