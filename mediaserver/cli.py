@@ -118,9 +118,44 @@ def cli() -> None:
 )
 @_option(
     "--log-level",
-    "How much is logged; names, addresses and tokens are logged at no level above debug.",
+    "How much is logged; addresses and tokens are logged at no level above debug, names of rooms and users are.",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
     default="info",
+)
+@_option(
+    "--log-format",
+    "Lines for people, or one JSON object a line.  [default: text on a terminal and in development, else json]",
+    type=click.Choice(["text", "json"], case_sensitive=False),
+)
+@_option(
+    "--otlp-endpoint",
+    "Collector that traces of control calls are sent to (OTLP over HTTP), for instance http://127.0.0.1:4318. "
+    "Needs voicerooms[otel].",
+    metavar="URL",
+)
+@_option(
+    "--drain-timeout",
+    "Seconds from SIGTERM in which sessions may end by themselves.  [default: 20; 0 in development]",
+    type=float,
+)
+@_option(
+    "--max-worker-load",
+    "Share of a CPU, 0 to 1, above which a worker takes no new rooms and sessions; 0 turns admission control off.",
+    type=float,
+    default=0.85,
+)
+@_option("--rate-per-key", "Requests a second with one API key; 0: any number.", type=float, default=2_000.0)
+@_option(
+    "--rate-per-address",
+    "Requests a second from one address (IPv6: one /64) without an API key; 0: any number.",
+    type=float,
+    default=50.0,
+)
+@_option(
+    "--trusted-proxy",
+    "Address or network (CIDR) of a proxy whose X-Forwarded-For says who the client is. Repeat it for several.",
+    metavar="ADDRESS",
+    multiple=True,
 )
 @_option("--max-rooms", "Rooms at a time.", type=int, default=_DEFAULTS.rooms)
 @_option("--max-sessions", "WHIP and WHEP sessions at a time, all rooms.", type=int, default=_DEFAULTS.sessions)
@@ -135,7 +170,7 @@ def cli() -> None:
 def serve(
     max_rooms: int, max_sessions: int, max_listeners: int, max_speakers: int, max_mixes: int, **options: Any
 ) -> None:
-    """Run the server until SIGTERM or SIGINT.
+    """Run the server until SIGTERM, which lets sessions end first, or SIGINT.
 
     Without an API key it runs in development mode: the key is known to everybody, so it serves loopback addresses only.
     """
@@ -152,9 +187,12 @@ def serve(
         raise UsageError(str(error)) from None
     # Imported here so that --help and a mistyped option answer at once.
     from mediaserver.server import StartError, run  # noqa: PLC0415
+    from mediaserver.tracing import TracingError  # noqa: PLC0415
 
     try:
         run(settings)
+    except TracingError as error:
+        raise UsageError(str(error)) from None
     except StartError as error:
         raise click.ClickException(str(error)) from None
 

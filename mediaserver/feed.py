@@ -9,8 +9,9 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 | `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by": [], "publishing"}]}` | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard   | while being spoken |
 | `moved`    | `{"room"}`, and then `sources` of that room                                      | moved there        |
+| `moving`   | `{"reason": "draining"}`                                                         | before it all ends |
 
-`active` and `inactive` are draft-ietf-wish-whep's own; the other two are ours.
+`active` and `inactive` are draft-ietf-wish-whep's own; the others are ours.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typing import Any
 
 from mediaserver.model import Direction, Room
 
-EVENTS = ("active", "inactive", "levels", "moved", "sources")
+EVENTS = ("active", "inactive", "levels", "moved", "moving", "sources")
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
 
@@ -119,6 +120,10 @@ class Feed:
         if active != self._active:
             self._active = active
             self._tell("active" if active else "inactive", "{}")
+
+    def moving(self, reason: str) -> None:
+        """Clients had better go to another server now: this one's sessions are about to end."""
+        self._tell("moving", _json({"reason": reason}))
 
     def levels(self, levels: Mapping[str, Level]) -> None:
         """To be called every now and then with the room's publishers: tells when someone speaks or just stopped."""

@@ -34,6 +34,10 @@ class Journal:
         """Returns when all that was recorded before is committed. StateError when it cannot be."""
         await self.store.settled()
 
+    def wants(self, type: str) -> bool:
+        """Whether anybody wants to be told events of this type."""
+        return False
+
     def record(self, room: Room) -> None:
         """To be called after the room may have changed."""
         if self._written.get(room.id) != room.revision:

@@ -8,7 +8,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mediaserver.admission import Reason
 from mediaserver.commands import CloseReason
+from mediaserver.load import LAG_BOUNDS_S
 from mediaserver.model import Direction
 from mediaserver.node import Node
 from mediaserver.sessions import State
@@ -24,6 +26,7 @@ class NodeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._sessions()
+        yield from self._operation()
         yield from self._plane()
         plane = self._node.driver.plane
         yield self._histogram("residence", "How long forwarded packets stayed in the server.", plane.residence)
@@ -59,6 +62,36 @@ class NodeCollector(Collector):
         for direction, packets in node.packets_lost().items():
             lost.add_metric([direction], packets)
         yield lost
+
+    def _operation(self) -> Iterator[Metric]:
+        node = self._node
+        yield GaugeMetricFamily("mediaserver_draining", "1 while no new rooms are taken.", node.draining)
+        taking = GaugeMetricFamily(
+            "mediaserver_admission_open", "1 while new rooms and sessions are put on the worker.", labels=["worker"]
+        )
+        for worker in range(node.driver.plane.workers):
+            taking.add_metric([str(worker)], node.admission.refusal(worker) is None)
+        yield taking
+        refused = CounterMetricFamily(
+            "mediaserver_admission_refused", "New rooms and sessions refused for load, by reason.", labels=["reason"]
+        )
+        for reason in Reason:
+            refused.add_metric([reason], node.refused[reason])
+        yield refused
+        limited = CounterMetricFamily(
+            "mediaserver_requests_limited", "Requests refused with 429, by whose rate they exceeded.", labels=["by"]
+        )
+        for by in ("api-key", "address"):
+            limited.add_metric([by], node.refused_rates[by])
+        yield limited
+        lag = node.watch.lag
+        cumulated = zip([*map(str, LAG_BOUNDS_S), "+Inf"], accumulate(lag.counts), strict=True)
+        yield HistogramMetricFamily(
+            "mediaserver_event_loop_lag_seconds",
+            "How late the event loop runs a timer of 100 ms.",
+            buckets=list(cumulated),
+            sum_value=lag.sum_s,
+        )
 
     def _plane(self) -> Iterator[Metric]:
         """The workers' own counters, under their own names."""

@@ -9,14 +9,14 @@ After either, the room's Feed tells its readers what changed.
 import asyncio
 import dataclasses
 import itertools
-import logging
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mediaserver import negotiation, sdp
+from mediaserver import logs, negotiation, sdp, tracing
+from mediaserver.admission import Admission, OverloadedError, Reason, Returning
 from mediaserver.commands import (
     AddRoom,
     AddRow,
@@ -31,26 +31,28 @@ from mediaserver.commands import (
     SetColumn,
     SetListenerRow,
 )
-from mediaserver.dtls import Certificate, Handshake
 from mediaserver.document import check, put
+from mediaserver.dtls import Certificate, Handshake
 from mediaserver.journal import Journal
 from mediaserver.keys import KeyRing
+from mediaserver.load import Watch
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
+from mediaserver.observer import Observer
 from mediaserver.plane import Driver
-from mediaserver.sessions import Session, Timers
 from mediaserver.schema import RoomDocument
+from mediaserver.sessions import Session, Timers
 from mediaserver.settings import Settings
 from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
-from mediaserver.watch import Watch
 from mediaserver.used_ids import UsedIds
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
+traffic = logs.get(__name__, limited=True)  # what clients can cause
 
 class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
@@ -58,6 +60,10 @@ class FullError(Exception):
 
 class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
+
+
+class DrainingError(Exception):
+    """The server takes no new rooms, as it is to be stopped."""
 
 
 class Node:
@@ -83,6 +89,13 @@ class Node:
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
         self.endings: Counter[CloseReason] = Counter()
+        self.draining = False
+        self.admission = Admission(driver.plane.workers, settings.max_worker_load)
+        self.watch = Watch(driver, self.admission)
+        self.returning = Returning()
+        self.refused: Counter[Reason] = Counter()  # new rooms and sessions, by admission control
+        self.refused_rates: Counter[str] = Counter()  # requests, by whose rate they exceeded: api-key, address
+        self._leaving = False
         self._certificate = certificate
         self._by_id: dict[int, Room] = {}
         self._peers: dict[int, Session] = {}
@@ -90,8 +103,9 @@ class Node:
         self._lost: Counter[Direction] = Counter()  # RTP packets, of sessions that have ended
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
-        self._watch = Watch(self)
-        self._watching: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self.observer = Observer(self)
+        self._observing: asyncio.Task[None] | None = None
 
     # Life
 
@@ -100,9 +114,29 @@ class Node:
         loop = asyncio.get_running_loop()
         self.driver.start(loop)
         self._timers = loop
+        self._began = loop.time()
         for stored in self.journal.start(loop):
             self._restore(stored)
-        self._watching = loop.create_task(self._watch.run())
+        self._observing = loop.create_task(self.observer.run())
+        self.watch.start(loop)
+
+    def drain(self, *, for_good: bool = False) -> None:
+        """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
+        if not self.draining:
+            log.warning("draining", rooms=len(self.rooms), sessions=len(self.sessions))
+            for room in self.rooms.values():
+                room.tell("room.draining")
+                self.record(room)
+        self.draining = True
+        self._leaving = self._leaving or for_good
+
+    def undrain(self) -> None:
+        """Takes new rooms again. ClosingError when the process is about to end."""
+        if self._leaving:
+            raise ClosingError
+        if self.draining:
+            log.warning("not draining any more")
+        self.draining = False
 
     def close(self) -> None:
         """Ends all sessions politely and takes no more. What is queued is sent by stop() at the latest."""
@@ -113,12 +147,18 @@ class Node:
     def stop(self) -> None:
         """The end of everything; the driver sends the farewells first. Rooms stay written down."""
         self.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._observing is not None:
+            self._observing.cancel()
+        self.watch.stop()
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()
         self.journal.stop()
+
+    @property
+    def uptime_s(self) -> float:
+        """Since start()."""
+        return 0.0 if self._timers is None else self._timers.time() - self._began
 
     @property
     def ready(self) -> bool:
@@ -136,9 +176,14 @@ class Node:
             raise ClosingError
         if len(self.rooms) >= self.settings.limits.rooms:
             raise FullError("The server has as many rooms as it allows.")
-        room = self._add_room(name, secrets.token_hex(6), e2ee)
+        if self.draining:
+            raise DrainingError
+        home = self.driver.emptiest_worker()
+        self._admit(home)
+        room = self._add_room(name, secrets.token_hex(6), home, e2ee)
         self.perform(room.open())
-        self.journal.record(room)
+        self.record(room)
+        traffic.info("room opened", room=name)
         return room, True
 
     def put_room(self, name: str, document: RoomDocument) -> tuple[Room, bool]:
@@ -175,10 +220,11 @@ class Node:
         room = self.rooms.pop(name, None)
         if room is None:
             return
+        del self._by_id[room.id]
         self.streams.close_room(room)
         self.perform(room.close())
-        del self._by_id[room.id]
         self.journal.forget(room)
+        traffic.info("room closed", room=name)
 
     def move(self, room: Room, user: str, target: Room) -> None:
         """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError when he
@@ -197,7 +243,7 @@ class Node:
         """Makes a change of the room true, and known."""
         self.perform(commands)
         self.streams.changed(room)
-        self.journal.record(room)
+        self.record(room)
 
     async def settled(self) -> None:
         """Returns when all changes made so far would survive a crash. StateError when they cannot be written down."""
@@ -208,11 +254,12 @@ class Node:
         return self.journal.wants(type)
 
     def record(self, room: Room) -> None:
-        """To be called when a room has news that come of no change."""
-        self.journal.record(room)
+        """Writes down what a room has to say, while it is there. To be called after it may have changed."""
+        if room.id in self._by_id:
+            self.journal.record(room)
 
-    def _add_room(self, name: str, instance: str, e2ee: bool) -> Room:
-        room = Room(next(self._room_ids), name, self.driver.emptiest_worker(), instance, e2ee=e2ee)
+    def _add_room(self, name: str, instance: str, home: int, e2ee: bool) -> Room:
+        room = Room(next(self._room_ids), name, home, instance, e2ee=e2ee)
         room.rows = Rows(self.settings.limits.mixes_per_room)
         self.rooms[name] = self._by_id[room.id] = room
         self.streams.open_room(room)
@@ -220,7 +267,7 @@ class Node:
 
     def _restore(self, stored: StoredRoom) -> None:
         document = RoomDocument.model_validate_json(stored.document)
-        room = self._add_room(stored.name, stored.instance, bool(document.e2ee))
+        room = self._add_room(stored.name, stored.instance, self.driver.emptiest_worker(), bool(document.e2ee))
         self.perform(room.open())
         for kind in (Fact.LISTENER, Fact.REVOKED):
             for user, value in stored.facts.get(kind, {}).items():
@@ -237,6 +284,7 @@ class Node:
         if count > limit:
             raise FullRoomError(f"The server allows {limit} speakers in a room.")
 
+    @tracing.traced("perform")
     def perform(self, commands: Iterable[Command]) -> None:
         plane = self.driver.plane
         for command in commands:
@@ -360,7 +408,7 @@ class Node:
         return {direction: lost[direction] for direction in Direction}
 
     def _check_room_for(self, room: Room, user: str, direction: Direction) -> None:
-        if not self.ready:
+        if self._timers is None:
             raise ClosingError
         if user in room.participants and direction in room.participants[user].peers:
             return  # the new session takes the place of an older one
@@ -369,6 +417,15 @@ class Node:
         # Publishers need no limit of their own: each needs a seat.
         if direction is Direction.LISTEN:
             self._check_listeners(room, user)
+        if not self.returning.is_expected((room.name, user, direction), self._timers.time()):
+            publishes = direction is Direction.PUBLISH
+            self._admit(room.home if publishes else self.driver.listener_worker(room.home))
+
+    def _admit(self, worker: int) -> None:
+        """OverloadedError when nobody new may be put on this worker."""
+        if reason := self.admission.refusal(worker):
+            self.refused[reason] += 1
+            raise OverloadedError(reason)
 
     def _check_listeners(self, room: Room, user: str) -> None:
         if user in room.participants and Direction.LISTEN in room.participants[user].peers:
@@ -439,6 +496,7 @@ class Node:
         self.sessions[session.id] = session
         self._peers[peer] = session
         self._population[room.id, direction] += 1
+        self.returning.forget((room.name, user, direction))
         self.perform(room.join(user, direction, peer, row))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
@@ -447,17 +505,17 @@ class Node:
     def connected(self, session: Session) -> None:
         """What a session calls when media can flow."""
         session.room.connected(session.user, session.direction, session.peer)
-        self.journal.record(session.room)
+        self.record(session.room)
 
     def late(self, session: Session) -> None:
         """What a session calls when its client has not been heard of for seconds."""
         session.room.late(session.user, session.direction, session.peer)
-        self.journal.record(session.room)
+        self.record(session.room)
 
     def in_time(self, session: Session) -> None:
         """What a session calls when it has been heard of again."""
         session.room.in_time(session.user, session.direction, session.peer)
-        self.journal.record(session.room)
+        self.record(session.room)
 
     def ended(self, session: Session, reason: CloseReason) -> None:
         """What a session calls at its end."""
@@ -471,5 +529,7 @@ class Node:
         self.perform(room.leave(session.user, direction, session.peer, reason))
         if direction is Direction.PUBLISH:
             self.streams.changed(room)
-        self.journal.record(room)
-        log.debug("%s session of peer %d ended: %s", direction, session.peer, reason)
+        self.record(room)
+        if reason is not CloseReason.KICKED and self._timers is not None:
+            self.returning.lost((room.name, session.user, direction), self._timers.time())
+        session.log("session ended", reason=reason, duration_s=session.duration_s)

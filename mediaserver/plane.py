@@ -42,6 +42,7 @@ class Driver:
         self._handlers: dict[int, Handler] = {}
         self._workers: dict[int, int] = {}  # peer -> worker
         self._loads = [0] * self.plane.workers  # peers of each worker
+        self.avoided: set[int] = set()  # workers that are too busy for anybody new; load.py says which
         self._last_peer = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -70,11 +71,15 @@ class Driver:
                 log.exception("event %s of peer %d was not handled", kind, peer)
 
     def emptiest_worker(self) -> int:
-        return self._loads.index(min(self._loads))
+        """Of those that are not too busy, if there are any."""
+        workers = range(len(self._loads))
+        return min(workers, key=lambda worker: (worker in self.avoided, self._loads[worker]))
 
     def listener_worker(self, home: int) -> int:
-        """The room's home worker, unless it has clearly more peers than the emptiest."""
+        """The room's home worker, unless it is too busy or has clearly more peers than the emptiest."""
         emptiest = self.emptiest_worker()
+        if home in self.avoided:
+            return emptiest
         most = max(self._loads[emptiest] + CLEARLY_MORE_PEERS, self._loads[emptiest] * 3 // 2)
         return emptiest if self._loads[home] > most else home
 

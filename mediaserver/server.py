@@ -6,11 +6,14 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Coroutine, Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from mediaserver import drain, logs, tracing
 from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.node import Node
@@ -28,7 +31,8 @@ class StartError(Exception):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but a signal ends the node's sessions first and the process exits with 0."""
+    """uvicorn, but a signal ends the node's sessions first and the process exits with 0. SIGTERM waits for them to end
+    by themselves (drain.py); a second signal, or SIGINT, ends the wait."""
 
     def __init__(self, config: uvicorn.Config, node: Node) -> None:
         super().__init__(config)
@@ -40,11 +44,26 @@ class Server(uvicorn.Server):
         found = [node.api_keys.files, *([tls.files] if tls else [])]
         self._files = [files for files in found if files]
         self._watching: set[asyncio.Task[None]] = set()
+        self._leaving: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for files in self._files:
             self._perform(files.watch())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGTERM and self._leaving is None and not self.should_exit:
+            self._leaving = asyncio.get_running_loop().create_task(self._leave())
+        else:
+            self._hurry.set()
+            super().handle_exit(sig, frame)
+
+    async def _leave(self) -> None:
+        try:
+            await drain.leave(self._node, self._node.settings.drain_timeout_s, self._hurry)
+        finally:
+            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Event streams end with their sessions; uvicorn would otherwise wait for them.
@@ -81,8 +100,14 @@ class Server(uvicorn.Server):
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT. StartError when an address is not free."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Serves until SIGTERM or SIGINT. StartError when an address is not free, TracingError when tracing is asked for
+    and OpenTelemetry is not installed."""
+    terminal = sys.stderr.isatty()
+    logs.configure(
+        settings.log_level, logs.chosen(settings.log_format, development=settings.development, terminal=terminal)
+    )
+    if settings.otlp_endpoint is not None:
+        tracing.configure(settings.otlp_endpoint)
     # It warns of each request that is not HTTP, as often as anybody sends one.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # Imported here so that the options are checked, and the HTTP edge is tested, without the compiled plane.
@@ -102,12 +127,15 @@ def run(settings: Settings) -> None:
         log_config=None,
         # Paths hold the names of rooms and users, and the event streams' secrets.
         access_log=False,
+        # Whom to believe about clients' addresses is --trusted-proxy's matter (http/rates.py).
+        proxy_headers=False,
         server_header=False,
         h11_max_incomplete_event_size=32 * 1024,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
     _announce(settings, driver, listener)
     Server(config, node).run(sockets=[listener])
+    tracing.stop()
 
 
 def listen(host: str, port: int) -> socket.socket:

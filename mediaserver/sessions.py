@@ -21,6 +21,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from mediaserver import logs
 from mediaserver.commands import CloseReason
 from mediaserver.dtls import Handshake
 from mediaserver.model import Direction, Room
@@ -32,7 +33,8 @@ from mediaserver.sdp import IceCredentials
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__, limited=True)
+faults = logging.getLogger(__name__)
 
 # From the answer to the end of the handshake. Lower turns away slow networks, higher keeps the state of those who left.
 SETUP_TIMEOUT_S = 30.0
@@ -111,8 +113,18 @@ class Session:
         self._handshake: Handshake | None = handshake
         self._close_notify = b""
         self._retransmission: asyncio.TimerHandle | None = None
+        self._began = timers.time()
         self._limit = timers.call_at(timers.time() + SETUP_TIMEOUT_S, self._setup_timed_out)
         driver.adopt(peer, worker, self.handle)
+
+    @property
+    def duration_s(self) -> float:
+        """Since it was made, to a tenth of a second."""
+        return round(self._timers.time() - self._began, 1)
+
+    def log(self, event: str, **fields: object) -> None:
+        """An event of this session, for the operator."""
+        log.info(event, room=self.room.name, user=self.user, peer=self.peer, direction=self.direction, **fields)
 
     @property
     def etag(self) -> str:
@@ -130,7 +142,7 @@ class Session:
         try:
             self._handle(event, data)
         except Exception:
-            log.exception("%s session of peer %d failed at %s", self.direction, self.peer, event.name)
+            faults.exception("%s session of peer %d failed at %s", self.direction, self.peer, event.name)
             self.end(CloseReason.INTERNAL_ERROR)
 
     def end(self, reason: CloseReason) -> None:
@@ -151,10 +163,6 @@ class Session:
                 self.state = State.SECURING
             case Event.MEDIA:
                 self._release_in_plane()
-            case Event.CONSENT_LATE if self.state is State.CONNECTED:
-                self._owner.late(self)
-            case Event.CONSENT_BACK if self.state is State.CONNECTED:
-                self._owner.in_time(self)
             case Event.CONSENT_EXPIRED:
                 self.end(CloseReason.CONSENT_EXPIRED)
 
@@ -163,11 +171,12 @@ class Session:
         if datagrams:
             self._driver.plane.send(self.peer, datagrams)
         if handshake.failed is not None:
-            log.debug("peer %d: %s", self.peer, handshake.failed)
+            log.debug("handshake failed", peer=self.peer, why=handshake.failed)
             self.end(CloseReason.HANDSHAKE_FAILED if handshake.keys is None else CloseReason.PEER_CLOSED)
             return
         if handshake.keys is not None and self.state is not State.CONNECTED:
             self.state = State.CONNECTED
+            self.log("session connected")
             self._driver.plane.set_keys(self.peer, handshake.keys.profile, handshake.keys.material)
             self._limit.cancel()
             self._limit = self._timers.call_at(self._timers.time() + RELEASE_AFTER_S, self._release_in_plane)

@@ -12,6 +12,10 @@ from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
 from mediaserver.tls import Tls
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# From SIGTERM to the end of sessions that are still there, in production. Orchestrators kill after 30 s by default.
+DRAIN_TIMEOUT_S = 20.0
 DEVELOPMENT_KEY = ("dev", "known-to-everybody-for-development-only")  # id and secret
 
 _HOST = r"[A-Za-z0-9.:\[\]-]+"
@@ -19,6 +23,7 @@ _QUOTABLE = r"[!#-+\--\[\]-~]+"  # what can stand in a quoted string as it is, b
 _ICE_SERVER = re.compile(
     rf"(stuns?:{_HOST}|turns?:{_HOST}(?:\?transport=(?:udp|tcp))?)(?:,({_QUOTABLE}),({_QUOTABLE}))?"
 )
+_HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
@@ -93,6 +98,13 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     ice_servers: tuple[IceServer, ...] = ()
     log_level: str = "info"
+    log_format: str | None = None
+    otlp_endpoint: str | None = None
+    drain_timeout_s: float = 0.0
+    max_worker_load: float = 0.85
+    rate_per_key: float = 2_000.0
+    rate_per_address: float = 50.0
+    trusted_proxies: tuple[Network, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -112,6 +124,13 @@ class Settings:
         cors_origin: Sequence[str] = (),
         ice_server: Sequence[str] = (),
         log_level: str = "info",
+        log_format: str | None = None,
+        otlp_endpoint: str | None = None,
+        drain_timeout: float | None = None,
+        max_worker_load: float = 0.85,
+        rate_per_key: float = 2_000.0,
+        rate_per_address: float = 50.0,
+        trusted_proxy: Sequence[str] = (),
         **limits: int,
     ) -> "Settings":
         """From the options as they were written. SettingsError with one sentence when they cannot be."""
@@ -137,6 +156,13 @@ class Settings:
         for origin in cors_origin:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise SettingsError(f"The CORS origin {origin!r} is neither * nor of the form https://example.org.")
+        if otlp_endpoint is not None and not _HTTP_URL.fullmatch(otlp_endpoint):
+            raise SettingsError("The OTLP endpoint is not of the form http://collector:4318.")
+        drain_timeout = (DRAIN_TIMEOUT_S if keys else 0.0) if drain_timeout is None else drain_timeout
+        _check_number("drain timeout", drain_timeout, 0, 86_400)
+        _check_number("highest load of a worker", max_worker_load, 0, 1)
+        _check_number("rate per key", rate_per_key, 0, 1e6)
+        _check_number("rate per address", rate_per_address, 0, 1e6)
         for name, value in limits.items():
             if value < 1:
                 raise SettingsError(f"The limit on {name.replace('_', ' ')} must be at least 1.")
@@ -154,6 +180,13 @@ class Settings:
             cors_origins=tuple(cors_origin),
             ice_servers=tuple(IceServer.parse(text) for text in ice_server),
             log_level=log_level,
+            log_format=log_format,
+            otlp_endpoint=otlp_endpoint,
+            drain_timeout_s=drain_timeout,
+            max_worker_load=max_worker_load,
+            rate_per_key=rate_per_key,
+            rate_per_address=rate_per_address,
+            trusted_proxies=tuple(_network(text) for text in trusted_proxy),
             limits=Limits(**limits),
         )
 
@@ -196,6 +229,18 @@ def _ip(text: str) -> Any:
         return ipaddress.ip_address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
     except ValueError:
         raise SettingsError(f"The media address {text!r} is not an IPv4 or IPv6 address.") from None
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise SettingsError(f"The trusted proxy {text!r} is neither an address nor a network (CIDR).") from None
+
+
+def _check_number(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"The {name} must be {low:g} to {high:g}, not {value:g}.")
 
 
 def _check_port(name: str, port: int) -> None:

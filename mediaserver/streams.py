@@ -43,6 +43,12 @@ class Streams:
     def levels(self, room: Room, levels: Mapping[str, Level]) -> None:
         self._feeds[room.id].levels(levels)
 
+    def moving(self, reason: str) -> bool:
+        """Tells all readers to go to another server; False when there is none."""
+        for feed in self._feeds.values():
+            feed.moving(reason)
+        return any(self._feeds.values())
+
     def create(self, session: str, wanted: Iterable[str] = EVENTS) -> str:
         """A new stream of the session, of these events; returns its id. TooManyStreamsError."""
         streams = self._streams.setdefault(session, {})

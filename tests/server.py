@@ -15,11 +15,14 @@ import httpx
 
 COMMAND = str(Path(sys.executable).with_name("mediaserver"))
 # What a healthy server never writes. The sanitizers' own words are for servers that were built with them.
-FAULTS = re.compile(rb"ERROR|CRITICAL|Traceback|runtime error:|Sanitizer|was never (awaited|retrieved)")
+FAULTS = re.compile(
+    rb"ERROR|CRITICAL|\"level\": \"(error|critical)\"|Traceback|runtime error:|Sanitizer|was never (awaited|retrieved)"
+)
 
 
 class Server:
-    """Starts at once; `wait_ready()` then gives it an address. `stop()` or `finish()` judges how it ends."""
+    """Starts at once, without admission control unless `options` set it: a machine that is busy with other tests would
+    make it refuse sessions. `wait_ready()` then gives it an address. `stop()` or `finish()` judges how it ends."""
 
     def __init__(
         self, log: Path, *options: str, program: Sequence[str] = (COMMAND,), stdin: IO[bytes] | int | None = None
@@ -27,7 +30,7 @@ class Server:
         self.url = ""
         self._log_path = log
         self._log: IO[bytes] = log.open("wb")
-        command = [*program, "serve", "--port", "0", *options]
+        command = [*program, "serve", "--port", "0", "--max-worker-load", "0", *options]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property

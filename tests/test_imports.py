@@ -15,6 +15,11 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "events": set(),
     "store": {"events"},
+    "buckets": set(),
+    "admission": set(),
+    "tracing": set(),
+    "logs": {"buckets"},
+    "load": {"admission", "logs", "plane"},
     "commands": set(),
     "matrix": {"commands"},
     "model": {"commands", "matrix"},
@@ -31,18 +36,21 @@ ALLOWED: dict[str, set[str]] = {
     "plane": {"_native"},
     "feed": {"model"},
     "streams": {"feed", "model"},
-    "sessions": {"commands", "model", "plane", "dtls", "sdp", "negotiation", "_native"},
+    "sessions": {"logs", "commands", "model", "plane", "dtls", "sdp", "negotiation", "_native"},
     "node": {
         *("commands", "model", "sessions", "plane", "negotiation", "sdp", "dtls"),
         *("feed", "streams", "settings", "keys", "used_ids", "matrix", "_native"),
+        *("admission", "load", "logs", "tracing"),
     },
-    "metrics": {"commands", "model", "node", "sessions"},
+    "drain": {"node", "logs"},
+    "metrics": {"commands", "model", "node", "sessions", "admission", "load"},
     "http": {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
         *("feed", "streams", "settings", "keys", "tokens", "used_ids", "matrix", "metrics"),
+        *("admission", "buckets", "logs", "tracing"),
     },
-    "server": {"http", "node", "plane", "dtls", "settings", "kernels", "_native"},
-    "cli": {"settings", "server"},
+    "server": {"http", "node", "plane", "dtls", "settings", "kernels", "_native", "drain", "logs", "tracing"},
+    "cli": {"settings", "server", "tracing"},
 }
 # The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.
 MODEL_USES = {"collections", "dataclasses", "enum", "itertools", "secrets"}

@@ -82,11 +82,13 @@ async def test_a_signal_ends_sessions_streams_and_process_in_order(number: signa
                 lines = response.aiter_lines()
                 assert await anext(lines) == "event: sources"
                 server.process.send_signal(number)
-                assert [line async for line in lines if line.startswith("event:")] == []
+                told = [line async for line in lines if line.startswith("event:")]
+                assert told == (["event: moving"] if number == signal.SIGTERM else [])
         assert await server.end() == 0
     assert "plane stopped, peers left: 0 removed: 1" in server.output
     assert "Traceback" not in server.output
-    assert "ann" not in server.output
+    assert re.search(r"session ended room=hall user=ann .*reason=shutdown", server.output)
+    assert entry["token"] not in server.output
 
 
 async def test_a_production_server_says_nothing_of_development(tmp_path_factory: pytest.TempPathFactory) -> None:

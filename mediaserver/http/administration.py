@@ -54,13 +54,11 @@ async def delete_drain(node: NodeOf) -> Response:
 
 
 def _state(node: Node) -> NodeState:
-    sessions = {direction.value: 0 for direction in Direction}
-    for session in node.sessions.values():
-        sessions[session.direction.value] += 1
+    ways = [session.direction for session in node.sessions.values()]
     plane = node.driver.plane
     workers = []
     for worker in range(plane.workers):
-        counters, load = plane.counters(worker), node.load(worker)
+        counters, load = plane.counters(worker), node.watch.load(worker)
         workers.append(
             WorkerState(
                 cpu_share=round(load.cpu_share, 4),
@@ -77,6 +75,6 @@ def _state(node: Node) -> NodeState:
         uptime_s=round(node.uptime_s, 1),
         draining=node.draining,
         rooms=len(node.rooms),
-        sessions=sessions,
+        sessions={"publish": ways.count(Direction.PUBLISH), "listen": ways.count(Direction.LISTEN)},
         workers=workers,
     )

@@ -6,10 +6,25 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from mediaserver import __version__, metrics
-from mediaserver.http import control, development, events, health, pages, problems, whip
+from mediaserver.http import (
+    administration,
+    development,
+    events,
+    health,
+    listeners,
+    pages,
+    participants,
+    problems,
+    rooms,
+    seats,
+    whip,
+)
 from mediaserver.http.body import BodyLimit
 from mediaserver.http.cors import Cors
+from mediaserver.http.idempotency import Answers
 from mediaserver.http.paths import RawPath
+from mediaserver.http.rates import Rates
+from mediaserver.http.traces import Traces
 from mediaserver.node import Node
 
 DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by WHEP (draft-ietf-wish-whep).
@@ -31,14 +46,17 @@ def create_app(node: Node) -> FastAPI:
     )
     app.state.node = node
     app.state.registry = metrics.registry(node)
-    for module in (whip, events, control, health):
+    app.state.answers = Answers()
+    for module in (whip, events, rooms, seats, listeners, participants, administration, health):
         app.include_router(module.router)
     if node.settings.development:
         app.include_router(development.router)
     app.include_router(pages.router(node.settings.development))
     problems.install(app)
-    # The last added is the outermost: RawPath, Cors, BodyLimit, routes.
+    # The last added is the outermost: RawPath, Cors, Rates, Traces, BodyLimit, routes.
     app.add_middleware(BodyLimit, node=node)
+    app.add_middleware(Traces)
+    app.add_middleware(Rates, node=node)
     app.add_middleware(Cors, routes=app, origins=node.settings.cors_origins)
     app.add_middleware(RawPath)
     return app

@@ -189,8 +189,12 @@ def admitted(node: Node, claims: Claims, name: str) -> Room:
         raise Problem("forbidden", "The token is for another room.")
     room = existing_room(node, name)
     if room.is_revoked(claims.user, claims.issued):
-        raise invalid_token("The token was revoked when its user was removed from the room.")
+        raise _revoked()
     return room
+
+
+def _revoked() -> Problem:
+    return invalid_token("The token was revoked when its user was removed from the room.")
 
 
 @contextmanager
@@ -210,16 +214,28 @@ def opening(node: Node, claims: Claims, direction: Direction) -> Iterator[None]:
 
 
 async def session_of(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
-    """The session of the path, for its own user or the room service."""
+    """The session of the path, for its own user or the room service. It keeps its address, and the token that it was
+    opened with goes on being good for it, when it has moved to another room."""
     caller = await _participant_or(controls, request)
-    found_room = existing_room(node, room) if caller is None else admitted(node, caller, room)
-    direction = Direction.PUBLISH if request.url.path.startswith("/whip/") else Direction.LISTEN
-    found = node.session(found_room, direction, session)
+    if caller is not None and caller.room != room:
+        raise Problem("forbidden", "The token is for another room.")
+    found = session_at(request, node, room, session)
     if found is None:
+        existing_room(node, room) if caller is None else admitted(node, caller, room)
         raise Problem("no-session", "There is no such session: it has ended or never was.")
-    if caller is not None and caller.user != found.user:
-        raise Problem("forbidden", "The session is another user's.")
+    if caller is not None:
+        if found.room.is_revoked(caller.user, caller.issued):
+            raise _revoked()
+        if caller.user != found.user:
+            raise Problem("forbidden", "The session is another user's.")
     return found
+
+
+def session_at(request: Request, node: Node, room: str, session: str) -> Session | None:
+    """What there is at this address, whoever asks."""
+    direction = Direction.PUBLISH if request.url.path.startswith("/whip/") else Direction.LISTEN
+    found = node.session(direction, session)
+    return found if found is not None and room in (found.entrance, found.room.name) else None
 
 
 SessionOf = Annotated[Session, Depends(session_of)]

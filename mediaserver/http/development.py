@@ -4,11 +4,13 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from mediaserver.http.auth import issue
-from mediaserver.http.control import DEFAULT_TTL_S, Document, take_seat
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
-from mediaserver.http.paths import Name, encode
+from mediaserver.http.paths import encode
+from mediaserver.http.participants import capture_of
 from mediaserver.http.problems import RESPONSES
+from mediaserver.model import Speaker
+from mediaserver.schema import DEFAULT_TTL_S, CaptureHints, Document, Name
 
 router = APIRouter(prefix="/dev", tags=["development"], responses=RESPONSES, dependencies=[Depends(require_json)])
 
@@ -22,14 +24,15 @@ class Wish(Document):
 class Entry(Document):
     token: str
     whip: str = Field(description="Path of the WHIP endpoint", examples=["/whip/lobby"])
+    capture: CaptureHints
     whep: str = Field(description="Path of the WHEP endpoint", examples=["/whep/lobby"])
 
 
 @router.post("/join", summary="A room, a seat and a token for whoever asks")
 async def join(wish: Wish, node: NodeOf) -> Entry:
     room, _ = node.open_room(wish.room)
-    if wish.publish:
-        take_seat(node, room, wish.user)
+    if wish.publish and wish.user not in room.speakers:
+        node.take_seat(room, wish.user, Speaker())
     key = node.settings.api_keys[0]
     token, _ = issue(node, key, room.name, wish.user, may_publish=wish.publish, may_listen=True, ttl_s=DEFAULT_TTL_S)
-    return Entry(token=token, whip=f"/whip/{encode(room.name)}", whep=f"/whep/{encode(room.name)}")
+    return Entry(token=token, capture=capture_of(room), whip=f"/whip/{encode(room.name)}", whep=f"/whep/{encode(room.name)}")

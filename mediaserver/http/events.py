@@ -12,12 +12,12 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mediaserver.feed import EVENTS, Subscription
-from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf, session_at
 from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
-from mediaserver.http.nodes import NodeOf, RoomOf
+from mediaserver.http.nodes import NodeOf, existing_room
+from mediaserver.http.paths import RoomName
 from mediaserver.http.problems import RESPONSES, Problem
 from mediaserver.http.whip import session_path
-from mediaserver.model import Direction, Room
 from mediaserver.node import Node
 from mediaserver.sessions import Session
 
@@ -26,13 +26,14 @@ router = APIRouter(tags=["media"], responses=RESPONSES)
 # A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
 HEARTBEAT_S = 15.0
 
-EventName = Literal["active", "inactive", "levels", "sources"]
+EventName = Literal["active", "inactive", "levels", "moving", "sources"]
 
 
-async def _listening(room: RoomOf, session: str, node: NodeOf) -> Session:
+async def _listening(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
     """The session of a stream's address, without credentials: who knows the address may read."""
-    found = node.session(room, Direction.LISTEN, session)
+    found = session_at(request, node, room, session)
     if found is None:
+        existing_room(node, room)
         raise _gone()
     return found
 
@@ -73,7 +74,7 @@ async def read(request: Request, session: ListeningOf, stream: str, node: NodeOf
         raise _gone()
     # X-Accel-Buffering: a proxy that collects events before it passes them on would make them late.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(node, session.room, subscription), headers=headers, media_type=EVENT_STREAM)
+    return StreamingResponse(_lines(node, session, subscription), headers=headers, media_type=EVENT_STREAM)
 
 
 @router.delete("/whep/{room}/{session}/sse/{stream}", summary="End an event stream", response_class=Response)
@@ -83,7 +84,7 @@ async def delete(session: ListeningOf, stream: str, node: NodeOf) -> Response:
     return Response(status_code=200)
 
 
-async def _lines(node: Node, room: Room, subscription: Subscription) -> AsyncIterator[str]:
+async def _lines(node: Node, session: Session, subscription: Subscription) -> AsyncIterator[str]:
     """The stream as text; a comment when nothing has happened for a while."""
     try:
         while True:
@@ -96,7 +97,7 @@ async def _lines(node: Node, room: Room, subscription: Subscription) -> AsyncIte
                 return
             yield f"event: {event[0]}\ndata: {event[1]}\n\n"
     finally:
-        node.streams.stop_reading(room, subscription)
+        node.streams.stop_reading(session.room, subscription)
 
 
 def _gone() -> Problem:

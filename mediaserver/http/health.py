@@ -5,6 +5,7 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from mediaserver.http.problems import RESPONSES, Problem
+from mediaserver.node import Node
 
 router = APIRouter(tags=["operation"])
 
@@ -18,7 +19,10 @@ async def healthz() -> PlainTextResponse:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Will it take new sessions?", responses={"5XX": RESPONSES["5XX"]})
 async def readyz(request: Request) -> PlainTextResponse:
-    if not request.app.state.node.ready:
+    node: Node = request.app.state.node
+    if node.draining:
+        raise Problem("draining", "The server takes no new rooms.")
+    if not node.ready:
         raise Problem("shutting-down", "The server takes no new sessions.")
     return PlainTextResponse("ready\n")
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mediaserver.tokens import MAX_NAME_BYTES, valid_name
+from mediaserver.schema import check_name
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -29,16 +29,10 @@ class RawPath:
         await self._app(scope, receive, send)
 
 
-def _check(name: str) -> str:
-    if not valid_name(name):
-        raise ValueError(f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8 without control characters")
-    return name
-
-
 def decode(segment: str) -> str:
     """The name that a path segment encodes. ValueError when it is none."""
     try:
-        return _check(unquote_to_bytes(segment).decode("utf-8"))
+        return check_name(unquote_to_bytes(segment).decode("utf-8"))
     except UnicodeDecodeError:
         raise ValueError("must be percent-encoded UTF-8") from None
 
@@ -48,7 +42,6 @@ def encode(name: str) -> str:
     return quote(name, safe="")
 
 
-Name = Annotated[str, AfterValidator(_check)]
 RoomName = Annotated[str, Path(description="Name of the room, percent-encoded UTF-8"), AfterValidator(decode)]
 UserName = Annotated[str, Path(description="Name of the user, percent-encoded UTF-8"), AfterValidator(decode)]
 

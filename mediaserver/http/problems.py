@@ -12,11 +12,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from mediaserver.admission import OverloadedError
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
 from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, FullError
+from mediaserver.node import ClosingError, DrainingError, FullError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
@@ -93,9 +94,17 @@ _TABLE = [
         "Precondition required",
         "A PATCH must say in If-Match which ICE session it is for.",
     ),
+    Kind(
+        "too-many-requests",
+        429,
+        "Too many requests",
+        "This API key, or this client's address, asks more often than the server allows; Retry-After says when again.",
+    ),
     Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
     Kind("not-written", 500, "Not written down", "The change is in force, but the disk did not take it; its log says more."),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
+    Kind("overloaded", 503, "Overloaded", "The server is too busy for new rooms and sessions; those it has go on."),
+    Kind("draining", 503, "Draining", "The server takes no new rooms, as it will stop; try another one."),
     Kind("shutting-down", 503, "Shutting down", "The server is about to stop; try another one."),
 ]
 KINDS = {kind.name: kind for kind in _TABLE}
@@ -113,6 +122,8 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",
     UsedIdsFullError: "limit-reached",
+    OverloadedError: "overloaded",
+    DrainingError: "draining",
     ClosingError: "shutting-down",
 }
 # For what the framework refuses by itself.

@@ -56,7 +56,7 @@ async def get_rooms(
             and key.reaches(room.name)
             and (user is None or user in room.speakers or user in room.participants)
             and (active is None or active == bool(room.participants))
-            and (scenario is None or scenario == room.scenario)
+            and (scenario is None or scenario.value == room.scenario.value)
         )
 
     names = sorted(room.name for room in node.rooms.values() if is_meant(room))
@@ -160,7 +160,7 @@ async def delete_room(request: Request, room: RoomName, node: NodeOf) -> Respons
 def state_of(node: Node, room: Room) -> RoomState:
     population = node.population(room)
     lost = [node.session_of(peer).stats.fraction_lost for peer in _peers(room)]
-    levels = node.watch.levels(room)
+    levels = node.observer.levels(room)
     return RoomState(
         name=room.name,
         etag=room.etag,

@@ -17,8 +17,8 @@ QUALITY_EVERY = 5
 """Looks between two at the quality of all sessions."""
 
 
-class Watched(Protocol):
-    """What the watch needs of a node."""
+class Observed(Protocol):
+    """What the observer needs of a node."""
 
     @property
     def rooms(self) -> Mapping[str, Room]: ...
@@ -33,8 +33,8 @@ class Watched(Protocol):
     def record(self, room: Room) -> None: ...
 
 
-class Watch:
-    def __init__(self, node: Watched) -> None:
+class Observer:
+    def __init__(self, node: Observed) -> None:
         self._node = node
         self._speaking: dict[int, set[str]] = {}  # room id -> users
         self._looks = 0
