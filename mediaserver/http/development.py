@@ -6,8 +6,8 @@ from pydantic import Field
 from mediaserver.http.auth import issue
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
-from mediaserver.http.paths import encode
 from mediaserver.http.participants import capture_of
+from mediaserver.http.paths import encode
 from mediaserver.http.problems import RESPONSES
 from mediaserver.model import Speaker
 from mediaserver.schema import DEFAULT_TTL_S, CaptureHints, Document, Name
