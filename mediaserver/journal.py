@@ -64,7 +64,5 @@ class Journal:
     def _record_news(self, room: Room) -> None:
         for news in room.take_news():
             room.sequence += 1
-            event = Event(
-                room.name, room.instance, room.sequence, news.type, news.user, self._clock(), dict(news.data)
-            )
+            event = Event(room.name, room.instance, room.sequence, news.type, news.user, self._clock(), dict(news.data))
             self.store.append(event)

@@ -61,7 +61,9 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._told: list[str] = []
-        self._seen: deque[tuple[float, list[tuple[float, list[int]]]]] = deque(maxlen=LOOKS)  # CPU s and ticks by worker
+        self._seen: deque[tuple[float, list[tuple[float, list[int]]]]] = deque(
+            maxlen=LOOKS
+        )  # CPU s and ticks by worker
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

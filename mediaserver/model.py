@@ -409,7 +409,7 @@ class Room:
 
     def move(self, user: str, target: "Room") -> list[Command]:
         """The user's sessions go over to another room, without a new connection, and his seat if he has one; a seat that
-        the other room gives him already stays as it is. NotConnectedError when he is not here; FullRoomError or
+        the other room gives him already stays as it is. NotConnectedError when he is not here; EncryptedRoomError, FullRoomError or
         TooManyMixesError of the other room: then nothing has changed."""
         if target is self:
             return []
@@ -421,6 +421,8 @@ class Room:
         if speaker is not None:
             target._check_seat(user, None)
         if participant.row is not None:
+            if target.e2ee:
+                raise EncryptedRoomError("The other room is end-to-end encrypted, so it has no mix to listen to.")
             target._check_mixes({user: target.ears.get(user, Ears())}, joining=True)
 
         commands: list[Command] = []

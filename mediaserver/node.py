@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 traffic = logs.get(__name__, limited=True)  # what clients can cause
 
+
 class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
 
@@ -170,10 +171,10 @@ class Node:
     def open_room(self, name: str, *, e2ee: bool = False) -> tuple[Room, bool]:
         """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there are too
         many rooms, ClosingError when the server is about to stop."""
-        if room := self.rooms.get(name):
-            return room, False
         if not self.ready:
             raise ClosingError
+        if room := self.rooms.get(name):
+            return room, False
         if len(self.rooms) >= self.settings.limits.rooms:
             raise FullError("The server has as many rooms as it allows.")
         if self.draining:

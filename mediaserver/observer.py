@@ -95,9 +95,7 @@ class Observer:
         if not session.quality.update(now, lost):
             return
         if session.quality.verdict is Verdict.LOW:
-            session.room.tell(
-                "quality.low", session.user, direction=session.direction, fraction_lost=round(lost, 3)
-            )
+            session.room.tell("quality.low", session.user, direction=session.direction, fraction_lost=round(lost, 3))
         else:
             session.room.tell("quality.recovered", session.user, direction=session.direction)
         self._node.record(session.room)

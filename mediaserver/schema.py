@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB
-from mediaserver.tokens import MAX_NAME_BYTES, valid_name
+from mediaserver.names import MAX_NAME_BYTES, valid_name
 
 MAX_SEATS = 1000
 MAX_LISTENERS = 20_000  # whose wishes one document can hold

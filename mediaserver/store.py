@@ -339,7 +339,9 @@ class Store:
         """One transaction. sqlite3.Error: nothing of it was written."""
         connection = self._connection
         placed = [(position, event) for position, (event, _) in enumerate(batch.events, self._head + 1)]
-        rows = [_event_row(position, event, data) for (position, event), (_, data) in zip(placed, batch.events, strict=True)]
+        rows = [
+            _event_row(position, event, data) for (position, event), (_, data) in zip(placed, batch.events, strict=True)
+        ]
         if self.failing and placed and self._last_position() == placed[-1][0]:
             self._head = placed[-1][0]  # the disk reported a fault after it had kept the transaction
             return placed

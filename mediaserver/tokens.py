@@ -19,7 +19,6 @@ are ignored. Whoever has a key may sign tokens himself. `iat` is required becaus
 The time is an argument.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,13 +27,11 @@ from typing import Any, Literal, cast, get_args
 import jwt
 
 from mediaserver.keys import NOBODY, ApiKey, ApiKeys, Rights
+from mediaserver.names import MAX_NAME_BYTES, valid_name
 from mediaserver.signing import MAX_REQUEST_S, REQUEST_TYPE
 
 MAX_TOKEN_BYTES = 4096
 """Refused unread above this. The longest names, escaped at worst, fit; higher costs parsing time of the event loop."""
-
-MAX_NAME_BYTES = 256
-"""Of a room's or user's name in UTF-8."""
 
 CLOCK_SKEW_S = 10.0
 """How far the clock of who signs may be ahead of ours. Lower refuses fresh tokens of machines with sloppy clocks;
@@ -106,11 +103,6 @@ class SignedRequest:
     key: ApiKey
     id: str | None
     expires: float
-
-
-def valid_name(name: str) -> bool:
-    """Whether it can name a room or a user: opaque UTF-8 of 1 to 256 bytes without control characters and line ends."""
-    return not _has_controls(name) and 1 <= len(name.encode()) <= MAX_NAME_BYTES
 
 
 def issue(key: ApiKey, claims: Claims) -> str:
@@ -263,8 +255,3 @@ def _time(payload: Mapping[str, object], name: str) -> float:
 
 def _wrong(name: str) -> TokenError:
     return TokenError(Reason.MALFORMED, f"The token's claim {name} is missing or of a wrong type.")
-
-
-def _has_controls(text: str) -> bool:
-    """C0, C1 and DEL, half surrogates (which UTF-8 cannot carry), and Unicode's line and paragraph separators."""
-    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)

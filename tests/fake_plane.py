@@ -246,6 +246,13 @@ class Plane:
         options = {"ufrag": ufrag, "pwd": pwd, "csrc": csrc, "slots": list(slots), "cname": cname}
         return self._add(peer, Peer(room, worker, options, row=row))
 
+    def move_peer(self, peer: int, room: int, *, csrc: int, row: int | None = None) -> None:
+        assert room in self.rooms
+        assert row is None or (room, row) in self.rows
+        assert (row is None) == (self.peers[peer].row is None)
+        self.peers[peer].room, self.peers[peer].row = room, row
+        self.peers[peer].options["csrc"] = csrc
+
     def set_sources(self, peer: int, csrcs: Sequence[int]) -> None:
         self.peers[peer].sources = list(csrcs)
 

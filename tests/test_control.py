@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mediaserver import tokens
-from mediaserver.http.control import MAX_TTL_S
 from mediaserver.keys import ApiKeys
+from mediaserver.schema import MAX_TTL_S
 from tests import fake_plane
 from tests.edge import KEY, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
@@ -19,13 +19,21 @@ async def edge() -> AsyncIterator[Edge]:
 
 
 async def test_rooms_are_made_listed_and_closed_any_number_of_times(edge: Edge) -> None:
-    mix = {"stereo": False, "bitrate": 48000, "ptime_ms": 20, "complexity": 5, "music": False}
-    document = {"name": "a/b ü", "mix": mix, "e2ee": False, "speakers": [], "participants": 0}
+    document = {
+        "speakers": {},
+        "listeners": {},
+        "mix": {},
+        "limits": {},
+        "scenario": "chat",
+        "metadata": {},
+        "e2ee": False,
+    }
     for expected in (201, 200):
         response = await edge.control("PUT", "rooms", "a/b ü", json={})
         assert (response.status_code, response.json()) == (expected, document)
     assert (await edge.control("GET", "rooms", "a/b ü")).json() == document
-    assert (await edge.control("GET", "rooms")).json() == {"rooms": [document]}
+    (listed,) = (await edge.control("GET", "rooms")).json()["rooms"]
+    assert (listed["name"], listed["speakers"], listed["participants"]) == ("a/b ü", 0, 0)
     for _ in range(2):
         assert (await edge.control("DELETE", "rooms", "a/b ü")).status_code == 204
     assert_problem(await edge.control("GET", "rooms", "a/b ü"), "no-room")
@@ -46,10 +54,17 @@ async def test_a_seat_is_a_column_of_the_matrix(edge: Edge) -> None:
     response = await edge.control("PUT", "rooms", ROOM, "speakers", USER)
     assert response.status_code == 200
     speaker = response.json()
-    assert speaker == {"user": USER, "csrc": speaker["csrc"], "may_publish": True, "gain_db": 0.0, "muted_by": []}
+    assert speaker == {
+        "user": USER,
+        "csrc": speaker["csrc"],
+        "may_publish": True,
+        "gain_db": 0.0,
+        "mutes": {},
+        "heard": True,
+    }
     assert edge.plane.columns == {(edge.room.id, speaker["csrc"]): 1.0}
     silenced = await edge.control("PUT", "rooms", ROOM, "speakers", USER, json={"may_publish": False})
-    assert silenced.json() == {**speaker, "may_publish": False}
+    assert silenced.json() == {**speaker, "may_publish": False, "heard": False}
     assert edge.plane.columns == {(edge.room.id, speaker["csrc"]): 0.0}
     for _ in range(2):
         assert (await edge.control("DELETE", "rooms", ROOM, "speakers", USER)).status_code == 204
@@ -82,7 +97,8 @@ async def test_a_speaker_is_heard_only_when_nobody_mutes_him(edge: Edge) -> None
         ("DELETE", "system", [], 1.0),
     ]:
         response = await edge.control(method, *path, source)
-        assert (response.status_code, response.json()["muted_by"]) == (200, muted_by)
+        assert (response.status_code, list(response.json()["mutes"])) == (200, muted_by)
+        assert response.json()["heard"] == (gain > 0)
         assert edge.plane.columns[column] == gain
     assert_problem(await edge.control("PUT", *path, "cat"), "invalid")
     assert_problem(await edge.control("PUT", "rooms", ROOM, "speakers", "nobody", "mutes", "host"), "no-speaker")
@@ -94,7 +110,7 @@ async def test_a_participant_mutes_himself_and_nobody_else(edge: Edge) -> None:
     for method, muted in [("PUT", True), ("DELETE", False)]:
         path = f"/v1/rooms/{ROOM}/speakers/{USER}/mutes"
         response = await edge.http.request(method, f"{path}/self", headers=bearer())
-        assert (response.status_code, bool(response.json()["muted_by"])) == (200, muted)
+        assert (response.status_code, bool(response.json()["mutes"])) == (200, muted)
         assert_problem(await edge.http.request(method, f"{path}/host", headers=bearer()), "forbidden")
         assert_problem(await edge.http.request(method, f"{path}/self", headers=bearer("bob")), "forbidden")
         assert_problem(await edge.http.request(method, f"{path}/self", headers=bearer(room="other")), "forbidden")
@@ -177,11 +193,13 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
     response = await edge.control("GET", "rooms", ROOM, "participants")
     ann, bob = response.json()["participants"]
     (session,) = ann.pop("sessions")
-    assert ann == {"user": USER, "csrc": edge.room.csrc_of(USER), "may_publish": True, "muted_by": ["host"]}
+    csrc = edge.room.csrc_of(USER)
+    assert ann == {"user": USER, "csrc": csrc, "may_publish": True, "muted_by": ["host"], "reconnecting": False}
     del session["id"]
     assert session == {
         "direction": "publish",
         "state": "securing",
+        "quality": "good",
         "level_dbov": -20.0,
         "speaking": True,
         "fraction_lost": 0.25,
@@ -198,7 +216,7 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "packets_late": 0,
     }
     assert (bob["user"], bob["may_publish"], bob["muted_by"]) == ("bob", False, [])
-    assert [(session["direction"], session["round_trip_ms"]) for session in bob["sessions"]] == [("listen", None)]
+    assert [(session["direction"], session.get("round_trip_ms")) for session in bob["sessions"]] == [("listen", None)]
 
 
 async def test_a_kick_can_be_said_again_and_before_its_user_comes(edge: Edge) -> None:

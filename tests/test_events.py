@@ -62,12 +62,12 @@ async def read(edge: Edge, address: str) -> AsyncGenerator[tuple[str, Any], None
 async def test_a_stream_tells_the_sources_at_once_and_when_they_change(edge: Edge) -> None:
     csrc = edge.room.csrc_of(USER)
     async with aclosing(read(edge, await create(edge))) as stream:
-        source = {"csrc": csrc, "user": USER, "may_publish": True, "muted_by": [], "publishing": False}
+        source = {"csrc": csrc, "user": USER, "may_publish": True, "muted_by": [], "seat": None, "publishing": False}
         assert await anext(stream) == ("sources", {"sources": [source]})
         await edge.control("PUT", "rooms", ROOM, "speakers", USER, "mutes", "host")
         assert await anext(stream) == ("sources", {"sources": [{**source, "muted_by": ["host"]}]})
         response = await edge.whip()
-        publishing = {**source, "muted_by": ["host"], "publishing": True}
+        publishing = {**source, "muted_by": ["host"], "seat": None, "publishing": True}
         assert await anext(stream) == ("sources", {"sources": [publishing]})
         assert await anext(stream) == ("active", {})
         await edge.http.delete(response.headers["location"], headers=bearer())

@@ -38,8 +38,22 @@ async def test_a_reader_is_told_the_table_and_the_activity_at_the_start() -> Non
     feed, subscription = Feed(room), Subscription()
     feed.subscribe(subscription)
     (sources, active) = [item async for item in waiting(subscription)]
-    ann = {"csrc": room.csrc_of("ann"), "user": "ann", "may_publish": True, "muted_by": [], "publishing": True}
-    bob = {"csrc": room.csrc_of("bob"), "user": "bob", "may_publish": True, "muted_by": ["host"], "publishing": False}
+    ann = {
+        "csrc": room.csrc_of("ann"),
+        "user": "ann",
+        "may_publish": True,
+        "muted_by": [],
+        "seat": None,
+        "publishing": True,
+    }
+    bob = {
+        "csrc": room.csrc_of("bob"),
+        "user": "bob",
+        "may_publish": True,
+        "muted_by": ["host"],
+        "seat": None,
+        "publishing": False,
+    }
     assert sources == ("sources", {"sources": [ann, bob]})
     assert active == ("active", {})
 

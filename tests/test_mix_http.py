@@ -140,7 +140,7 @@ async def test_a_room_stays_encrypted_or_not(encrypted: bool) -> None:
         assert_problem(await edge.control("PUT", "rooms", ROOM, json=change), "encrypted-room")
         found = (await edge.control("GET", "rooms", ROOM)).json()
         assert found["e2ee"] is encrypted
-        assert found["mix"] == DEFAULTS
+        assert found["mix"] == {}
         assert (await edge.control("PUT", "rooms", ROOM)).status_code == 200
 
 
@@ -159,9 +159,9 @@ async def test_a_new_room_has_the_mix_settings_it_is_made_with() -> None:
 async def test_mix_settings_change_while_the_room_lives(edge: Edge) -> None:
     response = await edge.control("PUT", "rooms", ROOM, json={"mix": {"bitrate": 24_000, "ptime_ms": 40}})
     assert response.status_code == 200
-    changed = {**DEFAULTS, "bitrate": 24_000, "ptime_ms": 40}
+    changed = {"bitrate": 24_000, "ptime_ms": 40}
     assert response.json()["mix"] == changed
-    assert edge.plane.mixes[edge.room.id] == {**changed, "e2ee": False}
+    assert edge.plane.mixes[edge.room.id] == {**DEFAULTS, **changed, "e2ee": False}
     await edge.control("PUT", "rooms", ROOM)
     assert (await edge.control("GET", "rooms", ROOM)).json()["mix"] == changed
     await edge.control("PUT", "rooms", ROOM, json={})
@@ -188,7 +188,6 @@ async def test_equal_mix_settings_do_not_disturb_the_plane(edge: Edge, monkeypat
         {"complexity": -1},
         {"complexity": 11},
         {"stereo": 1},
-        {"music": None},
         {"channels": 2},
     ],
 )
@@ -241,7 +240,7 @@ async def test_a_listener_turns_speakers_down_and_off_for_himself(edge: Edge) ->
     wishes: dict[str, Any] = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
     response = await wish(edge, "ann", **wishes)
     assert response.status_code == 200
-    assert response.json() == wishes
+    assert response.json() == {**wishes, "user_mutes": {"cem": True}}
     assert cells_heard(edge, ann) == {bob: linear(-6.0), cem: 0.0}
     assert cells_heard(edge, dan) == {}
     found = await edge.control("GET", "rooms", ROOM, "listeners", "ann")

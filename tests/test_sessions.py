@@ -73,6 +73,7 @@ class World:
         self.timers = FakeTimers()
         self.client = Client(identity)
         self.ends: list[CloseReason] = []
+        self.spells: list[str] = []
         agreed = negotiation.to_receive(
             offer(fingerprint=IDENTITY.fingerprint()), CERTIFICATE.fingerprint, [Candidate("127.0.0.1", 40000)]
         )
@@ -92,8 +93,20 @@ class World:
             handshake=Handshake(CERTIFICATE, agreed.offer.fingerprints),
             driver=self.driver,
             timers=self.timers,
-            ended=lambda _, reason: self.ends.append(reason),
+            owner=self,
         )
+
+    def connected(self, session: Session) -> None:
+        assert session.state is State.CONNECTED
+
+    def late(self, session: Session) -> None:
+        self.spells.append("late")
+
+    def in_time(self, session: Session) -> None:
+        self.spells.append("in time")
+
+    def ended(self, session: Session, reason: CloseReason) -> None:
+        self.ends.append(reason)
 
     def emit(self, kind: int, data: bytes = b"") -> None:
         self.plane.emit(kind, PEER, data)

@@ -15,15 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.keys import ApiKey, ApiKeys
+from mediaserver.names import MAX_NAME_BYTES, valid_name
 from mediaserver.tokens import (
     CLOCK_SKEW_S,
-    MAX_NAME_BYTES,
     MAX_TOKEN_BYTES,
     Claims,
     Reason,
     TokenError,
     issue,
-    valid_name,
     verify,
 )
 

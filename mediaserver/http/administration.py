@@ -1,6 +1,5 @@
 """The node in the control API: how it does, and whether it takes new rooms."""
 
-
 from fastapi import APIRouter, Depends, Response
 
 from mediaserver import __version__

@@ -35,4 +35,6 @@ async def join(wish: Wish, node: NodeOf) -> Entry:
         node.take_seat(room, wish.user, Speaker())
     key = node.settings.api_keys[0]
     token, _ = issue(node, key, room.name, wish.user, may_publish=wish.publish, may_listen=True, ttl_s=DEFAULT_TTL_S)
-    return Entry(token=token, capture=capture_of(room), whip=f"/whip/{encode(room.name)}", whep=f"/whep/{encode(room.name)}")
+    return Entry(
+        token=token, capture=capture_of(room), whip=f"/whip/{encode(room.name)}", whep=f"/whep/{encode(room.name)}"
+    )

@@ -35,9 +35,7 @@ router = APIRouter(prefix="/v1/rooms/{room}", tags=["participants"], dependencie
 _POST = ("no-room", "idempotency-conflict", "idempotency-mismatch")
 
 
-@router.post(
-    "/tokens", summary="Issue a participant's token", response_model=TokenDocument, responses=refusals(*_POST)
-)
+@router.post("/tokens", summary="Issue a participant's token", response_model=TokenDocument, responses=refusals(*_POST))
 async def post_token(
     key: ControlsOf, room: RoomOf, asked: TokenRequest, node: NodeOf, repeatable: RepeatableOf
 ) -> Response:
@@ -124,9 +122,7 @@ async def delete_participant(request: Request, room: RoomOf, user: UserName, nod
     "/participants/{user}/move",
     summary="Move a participant to another room, over the connection that he has",
     response_model=ParticipantDocument,
-    responses=refusals(
-        *_POST, "no-participant", "encrypted-room", "mixes-taken", "seats-taken", "precondition-failed"
-    ),
+    responses=refusals(*_POST, "no-participant", "encrypted-room", "mixes-taken", "seats-taken", "precondition-failed"),
 )
 async def post_move(
     key: ControlsOf,
@@ -192,4 +188,3 @@ def _session(session: Session) -> SessionDocument:
         frames_concealed=stats.frames_concealed,
         packets_late=stats.packets_late,
     )
-

@@ -67,7 +67,9 @@ _TABLE = [
         "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
     ),
     Kind("seats-taken", 409, "No seat left", "The room has as many speakers as it may, or somebody sits in that seat."),
-    Kind("idempotency-conflict", 409, "Still under way", "A request with this Idempotency-Key has not been answered yet."),
+    Kind(
+        "idempotency-conflict", 409, "Still under way", "A request with this Idempotency-Key has not been answered yet."
+    ),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
         "mixes-taken",
@@ -101,7 +103,12 @@ _TABLE = [
         "This API key, or this client's address, asks more often than the server allows; Retry-After says when again.",
     ),
     Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
-    Kind("not-written", 500, "Not written down", "The change is in force, but the disk did not take it; its log says more."),
+    Kind(
+        "not-written",
+        500,
+        "Not written down",
+        "The change is in force, but the disk did not take it; its log says more.",
+    ),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
     Kind("overloaded", 503, "Overloaded", "The server is too busy for new rooms and sessions; those it has go on."),
     Kind("draining", 503, "Draining", "The server takes no new rooms, as it will stop; try another one."),
@@ -184,7 +191,10 @@ def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
             {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}, "examples": {}}}},
         )
         known["description"] += f"{'; ' if known['description'] else ''}[{kind.title}]({kind.type})"
-        known["content"][MEDIA_TYPE]["examples"][name] = {"summary": kind.title, "value": Problem(name, kind.meaning).document()}
+        known["content"][MEDIA_TYPE]["examples"][name] = {
+            "summary": kind.title,
+            "value": Problem(name, kind.meaning).document(),
+        }
     return responses
 
 
@@ -205,7 +215,9 @@ def validated(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = [{**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)]
+        found = [
+            {**item, "loc": ("body", *item["loc"])} for item in error.errors(include_url=False, include_input=False)
+        ]
         raise RequestValidationError(found) from None
 
 

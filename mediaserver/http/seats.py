@@ -133,5 +133,3 @@ def _state(room: Room, user: str) -> SpeakerState:
     """NoSeatError when there is none."""
     speaker = room.speaker(user)
     return SpeakerState(user=user, csrc=room.csrc_of(user), heard=speaker.heard, **speaker_fields(speaker))
-
-

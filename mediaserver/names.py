@@ -1,0 +1,16 @@
+"""Names of rooms and users: opaque UTF-8. Pure."""
+
+import unicodedata
+
+MAX_NAME_BYTES = 256
+"""In UTF-8. Raising it lets every seat, wish and path be so long."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether it can name a room or a user: 1 to 256 bytes of UTF-8 without control characters and line ends."""
+    return not has_controls(name) and 1 <= len(name.encode()) <= MAX_NAME_BYTES
+
+
+def has_controls(text: str) -> bool:
+    """C0, C1 and DEL, half surrogates (which UTF-8 cannot carry), and Unicode's line and paragraph separators."""
+    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
