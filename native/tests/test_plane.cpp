@@ -91,7 +91,7 @@ TEST_CASE("a publisher is heard by listeners on both workers, in order, under on
     const Endpoint home = plane.bound(0)[0];
 
     Client publisher{1};
-    plane.add_publisher(1, 1, publisher.credentials(), {.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9});
+    plane.add_publisher(1, 1, publisher.credentials(), 7, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
     publisher.connect(home);
     plane.set_keys(1, srtp::Profile::aead_aes_128_gcm, publisher.material);
 
@@ -137,7 +137,7 @@ TEST_CASE("control may do anything while packets flow") {
     plane.set_column(1, 7, 1);
     const Endpoint home = plane.bound(1)[0];
     Client publisher{1};
-    plane.add_publisher(1, 1, publisher.credentials(), {.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9});
+    plane.add_publisher(1, 1, publisher.credentials(), 7, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
     publisher.connect(home);
     plane.set_keys(1, srtp::Profile::aead_aes_128_gcm, publisher.material);
     std::atomic<bool> running{true};
@@ -177,7 +177,7 @@ TEST_CASE("calls that could never have been right throw, calls too late do nothi
     CHECK_THROWS_AS(plane.set_column(1, 0, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(2, 1, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(1, 1, -1), std::invalid_argument);
-    CHECK_THROWS_AS(plane.add_publisher(1, 1, {"abc", "short"}, {.csrc = 1}), std::invalid_argument);
+    CHECK_THROWS_AS(plane.add_publisher(1, 1, {"abc", "short"}, 1, {}), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_keys(5, srtp::Profile::aead_aes_128_gcm, {}), std::invalid_argument);
     plane.remove_peer(5, {});
     plane.send(5, {});
