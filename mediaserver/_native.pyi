@@ -14,6 +14,10 @@ MEDIA: int = 3
 
 CONSENT_EXPIRED: int = 4
 
+CONSENT_LATE: int = 5
+
+CONSENT_BACK: int = 6
+
 def counter_meanings() -> dict[str, str]:
     """What each of Plane.counters() means, by name."""
 
@@ -132,7 +136,7 @@ class Plane:
         e2ee: bool = False,
     ) -> None:
         """
-        home: the worker of the room's publishers. The rest: how its mixes are encoded.
+        home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.
         """
 
     def configure_room(
@@ -186,6 +190,11 @@ class Plane:
     ) -> PeerStats:
         """
         csrc: the user's own id, whose stream it never gets back. Slots carry the loudest until set_sources(); with a row its only slot carries that row's mix.
+        """
+
+    def move_peer(self, peer: int, room: int, *, csrc: int, row: int | None = None) -> None:
+        """
+        To another room, over the same connection and on the same worker; its streams go on. csrc: the user's id there. row: there, of a listener of a mix, and of nobody else; a listener of named speakers gets the loudest.
         """
 
     def set_listener_row(self, peer: int, row: int) -> None: ...

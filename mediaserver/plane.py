@@ -25,6 +25,8 @@ class Event(Enum):
     ADDRESS_CHANGED = auto()
     MEDIA = auto()
     CONSENT_EXPIRED = auto()
+    CONSENT_LATE = auto()
+    CONSENT_BACK = auto()
 
 
 Handler = Callable[[Event, bytes], None]

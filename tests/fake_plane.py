@@ -15,6 +15,8 @@ ICE_CONNECTED = 12
 ADDRESS_CHANGED = 13
 MEDIA = 14
 CONSENT_EXPIRED = 15
+CONSENT_LATE = 16
+CONSENT_BACK = 17
 
 COUNTERS = (
     "datagrams_received",
@@ -70,7 +72,7 @@ class Peer:
     """What add_publisher or add_listener was told, and what followed."""
 
     room: int
-    worker: int | None  # None: a publisher, on the home worker
+    worker: int | None  # None: a publisher, on the home worker of the room that it joined
     options: dict[str, Any]
     stats: PeerStats = field(default_factory=PeerStats)
     sent: list[bytes] = field(default_factory=list)
@@ -200,6 +202,16 @@ class Plane:
     def remove_row(self, room: int, row: int) -> None:
         assert not [peer for peer in self.peers.values() if peer.room == room and peer.row == row]
         del self.rows[room, row]
+
+    def move_peer(self, peer: int, room: int, *, csrc: int, row: int | None = None) -> None:
+        moved = self.peers[peer]
+        assert room in self.rooms
+        assert csrc != 0 or moved.worker is not None
+        assert (row is None) == (moved.row is None), "a listener of a mix moves to a row, and nobody else"
+        assert row is None or (room, row) in self.rows
+        moved.room, moved.row = room, row
+        moved.options["csrc"] = csrc
+        moved.sources = []
 
     def set_listener_row(self, peer: int, row: int) -> None:
         assert self.peers[peer].row is not None

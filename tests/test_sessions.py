@@ -238,6 +238,14 @@ def test_the_peers_going_ends_the_session(world: World) -> None:
     assert world.ends == [CloseReason.CONSENT_EXPIRED]
 
 
+def test_late_consent_alone_ends_nothing(world: World) -> None:
+    world.connect()
+    world.emit(fake_plane.CONSENT_LATE)
+    world.emit(fake_plane.CONSENT_BACK)
+    assert world.session.state is State.CONNECTED
+    assert not world.ends
+
+
 def test_the_peers_close_notify_ends_the_session(world: World) -> None:
     world.connect()
     world.client.connection.shutdown()

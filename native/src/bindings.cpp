@@ -166,6 +166,8 @@ NB_MODULE(_native, m) {
     m.attr("ADDRESS_CHANGED") = static_cast<int>(plane::EventKind::address_changed);
     m.attr("MEDIA") = static_cast<int>(plane::EventKind::media);
     m.attr("CONSENT_EXPIRED") = static_cast<int>(plane::EventKind::consent_expired);
+    m.attr("CONSENT_LATE") = static_cast<int>(plane::EventKind::consent_late);
+    m.attr("CONSENT_BACK") = static_cast<int>(plane::EventKind::consent_back);
     m.def("counter_meanings", &counter_meanings, nb::sig("def counter_meanings() -> dict[str, str]"), "What each of Plane.counters() means, by name.");
 
     nb::class_<plane::SlotConfig>(m, "Slot", "One outgoing audio stream of a listener: an audio m-line of its offer.")
@@ -226,7 +228,7 @@ NB_MODULE(_native, m) {
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
                bool music, bool e2ee) { p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
             "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 5,
-            "music"_a = false, "e2ee"_a = false, "home: the worker of the room's publishers. The rest: how its mixes are encoded.")
+            "music"_a = false, "e2ee"_a = false, "home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
         .def(
             "configure_room",
             [](Plane& p, plane::RoomId room, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music,
@@ -254,7 +256,7 @@ NB_MODULE(_native, m) {
             "add_publisher",
             [](Plane& p, plane::PeerId peer, plane::RoomId room, std::string ufrag, std::string pwd, std::uint32_t csrc,
                std::uint8_t payload_type, std::uint8_t level_id, std::uint32_t report_ssrc) {
-                return p.add_publisher(peer, room, {std::move(ufrag), std::move(pwd)}, {csrc, payload_type, level_id, report_ssrc});
+                return p.add_publisher(peer, room, {std::move(ufrag), std::move(pwd)}, csrc, {payload_type, level_id, report_ssrc});
             },
             "peer"_a, "room"_a, nb::kw_only(), "ufrag"_a, "pwd"_a, "csrc"_a, "payload_type"_a, "level_id"_a, "report_ssrc"_a,
             "ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 "
@@ -268,6 +270,9 @@ NB_MODULE(_native, m) {
             "peer"_a, "worker"_a, "room"_a, nb::kw_only(), "ufrag"_a, "pwd"_a, "csrc"_a, "slots"_a, "cname"_a, "row"_a = nb::none(),
             "csrc: the user's own id, whose stream it never gets back. Slots carry the loudest until set_sources(); with a row "
             "its only slot carries that row's mix.")
+        .def("move_peer", &Plane::move_peer, "peer"_a, "room"_a, nb::kw_only(), "csrc"_a, "row"_a = nb::none(),
+             "To another room, over the same connection and on the same worker; its streams go on. csrc: the user's id there. "
+             "row: there, of a listener of a mix, and of nobody else; a listener of named speakers gets the loudest.")
         .def("set_listener_row", &Plane::set_listener_row, "peer"_a, "row"_a)
         .def("set_sources", &Plane::set_sources, "peer"_a, "csrcs"_a,
              "Named speakers for a listener's slots, in order; empty: the loudest.")

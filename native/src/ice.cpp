@@ -21,6 +21,7 @@ IceLite::Outcome IceLite::request(Instant now, const Endpoint& from, std::uint8_
     Path& path = admit(from, socket, outcome);
     path.last_request = now;
     path.bytes_received += datagram.size();
+    last_request_ = now;
     consent_until_ = now + consent_lifetime;
     outcome.path = &path;
     if (request.use_candidate && !request.controlled) {

@@ -15,6 +15,8 @@ namespace plane {
 
 // RFC 7675 section 5.1. Longer leaves a vanished user in his seat; shorter drops users in a tunnel.
 constexpr Duration consent_lifetime = seconds{30};
+// Browsers check every 2.5 to 5 s. Lower would call one lost request a bad network; higher tells of it later.
+constexpr Duration consent_late_after = seconds{7};
 // After an RTCP BYE: browsers check consent every 2.5 to 5 s, so who still does has only stopped a stream.
 constexpr Duration consent_after_goodbye = seconds{8};
 // RFC 8445 and RFC 9000 section 8.1 use the same bound: less would stall handshakes, more would amplify.
@@ -39,7 +41,7 @@ public:
     // Wi-Fi, mobile and a VPN, each IPv4 and IPv6, and two to spare. The one unused for longest makes room.
     static constexpr std::size_t max_paths = 8;
 
-    IceLite(IceCredentials credentials, Instant now) : current_{std::move(credentials)}, consent_until_{now + consent_lifetime} {}
+    IceLite(IceCredentials credentials, Instant now) : current_{std::move(credentials)}, last_request_{now}, consent_until_{now + consent_lifetime} {}
 
     struct Outcome {
         std::string_view password;         // authenticates the answer; empty: the request is not authentic
@@ -70,6 +72,8 @@ public:
     void prove() noexcept { proved_ = true; }
 
     bool consent_expired(Instant now) const noexcept { return now > consent_until_; }
+    // Since the last authenticated request, over whichever path.
+    bool consent_late(Instant now) const noexcept { return now - last_request_ >= consent_late_after; }
     void goodbye(Instant now) noexcept { consent_until_ = std::min(consent_until_, now + consent_after_goodbye); }
     std::span<const Path> paths() const noexcept { return {paths_.data(), path_count_}; }
 
@@ -82,6 +86,7 @@ private:
     std::size_t path_count_ = 0;
     int selected_ = -1;
     bool proved_ = false;
+    Instant last_request_;
     Instant consent_until_;
 };
 

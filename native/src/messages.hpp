@@ -55,10 +55,32 @@ struct DetachAudience {
     RoomId room;
     unsigned worker;
 };
-// To the peer's worker. A publisher's source is made there, where its room is.
+// To the home of the room that a publisher comes to. In place of the source that this worker may have of him already.
+struct AddSource {
+    PeerId peer;
+    RoomId room;
+    std::uint32_t csrc;
+    std::shared_ptr<PeerStats> stats;
+};
+// To the home that he has left, when he has no source there any more.
+struct RemoveSource {
+    PeerId peer;
+};
+// To the peer's worker; a publisher's after his AddSource, so that his packets find it.
 struct AddPeer {
     std::unique_ptr<Peer> peer;
-    std::optional<SourceConfig> source;
+};
+struct MovePublisher {
+    PeerId peer;
+    RoomId room;
+    unsigned home;
+    bool opaque;
+};
+struct MoveListener {
+    PeerId peer;
+    RoomId room;
+    std::uint32_t csrc;
+    std::optional<RowId> row;
 };
 struct SetSources {
     PeerId peer;
@@ -91,11 +113,14 @@ struct Stop {};
 }  // namespace command
 
 using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::RemoveColumn,
-                             command::ConfigureRoom, command::AddRow, command::RemoveRow, command::AttachAudience, command::DetachAudience, command::AddPeer, command::SetSources, command::SetListenerRow,
+                             command::ConfigureRoom, command::AddRow, command::RemoveRow, command::AttachAudience,
+                             command::DetachAudience, command::AddSource, command::RemoveSource, command::AddPeer,
+                             command::MovePublisher, command::MoveListener, command::SetSources, command::SetListenerRow,
                              command::RestartIce, command::Send, command::SetKeys, command::ReleaseHandshake,
                              command::RemovePeer, command::Stop>;
 
-enum class EventKind : std::uint8_t { datagram, ice_connected, address_changed, media, consent_expired };
+// consent_late: a peer with keys has sent no STUN request for 7 s (told within 1 s of that); consent_back: it has again.
+enum class EventKind : std::uint8_t { datagram, ice_connected, address_changed, media, consent_expired, consent_late, consent_back };
 
 struct Event {
     EventKind kind = EventKind::datagram;
@@ -103,13 +128,21 @@ struct Event {
     Datagram data;  // of kind datagram: one DTLS datagram
 };
 
-// From a room's home to a worker with an audience of it: a packet for those who carry `feed`, or a new order.
+// Between a room's home and the workers of those in it.
 struct Handover {
+    enum class Kind : std::uint8_t {
+        published,  // to the home: `packet` of publisher `peer`, the only reference to it
+        second,     // to the home: what is due each second for publisher `peer`
+        feed,       // to an audience: `packet` for those who carry `feed`
+        order,      // to an audience
+    };
+    Kind kind = Kind::feed;
     RoomId room = 0;
+    PeerId peer = 0;
     FeedKey feed = 0;
-    PacketRef packet;
-    Position position;
-    std::shared_ptr<const std::vector<std::uint32_t>> order;   // the audible sources, best rank first
+    PacketRef packet{};
+    Position position{};
+    std::shared_ptr<const std::vector<std::uint32_t>> order{};   // the audible sources, best rank first
 };
 
 }  // namespace plane

@@ -17,14 +17,17 @@ constexpr std::size_t max_datagram = 1500;
 
 // Where a packet stands in what it belongs to: a publisher's stream, or a row of the mixer.
 struct Position {
-    std::uint32_t run = 0;             // a stretch without a break in sequence or timestamps; never 0 once known
+    // A stretch without a break in sequence or timestamps; never 0 once known. Numbered by the Reception that took the
+    // packet, until the Source puts the room's number in its place.
+    std::uint32_t run = 0;
     std::uint64_t index = 0;           // extended sequence number within the run
     std::uint32_t timestamp = 0;
     bool marker = false;
     Instant time{};                    // when it came or was mixed
 };
 
-// One datagram that came in and, once opened, what forwarding needs to know of it; or one frame that was mixed here.
+// One datagram that came in and, once opened, what forwarding needs to know of it; or one frame that was mixed here. Who
+// has the only reference may write to it; from the first copy on it stays as it is.
 struct Packet {
     std::atomic<std::uint32_t> references{0};
     std::uint16_t size = 0;            // bytes in use

@@ -1,4 +1,5 @@
-// One WebRTC session: its ICE and SRTP state, and what it is: a publisher or a listener. Owned by one worker.
+// One WebRTC session: its ICE and SRTP state, and what it is: a publisher or a listener. Owned by one worker, whose UDP
+// port the client knows: whatever room it moves to, it stays there.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 
 #include "ice.hpp"
 #include "listener.hpp"
+#include "reception.hpp"
 #include "room.hpp"
 #include "source.hpp"
 #include "srtp.hpp"
@@ -30,7 +32,9 @@ struct Peer {
     RoomId room;
     IceLite ice;
     std::unique_ptr<Keys> keys;            // set when the handshake is complete
-    std::unique_ptr<Source> source;        // a publisher's
+    std::unique_ptr<Reception> reception;  // a publisher's
+    unsigned home = 0;                     // a publisher's: the worker that is his room's home
+    Source* source = nullptr;              // a publisher's, when that is this worker
     std::unique_ptr<Listener> listener;    // a listener's
     std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
 
@@ -39,6 +43,7 @@ struct Peer {
     int handshake_allowance = handshake_datagrams_per_second;
     bool handshake_released = false;       // DTLS is nobody's any more
     bool media_seen = false;
+    bool consent_late = false;             // told, and not told that it is back
     bool consent_reported = false;
     unsigned seconds = 0;                  // age, for what happens every few seconds
 };

@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace plane {
@@ -70,7 +71,7 @@ std::vector<Event> Plane::poll() {
 void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
     at(home);
     check_mix(config.mix);
-    if (!rooms_.emplace(room, RoomSeats{home, std::vector<unsigned>(workers_.size())}).second) {
+    if (!rooms_.emplace(room, RoomSeats{home, config.e2ee, std::vector<unsigned>(workers_.size())}).second) {
         throw std::invalid_argument("room id used before");
     }
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, i == home, config});
@@ -78,16 +79,17 @@ void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
 
 void Plane::configure_room(RoomId room, const RoomConfig& config) {
     check_mix(config.mix);
-    submit(seats(room).home, command::ConfigureRoom{room, config});
+    RoomSeats& room_seats = seats(room);
+    room_seats.e2ee = config.e2ee;
+    submit(room_seats.home, command::ConfigureRoom{room, config});
 }
 
 void Plane::remove_room(RoomId room) {
-    if (rooms_.erase(room) == 0) return;
-    std::vector<PeerId> left;
-    for (const auto& [peer, seat] : peers_) {
-        if (seat.room == room) left.push_back(peer);
+    if (!rooms_.contains(room)) return;
+    if (std::any_of(peers_.begin(), peers_.end(), [&](const auto& entry) { return entry.second.room == room; })) {
+        throw std::invalid_argument("room still has peers");
     }
-    if (!left.empty()) throw std::invalid_argument("room still has peers");
+    rooms_.erase(room);
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::RemoveRoom{room});
 }
 
@@ -109,14 +111,20 @@ void Plane::add_row(RoomId room, RowId row, std::vector<Cell> cells, std::option
 
 void Plane::remove_row(RoomId room, RowId row) { submit(seats(room).home, command::RemoveRow{room, row}); }
 
-std::shared_ptr<PeerStats> Plane::add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source) {
+std::shared_ptr<PeerStats> Plane::add_publisher(PeerId peer, RoomId room, IceCredentials credentials, std::uint32_t csrc,
+                                                ReceptionConfig reception) {
     check_credentials(credentials);
-    if (source.csrc == 0) throw std::invalid_argument("csrc must not be 0");
-    const unsigned home = seats(room).home;
-    if (!peers_.emplace(peer, Seat{home, room, false}).second) throw std::invalid_argument("peer id used before");
+    if (csrc == 0) throw std::invalid_argument("csrc must not be 0");
+    const RoomSeats& room_seats = seats(room);
+    const unsigned home = room_seats.home;
     auto made = std::make_unique<Peer>(peer, room, std::move(credentials), Clock::now());
     auto stats = made->stats;
-    submit(home, command::AddPeer{std::move(made), source});
+    if (!peers_.emplace(peer, Seat{home, room, Seat::As::publisher, stats}).second) throw std::invalid_argument("peer id used before");
+    reception.opaque = room_seats.e2ee;
+    made->reception = std::make_unique<Reception>(reception, stats, workers_[home]->stats);
+    made->home = home;
+    submit(home, command::AddSource{peer, room, csrc, stats});
+    submit(home, command::AddPeer{std::move(made)});
     return stats;
 }
 
@@ -128,8 +136,7 @@ std::shared_ptr<PeerStats> Plane::add_listener(PeerId peer, unsigned worker, Roo
     if (slots.empty() || slots.size() > (row ? 1 : max_slots)) {
         throw std::invalid_argument("a listener has 1 to 16 slots, and one for a mix");
     }
-    RoomSeats& room_seats = seats(room);
-    if (!peers_.emplace(peer, Seat{worker, room, true}).second) throw std::invalid_argument("peer id used before");
+    seats(room);
     auto made = std::make_unique<Peer>(peer, room, std::move(credentials), Clock::now());
     made->listener = std::make_unique<Listener>();
     made->listener->csrc = csrc;
@@ -140,9 +147,34 @@ std::shared_ptr<PeerStats> Plane::add_listener(PeerId peer, unsigned worker, Roo
         made->listener->slots.emplace_back(slot, static_cast<std::uint16_t>(random32() & 0x7fff), random32());
     }
     auto stats = made->stats;
-    submit(worker, command::AddPeer{std::move(made), std::nullopt});
-    if (room_seats.listeners[worker]++ == 0) submit(room_seats.home, command::AttachAudience{room, worker});
+    const Seat seat{worker, room, row ? Seat::As::mix_listener : Seat::As::listener, stats};
+    if (!peers_.emplace(peer, seat).second) throw std::invalid_argument("peer id used before");
+    submit(worker, command::AddPeer{std::move(made)});
+    seat_listener(room, worker);
     return stats;
+}
+
+void Plane::move_peer(PeerId peer, RoomId room, std::uint32_t csrc, std::optional<RowId> row) {
+    const auto found = peers_.find(peer);
+    if (found == peers_.end()) return;
+    Seat& seat = found->second;
+    const RoomSeats& to = seats(room);
+    if (csrc == 0 && seat.as == Seat::As::publisher) throw std::invalid_argument("csrc must not be 0");
+    if (row.has_value() != (seat.as == Seat::As::mix_listener)) {
+        throw std::invalid_argument("who listens to a mix moves to a row, and nobody else");
+    }
+    const RoomId left = std::exchange(seat.room, room);
+    if (seat.as != Seat::As::publisher) {
+        submit(seat.worker, command::MoveListener{peer, room, csrc, row});
+        seat_listener(room, seat.worker);
+        unseat_listener(left, seat.worker);
+        return;
+    }
+    // The new home knows him before his packets come, and the old one until they come no more.
+    submit(to.home, command::AddSource{peer, room, csrc, seat.stats});
+    submit(seat.worker, command::MovePublisher{peer, room, to.home, to.e2ee});
+    const unsigned left_home = seats(left).home;
+    if (left_home != to.home) submit(left_home, command::RemoveSource{peer});
 }
 
 void Plane::set_sources(PeerId peer, std::vector<std::uint32_t> csrcs) {
@@ -173,12 +205,12 @@ void Plane::release_handshake(PeerId peer) { to_peer(peer, command::ReleaseHands
 void Plane::remove_peer(PeerId peer, std::vector<Datagram> farewell) {
     const auto found = peers_.find(peer);
     if (found == peers_.end()) return;
-    const Seat seat = found->second;
-    to_peer(peer, command::RemovePeer{peer, std::move(farewell)});
-    peers_.erase(peer);
-    if (!seat.listens) return;
-    RoomSeats& room_seats = seats(seat.room);
-    if (--room_seats.listeners[seat.worker] == 0) submit(room_seats.home, command::DetachAudience{seat.room, seat.worker});
+    const Seat seat = std::move(found->second);
+    peers_.erase(found);
+    submit(seat.worker, command::RemovePeer{peer, std::move(farewell)});
+    if (seat.as != Seat::As::publisher) return unseat_listener(seat.room, seat.worker);
+    const unsigned home = seats(seat.room).home;
+    if (home != seat.worker) submit(home, command::RemoveSource{peer});
 }
 
 Worker& Plane::at(unsigned worker) const {
@@ -190,6 +222,16 @@ Plane::RoomSeats& Plane::seats(RoomId room) {
     const auto found = rooms_.find(room);
     if (found == rooms_.end()) throw std::invalid_argument("no such room");
     return found->second;
+}
+
+void Plane::seat_listener(RoomId room, unsigned worker) {
+    RoomSeats& room_seats = seats(room);
+    if (room_seats.listeners[worker]++ == 0) submit(room_seats.home, command::AttachAudience{room, worker});
+}
+
+void Plane::unseat_listener(RoomId room, unsigned worker) {
+    RoomSeats& room_seats = seats(room);
+    if (--room_seats.listeners[worker] == 0) submit(room_seats.home, command::DetachAudience{room, worker});
 }
 
 void Plane::submit(unsigned worker, Command command) {

@@ -44,10 +44,15 @@ public:
     void add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like);
     void remove_row(RoomId room, RowId row);
 
-    std::shared_ptr<PeerStats> add_publisher(PeerId peer, RoomId room, IceCredentials credentials, const SourceConfig& source);
+    // He sits on the room's home, for good.
+    std::shared_ptr<PeerStats> add_publisher(PeerId peer, RoomId room, IceCredentials credentials, std::uint32_t csrc,
+                                             ReceptionConfig reception);
     std::shared_ptr<PeerStats> add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,
                                             std::uint32_t csrc, const std::vector<SlotConfig>& slots, std::string cname,
                                             std::optional<RowId> row);
+    // To another room, over the same connection. csrc: the user's id there. row: there, of a listener of a mix, and of
+    // nobody else; who named his speakers gets the loudest.
+    void move_peer(PeerId peer, RoomId room, std::uint32_t csrc, std::optional<RowId> row);
     void set_listener_row(PeerId peer, RowId row);
     void set_sources(PeerId peer, std::vector<std::uint32_t> csrcs);
     void restart_ice(PeerId peer, IceCredentials credentials);
@@ -63,15 +68,19 @@ private:
     struct Seat {
         unsigned worker;
         RoomId room;
-        bool listens;
+        enum class As { publisher, listener, mix_listener } as;
+        std::shared_ptr<PeerStats> stats;
     };
     struct RoomSeats {
         unsigned home;
+        bool e2ee;
         std::vector<unsigned> listeners;  // by worker
     };
 
     Worker& at(unsigned worker) const;
     RoomSeats& seats(RoomId room);
+    void seat_listener(RoomId room, unsigned worker);
+    void unseat_listener(RoomId room, unsigned worker);
     void submit(unsigned worker, Command command);
     template <class C>
     void to_peer(PeerId peer, C command);

@@ -74,11 +74,11 @@ std::uint64_t NtpClock::at(Instant instant) const noexcept {
 bool read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept {
     const auto reports = rtcp::parse(compound);
     if (!reports) return false;
-    if (peer.source) {
-        if (reports->sender && reports->sender_ssrc == peer.stats->ssrc.get()) peer.source->sender_report(now, *reports->sender);
+    if (peer.reception) {
+        if (reports->sender && reports->sender_ssrc == peer.stats->ssrc.get()) peer.reception->sender_report(now, *reports->sender);
         for (std::size_t i = 0; i < reports->dlrr_count; ++i) {
             const rtcp::Dlrr& dlrr = reports->dlrrs[i];
-            if (dlrr.ssrc != peer.source->config().report_ssrc) continue;
+            if (dlrr.ssrc != peer.reception->config().report_ssrc) continue;
             set_round_trip(*peer.stats, ntp.at(now), dlrr.last_rr, dlrr.delay_since_last_rr);
         }
     } else {
@@ -90,10 +90,10 @@ bool read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) 
 std::size_t write_reports(Peer& peer, MutableBytes out, Instant now, const NtpClock& ntp) noexcept {
     Compound compound{out};
     const std::uint64_t ntp_now = ntp.at(now);
-    if (peer.source) {
-        const auto block = peer.source->report(now);
+    if (peer.reception) {
+        const auto block = peer.reception->report(now);
         if (!block) return 0;
-        const std::uint32_t ssrc = peer.source->config().report_ssrc;
+        const std::uint32_t ssrc = peer.reception->config().report_ssrc;
         compound.add(rtcp::write_receiver_report(compound.rest(), ssrc, {&*block, 1}));
         compound.add(rtcp::write_cname(compound.rest(), ssrc, publisher_cname));
         compound.add(rtcp::write_reference_time(compound.rest(), ssrc, ntp_now));
@@ -116,7 +116,7 @@ std::size_t write_goodbye(const Peer& peer, MutableBytes out) noexcept {
         compound.add(rtcp::write_cname(compound.rest(), ssrc, cname));
         compound.add(rtcp::write_bye(compound.rest(), ssrc, {}));
     };
-    if (peer.source) say(peer.source->config().report_ssrc, publisher_cname);
+    if (peer.reception) say(peer.reception->config().report_ssrc, publisher_cname);
     if (peer.listener) {
         for (const Slot& slot : peer.listener->slots) say(slot.config().ssrc, peer.listener->cname);
     }

@@ -71,6 +71,7 @@ Room::Verdict Room::hear(Source& source, const Packet& packet, Instant now) {
         if (column.source && column.source->serial() > source.serial()) return Verdict::inaudible;
         const bool first = column.source == nullptr;
         column.source = &source;
+        source.playout.reset();  // one from before he was taken over may be of other settings
         if (first && column.gain > 0) {
             ranking_.add(csrc, now);
             changed = true;

@@ -46,6 +46,7 @@ private:
     Gauge<double> sum_s_;
 };
 
+// Written by the peer's worker; a publisher's level and playout by his room's home, which may be another.
 struct PeerStats {
     Counter packets_received, bytes_received;  // authenticated SRTP, with headers
     Counter packets_sent, bytes_sent;

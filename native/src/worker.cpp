@@ -1,5 +1,7 @@
-// A packet's whole way: receive → on_datagram → on_rtp (open, accept, hear) → distribute → fan_out → forward (map, header,
-// seal) → send. Everything on that way works on bytes and time that it is given; this file has the clock.
+// A packet's whole way: receive → on_datagram → on_rtp (open, accept) → hear → distribute → fan_out → forward (map, header,
+// seal) → send. Two arrows may be queues between workers: to hear, when the publisher has moved to a room whose home is
+// another worker, and to fan_out, when listeners sit there. Everything on that way works on bytes and time that it is
+// given; this file has the clock.
 #include "worker.hpp"
 
 #include <pthread.h>
@@ -146,19 +148,15 @@ void Worker::receive(Instant now) {
 }
 
 void Worker::drain_queues(Instant now) {
-    // What is readable is counted before the commands are drained: a packet of a room can then not overtake the command
-    // that made the room known here, since the control thread sent that first.
+    // What is readable is counted before the commands are drained: a packet of a room or a source can then not overtake
+    // the command that made it known here, since the control thread sent that first.
     std::array<std::size_t, 64> readable{};
     for (std::size_t i = 0; i < handovers.size(); ++i) readable[i] = handovers[i]->readable();
     drain_commands(now);
     for (std::size_t i = 0; i < handovers.size(); ++i) {
         for (; readable[i] > 0; --readable[i]) {
             Handover handover = handovers[i]->pop();
-            if (handover.packet) {
-                start_fan_out(handover);
-            } else if (Audience* audience = find_audience(handover.room)) {
-                audience->set_order(*handover.order);
-            }
+            on_handover(now, handover);
         }
     }
 }
@@ -272,6 +270,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
         return out.commit(stun::write_error(out.reserve(stats), *request, stun::Error::unauthorized, {}), from);
     }
     stats.stun_requests.add(1);
+    if (std::exchange(peer.consent_late, false)) tell(EventKind::consent_back, peer.id);
     if (!outcome.retired_ufrag.empty()) by_ufrag_.erase(outcome.retired_ufrag);
     if (outcome.evicted) {
         const auto evicted = by_address_.find(*outcome.evicted);
@@ -317,20 +316,30 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
     stats.rtp_received.add(1);
     peer.stats->packets_received.add(1);
     peer.stats->bytes_received.add(wire_size);
-    if (!peer.source) return;  // a listener that sends
+    if (!peer.reception) return;  // a listener that sends
 
     packet->position.index = opened->index;
-    if (!peer.source->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
-    Room& room = peer.source->room();
-    const Room::Verdict verdict = room.hear(*peer.source, *packet, now);
-    if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
-    if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
-    start_ticking(room, now);
+    if (!peer.reception->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
     // Whoever forwards keeps this packet; the next datagram goes into another.
     PacketRef fresh = pool_.take();
     if (!fresh) return stats.dropped_overload.add(1);
+    if (peer.source) {
+        hear(now, *peer.source, packet);
+        if (packet.is_shared()) packet = std::move(fresh);
+    } else {
+        hand_over(peer.home, {.kind = Handover::Kind::published, .room = peer.room, .peer = peer.id,
+                              .packet = std::exchange(packet, std::move(fresh))});
+    }
+}
+
+void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
+    Room& room = source.room();
+    source.take(*packet, now);
+    const Room::Verdict verdict = room.hear(source, *packet, now);
+    if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
+    if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
+    start_ticking(room, now);
     distribute(room, packet->csrcs[0], packet, packet->position);
-    if (packet.is_shared()) packet = std::move(fresh);
 }
 
 void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
@@ -349,10 +358,25 @@ void Worker::distribute(Room& room, FeedKey feed, const PacketRef& packet, const
     for (unsigned worker = 0; audiences != 0; ++worker, audiences >>= 1) {
         if (!(audiences & 1)) continue;
         if (worker == number_) {
-            start_fan_out({room.id(), feed, packet, position, nullptr});
+            start_fan_out({.room = room.id(), .feed = feed, .packet = packet, .position = position});
         } else {
-            hand_over(worker, {room.id(), feed, packet, position, nullptr});
+            hand_over(worker, {.room = room.id(), .feed = feed, .packet = packet, .position = position});
         }
+    }
+}
+
+void Worker::on_handover(Instant now, Handover& handover) {
+    switch (handover.kind) {
+        case Handover::Kind::published:
+            if (Source* source = find_source(handover.peer, handover.room)) return hear(now, *source, handover.packet);
+            return stats.dropped_muted.add(1);  // he moved on while it was on its way
+        case Handover::Kind::second:
+            if (Source* source = find_source(handover.peer, handover.room)) source->tick(now);
+            break;
+        case Handover::Kind::feed: start_fan_out(handover); break;
+        case Handover::Kind::order:
+            if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
+            break;
     }
 }
 
@@ -404,7 +428,7 @@ void Worker::send_compound(Peer& peer, Bytes compound) {
 }
 
 void Worker::hand_over(unsigned worker, Handover handover) {
-    const bool is_order = handover.order != nullptr;
+    const bool is_order = handover.kind == Handover::Kind::order;
     const RoomId room = handover.room;
     if (workers_[worker]->handovers[number_]->push(std::move(handover))) {
         rung_ |= std::uint64_t{1} << worker;
@@ -423,7 +447,7 @@ void Worker::publish_order(Room& room, Instant now) {
         if (worker == number_) {
             if (Audience* audience = find_audience(room.id())) audience->set_order(*order);
         } else {
-            hand_over(worker, {room.id(), 0, {}, {}, order});
+            hand_over(worker, {.kind = Handover::Kind::order, .room = room.id(), .order = order});
         }
     }
     if (room.stale_orders != 0) start_ticking(room, now);  // a full queue: the tick tries again
@@ -500,6 +524,11 @@ Peer* Worker::find_peer(PeerId id) noexcept {
 Room* Worker::find_room(RoomId id) noexcept {
     const auto found = rooms_.find(id);
     return found == rooms_.end() ? nullptr : found->second.get();
+}
+
+Source* Worker::find_source(PeerId peer, RoomId room) noexcept {
+    const auto found = sources_.find(peer);
+    return found == sources_.end() || found->second->room().id() != room ? nullptr : found->second.get();
 }
 
 Audience* Worker::find_audience(RoomId id) noexcept {

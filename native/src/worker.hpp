@@ -1,4 +1,5 @@
-// One thread, one UDP port, all the peers on it. Nothing here is locked: a peer, a room and an audience have one owner.
+// One thread, one UDP port, all the peers on it. Nothing here is locked: a peer, a room, a source and an audience have
+// one owner.
 #pragma once
 
 #include <atomic>
@@ -75,6 +76,8 @@ private:
     void on_dtls(Peer& peer, Path& path, Bytes datagram);
     void on_rtp(Instant now, Peer& peer, PacketRef& packet);
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
+    void on_handover(Instant now, Handover& handover);
+    void hear(Instant now, Source& source, const PacketRef& packet);
 
     // A packet's way out.
     void distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position);
@@ -95,7 +98,11 @@ private:
     void on(const command::RemoveRow&, Instant now);
     void on(const command::AttachAudience&, Instant now);
     void on(const command::DetachAudience&, Instant now);
+    void on(command::AddSource&, Instant now);
+    void on(const command::RemoveSource&, Instant now);
     void on(command::AddPeer&, Instant now);
+    void on(const command::MovePublisher&, Instant now);
+    void on(const command::MoveListener&, Instant now);
     void on(command::SetSources&, Instant now);
     void on(const command::SetListenerRow&, Instant now);
     void on(command::RestartIce&, Instant now);
@@ -109,6 +116,8 @@ private:
     void tell(EventKind kind, PeerId peer, Bytes data = {});
     void hand_over(unsigned worker, Handover handover);
 
+    void drop_source(PeerId peer, Instant now);
+
     void tick(Room& room, Instant due);
     void count_mixes(Room& room);
     void start_ticking(Room& room, Instant now);
@@ -117,6 +126,8 @@ private:
     void after_order_change(Room& room, Instant now);
     Peer* find_peer(PeerId id) noexcept;
     Room* find_room(RoomId id) noexcept;
+    // The source of a publisher on whichever worker, if he is in this room.
+    Source* find_source(PeerId peer, RoomId room) noexcept;
     Audience* find_audience(RoomId id) noexcept;
 
     struct Timer {
@@ -162,12 +173,13 @@ private:
     std::unordered_map<std::string, Peer*, TextHash, std::equal_to<>> by_ufrag_;
     std::unordered_map<Endpoint, Peer*, EndpointHash> by_address_;
     std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;          // whose home this is
+    std::unordered_map<PeerId, std::unique_ptr<Source>> sources_;      // in those rooms, of peers on any worker
     std::unordered_map<RoomId, std::unique_ptr<Audience>> audiences_;  // of every room
     std::vector<Mixer::Output> mixed_;  // of the tick that runs
     std::vector<FanOut> fan_outs_;   // ring
     std::size_t fan_out_head_ = 0, fan_out_count_ = 0;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
-    std::deque<Event> unsent_events_;  // when the queue is full; bounded by a few per peer
+    std::deque<Event> unsent_events_;  // when the queue is full; a few per peer, and two for each 7 s that it stays full
     std::uint64_t rung_ = 0;           // workers to be woken at the end of the pass
     bool events_rung_ = false;
     std::uint32_t last_serial_ = 0;

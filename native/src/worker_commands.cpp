@@ -71,24 +71,62 @@ void Worker::on(const command::DetachAudience& detach, Instant) {
     if (Room* room = find_room(detach.room)) room->audiences &= ~(std::uint64_t{1} << detach.worker);
 }
 
+void Worker::on(command::AddSource& add, Instant now) {
+    drop_source(add.peer, now);
+    Room* room = find_room(add.room);
+    if (!room) return;
+    SourceConfig config{.csrc = add.csrc};
+    if (room->config().mix.encoder.music) config.silence_dbov = music_silence_dbov;
+    sources_.emplace(add.peer, std::make_unique<Source>(config, *room, ++last_serial_, std::move(add.stats)));
+}
+
+void Worker::on(const command::RemoveSource& remove, Instant now) { drop_source(remove.peer, now); }
+
+void Worker::drop_source(PeerId id, Instant now) {
+    const auto found = sources_.find(id);
+    if (found == sources_.end()) return;
+    Room& room = found->second->room();
+    if (room.detach(*found->second)) after_order_change(room, now);
+    if (Peer* peer = find_peer(id)) peer->source = nullptr;
+    sources_.erase(found);
+}
+
 void Worker::on(command::AddPeer& add, Instant now) {
     Peer& peer = *add.peer;
-    Room* room = find_room(peer.room);
-    Audience* audience = find_audience(peer.room);
-    if (!audience || (add.source && !room)) return;
-    if (add.source) {
-        add.source->opaque = room->config().e2ee;
-        add.source->silence_dbov = room->config().mix.encoder.music ? music_silence_dbov : add.source->silence_dbov;
-        peer.source = std::make_unique<Source>(*add.source, *room, ++last_serial_, peer.stats, stats);
-    } else {
+    if (peer.listener) {
+        Audience* audience = find_audience(peer.room);
+        if (!audience) return;
         peer.listener->peer = &peer;
         audience->add(*peer.listener);
+    } else {
+        peer.source = find_source(peer.id, peer.room);
     }
     by_ufrag_.emplace(peer.ice.current().ufrag, &peer);
     // Peers keep house at moments of their own, spread by the time they came.
     timers_.push({now + housekeeping_interval, false, peer.id});
     peers_.emplace(peer.id, std::move(add.peer));
     stats.peers.set(peers_.size());
+}
+
+void Worker::on(const command::MovePublisher& move, Instant) {
+    Peer* peer = find_peer(move.peer);
+    if (!peer || !peer->reception) return;
+    peer->room = move.room;
+    peer->home = move.home;
+    peer->reception->set_opaque(move.opaque);
+    peer->source = find_source(move.peer, move.room);
+}
+
+void Worker::on(const command::MoveListener& move, Instant) {
+    Peer* peer = find_peer(move.peer);
+    if (!peer || !peer->listener) return;
+    Listener& listener = *peer->listener;
+    if (Audience* audience = find_audience(peer->room)) audience->remove(listener);
+    peer->room = move.room;
+    listener.csrc = move.csrc;
+    listener.row = move.row;
+    listener.named.clear();
+    if (Audience* audience = find_audience(peer->room)) audience->add(listener);
 }
 
 void Worker::on(command::SetSources& set, Instant) {
@@ -141,10 +179,7 @@ void Worker::on(const command::RemovePeer& remove, Instant now) {
     if (peer->listener) {
         if (Audience* audience = find_audience(peer->room)) audience->remove(*peer->listener);
     }
-    if (peer->source) {
-        Room& room = peer->source->room();
-        if (room.detach(*peer->source)) after_order_change(room, now);
-    }
+    drop_source(remove.peer, now);  // elsewhere, his home is told by itself
     by_ufrag_.erase(peer->ice.current().ufrag);
     if (peer->ice.previous()) by_ufrag_.erase(peer->ice.previous()->ufrag);
     for (const Path& path : peer->ice.paths()) {
@@ -160,10 +195,18 @@ void Worker::on(const command::Stop&, Instant) { stopping_ = true; }
 void Worker::housekeep(Peer& peer, Instant now) {
     ++peer.seconds;
     peer.handshake_allowance = Peer::handshake_datagrams_per_second;
+    if (peer.keys && peer.ice.consent_late(now) && !std::exchange(peer.consent_late, true)) {
+        tell(EventKind::consent_late, peer.id);
+    }
     if (peer.ice.consent_expired(now) && !std::exchange(peer.consent_reported, true)) {
         tell(EventKind::consent_expired, peer.id);
     }
-    if (peer.source) peer.source->tick(now);  // a muted voice has no room tick to end it
+    // A muted voice has no room tick to end it.
+    if (peer.source) {
+        peer.source->tick(now);
+    } else if (peer.reception) {
+        hand_over(peer.home, {.kind = Handover::Kind::second, .room = peer.room, .peer = peer.id});
+    }
     timers_.push({now + housekeeping_interval, false, peer.id});
     if (!peer.keys) return;
     // Publishers are told each second, since that paces repair; listeners rarely, since there are many.

@@ -109,3 +109,15 @@ TEST_CASE("paths are bounded; the one unused for longest goes, never the selecte
     CHECK(ice.paths().size() == IceLite::max_paths);
     CHECK(ice.selected()->remote.port() == 1);
 }
+
+TEST_CASE("consent is late 7 s after the last request over any path, however the peer said goodbye") {
+    IceLite ice{ours, start};
+    client(1000).check(ice, start, ours, true);
+    CHECK_FALSE(ice.consent_late(start + seconds{6}));
+    CHECK(ice.consent_late(start + seconds{7}));
+    client(1001).check(ice, start + seconds{7}, ours, false);
+    client(1001).check(ice, start + seconds{12}, {ours.ufrag, "another-password-of-22"}, false);
+    ice.goodbye(start + seconds{8});
+    CHECK_FALSE(ice.consent_late(start + seconds{13}));
+    CHECK(ice.consent_late(start + seconds{14}));
+}

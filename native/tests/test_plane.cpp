@@ -1,9 +1,12 @@
-// The whole plane, with real sockets on loopback: joins, forwarding over two workers, leaving in mid-stream.
+// The whole plane, with real sockets on loopback: joins, forwarding over two workers, moves between rooms, leaving
+// in mid-stream.
 #include <doctest/doctest.h>
 
 #include <poll.h>
 #include <unistd.h>
 
+#include <map>
+#include <random>
 #include <thread>
 
 #include "plane.hpp"
@@ -91,7 +94,7 @@ TEST_CASE("a publisher is heard by listeners on both workers, in order, under on
     const Endpoint home = plane.bound(0)[0];
 
     Client publisher{1};
-    plane.add_publisher(1, 1, publisher.credentials(), {.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9});
+    plane.add_publisher(1, 1, publisher.credentials(), 7, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
     publisher.connect(home);
     plane.set_keys(1, srtp::Profile::aead_aes_128_gcm, publisher.material);
 
@@ -137,7 +140,7 @@ TEST_CASE("control may do anything while packets flow") {
     plane.set_column(1, 7, 1);
     const Endpoint home = plane.bound(1)[0];
     Client publisher{1};
-    plane.add_publisher(1, 1, publisher.credentials(), {.csrc = 7, .payload_type = 111, .level_id = 1, .report_ssrc = 9});
+    plane.add_publisher(1, 1, publisher.credentials(), 7, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
     publisher.connect(home);
     plane.set_keys(1, srtp::Profile::aead_aes_128_gcm, publisher.material);
     std::atomic<bool> running{true};
@@ -169,6 +172,226 @@ TEST_CASE("control may do anything while packets flow") {
     CHECK(plane.stats(1).rooms.get() == 0);
 }
 
+namespace {
+
+// Rooms 1 and 2 at home on workers 0 and 1, everybody in them with a column of his own.
+struct TwoRooms {
+    TwoRooms() {
+        plane.start();
+        for (const RoomId room : {1U, 2U}) {
+            plane.add_room(room, room - 1, {});
+            for (std::uint32_t csrc = 1; csrc < 100; ++csrc) plane.set_column(room, csrc, 1);
+        }
+    }
+    ~TwoRooms() { plane.stop(); }
+
+    Client& client(PeerId peer) {
+        auto& made = clients[peer] = std::make_unique<Client>(static_cast<std::uint8_t>(peer));
+        return *made;
+    }
+    Client& publisher(PeerId peer, RoomId room, std::uint32_t csrc) {
+        Client& made = client(peer);
+        stats[peer] = plane.add_publisher(peer, room, made.credentials(), csrc, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
+        connect(peer, made, room - 1);
+        return made;
+    }
+    Client& listener(PeerId peer, RoomId room, unsigned worker, std::uint32_t csrc = 99) {
+        Client& made = client(peer);
+        stats[peer] = plane.add_listener(peer, worker, room, made.credentials(), csrc, {{.ssrc = 1000 + peer, .payload_type = 96}}, "room", {});
+        connect(peer, made, worker);
+        return made;
+    }
+    void connect(PeerId peer, Client& who, unsigned worker) {
+        who.connect(server[peer] = plane.bound(worker)[0]);
+        plane.set_keys(peer, srtp::Profile::aead_aes_128_gcm, who.material);
+    }
+    // One packet by the peer; the next of his.
+    void speak(PeerId peer) { clients[peer]->publish(server[peer], sequences[peer]++); }
+    // Until a listener hears this user, who speaks meanwhile.
+    void until_heard(PeerId speaker, PeerId listener, std::uint32_t csrc) {
+        std::vector<std::uint8_t> datagram;
+        for (int i = 0; i < 2000; ++i) {
+            speak(speaker);
+            while (const auto rtp = clients[listener]->next_rtp(datagram, 1)) {
+                if (rtp->csrc_count == 1 && load32(rtp->csrcs) == csrc) return;
+            }
+        }
+        FAIL("user ", csrc, " is not heard");
+    }
+    // Whether a listener hears nothing of a speaker's next packets, once what was under way has come.
+    bool silent(PeerId speaker, PeerId listener) {
+        std::vector<std::uint8_t> datagram;
+        while (clients[listener]->next_rtp(datagram, 20)) {}
+        for (int i = 0; i < 10; ++i) speak(speaker);
+        return !clients[listener]->next_rtp(datagram, 50);
+    }
+
+    Plane plane = two_workers();
+    std::map<PeerId, std::unique_ptr<Client>> clients;
+    std::map<PeerId, std::shared_ptr<PeerStats>> stats;
+    std::map<PeerId, Endpoint> server;
+    std::map<PeerId, std::uint16_t> sequences;
+};
+
+}  // namespace
+
+TEST_CASE("a publisher who moves to another worker's room is heard there alone, and back again") {
+    TwoRooms rooms;
+    rooms.publisher(1, 1, 7);
+    rooms.listener(2, 1, 0);
+    rooms.listener(3, 2, 1);
+    rooms.listener(4, 2, 0);  // beside the publisher, not at the room's home
+    rooms.until_heard(1, 2, 7);
+    for (int round = 0; round < 3; ++round) {
+        rooms.plane.move_peer(1, 2, 70, {});
+        rooms.until_heard(1, 3, 70);
+        rooms.until_heard(1, 4, 70);
+        CHECK(rooms.silent(1, 2));
+        rooms.plane.move_peer(1, 1, 7, {});
+        rooms.until_heard(1, 2, 7);
+        CHECK(rooms.silent(1, 3));
+        CHECK(rooms.silent(1, 4));
+    }
+    rooms.plane.remove_peer(4, {});
+    CHECK_THROWS_AS(rooms.plane.remove_room(1), std::invalid_argument);
+    rooms.plane.remove_peer(1, {});
+    rooms.plane.remove_peer(2, {});
+    rooms.plane.remove_room(1);
+}
+
+TEST_CASE("a moved publisher may be muted, and his voice is followed all the same") {
+    TwoRooms rooms;
+    rooms.publisher(1, 1, 7);
+    rooms.listener(2, 2, 1);
+    rooms.plane.set_column(2, 70, 0);
+    rooms.plane.move_peer(1, 2, 70, {});
+    CHECK(rooms.silent(1, 2));
+    CHECK(rooms.stats[1]->speaking.get());
+    CHECK(rooms.stats[1]->level_dbov.get() == doctest::Approx(-20));
+    CHECK(rooms.plane.stats(1).dropped_muted.get() > 0);
+    for (int i = 0; i < 30 && rooms.stats[1]->speaking.get(); ++i) std::this_thread::sleep_for(milliseconds{100});
+    CHECK_FALSE(rooms.stats[1]->speaking.get());  // by the peer's second: a muted voice has no tick of the room's
+    rooms.plane.set_column(2, 70, 1);
+    rooms.until_heard(1, 2, 70);
+}
+
+TEST_CASE("who moves to where another has his CSRC takes it over, and leaves it to him again") {
+    TwoRooms rooms;
+    rooms.publisher(1, 1, 7);
+    rooms.publisher(2, 2, 7);
+    rooms.listener(3, 2, 0);
+    rooms.until_heard(2, 3, 7);
+    rooms.plane.move_peer(1, 2, 7, {});
+    rooms.until_heard(1, 3, 7);
+    CHECK(rooms.silent(2, 3));
+    rooms.plane.move_peer(1, 1, 7, {});
+    rooms.until_heard(2, 3, 7);
+    CHECK(rooms.silent(1, 3));
+}
+
+TEST_CASE("a moved listener's stream goes on, without his own voice") {
+    TwoRooms rooms;
+    rooms.publisher(1, 1, 7);
+    rooms.publisher(2, 2, 8);
+    Client& listener = rooms.listener(3, 1, 0);
+    rooms.plane.set_sources(3, {7});
+    std::vector<std::uint8_t> datagram;
+    std::optional<rtp::Packet> last;
+    const auto hear = [&](PeerId speaker, std::uint32_t csrc) {
+        for (int heard = 0; heard < 20;) {
+            rooms.speak(speaker);
+            while (const auto rtp = listener.next_rtp(datagram, 1)) {
+                CHECK(rtp->ssrc == 1003);
+                if (last) {
+                    CHECK(rtp->sequence == static_cast<std::uint16_t>(last->sequence + 1));
+                    CHECK(distance32(rtp->timestamp, last->timestamp) > 0);
+                }
+                last = rtp;
+                heard += load32(rtp->csrcs) == csrc;
+            }
+        }
+    };
+    hear(1, 7);
+    rooms.plane.move_peer(3, 2, 50, {});
+    hear(2, 8);
+    rooms.plane.move_peer(3, 2, 8, {});
+    CHECK(rooms.silent(2, 3));
+    rooms.plane.move_peer(3, 1, 50, {});
+    hear(1, 7);
+}
+
+TEST_CASE("removed right after a move, nothing of a publisher is left") {
+    for (int i = 0; i < 20; ++i) {
+        TwoRooms rooms;
+        rooms.publisher(1, 1, 7);
+        rooms.publisher(2, 1, 8);
+        rooms.listener(3, 2, 1);
+        rooms.speak(1);
+        rooms.plane.move_peer(1, 2, 70, {});
+        rooms.speak(1);
+        if (i % 2) rooms.plane.move_peer(1, 1, 7, {});
+        rooms.plane.remove_peer(1, {});
+        rooms.plane.move_peer(1, 2, 7, {});  // he has gone
+        rooms.plane.move_peer(2, 2, 8, {});
+        rooms.plane.remove_room(1);
+        rooms.until_heard(2, 3, 8);
+        rooms.plane.remove_peer(2, {});
+        rooms.plane.remove_peer(3, {});
+        rooms.plane.remove_room(2);
+        rooms.plane.stop();
+        for (const unsigned worker : {0U, 1U}) {
+            CHECK(rooms.plane.stats(worker).peers.get() == 0);
+            CHECK(rooms.plane.stats(worker).rooms.get() == 0);
+        }
+    }
+}
+
+TEST_CASE("everybody may move while packets flow, and is where he moved last") {
+    TwoRooms rooms;
+    std::map<PeerId, RoomId> place;
+    for (PeerId peer = 1; peer <= 4; ++peer) {
+        rooms.publisher(peer, place[peer] = 1 + peer % 2, peer);
+        rooms.sequences[peer] = 0;
+    }
+    for (PeerId peer = 5; peer <= 8; ++peer) rooms.listener(peer, place[peer] = 1 + peer % 2, peer / 2 % 2);
+    std::atomic<bool> running{true};
+    std::thread talk{[&] {
+        while (running) {
+            for (PeerId peer = 1; peer <= 4; ++peer) rooms.speak(peer);
+            std::this_thread::sleep_for(milliseconds{1});
+        }
+    }};
+    std::mt19937 random{5};
+    for (int i = 0; i < 1000; ++i) {
+        const PeerId peer = 1 + random() % 8;
+        place[peer] = 1 + random() % 2;
+        rooms.plane.move_peer(peer, place[peer], peer, {});
+        if (i % 10 == 0) rooms.plane.set_column(1 + random() % 2, 1 + random() % 4, random() % 2 ? 1 : 0);
+        if (i % 50 == 0) std::this_thread::sleep_for(milliseconds{2});
+    }
+    running = false;
+    talk.join();
+    for (const RoomId room : {1U, 2U}) {
+        for (std::uint32_t csrc = 1; csrc <= 4; ++csrc) rooms.plane.set_column(room, csrc, 1);
+    }
+    for (PeerId speaker = 1; speaker <= 4; ++speaker) {
+        for (PeerId listener = 5; listener <= 8; ++listener) {
+            if (place[speaker] == place[listener]) {
+                rooms.plane.set_sources(listener, {speaker});
+                rooms.until_heard(speaker, listener, speaker);
+            } else {
+                CHECK(rooms.silent(speaker, listener));
+            }
+        }
+    }
+    for (PeerId peer = 1; peer <= 8; ++peer) rooms.plane.remove_peer(peer, {});
+    rooms.plane.remove_room(1);
+    rooms.plane.remove_room(2);
+    rooms.plane.stop();
+    CHECK(rooms.plane.stats(0).peers.get() == 0);
+    CHECK(rooms.plane.stats(1).peers.get() == 0);
+}
+
 TEST_CASE("calls that could never have been right throw, calls too late do nothing") {
     Plane plane = two_workers();
     CHECK_THROWS_AS(plane.add_room(1, 2, {}), std::invalid_argument);
@@ -177,9 +400,15 @@ TEST_CASE("calls that could never have been right throw, calls too late do nothi
     CHECK_THROWS_AS(plane.set_column(1, 0, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(2, 1, 1), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_column(1, 1, -1), std::invalid_argument);
-    CHECK_THROWS_AS(plane.add_publisher(1, 1, {"abc", "short"}, {.csrc = 1}), std::invalid_argument);
+    CHECK_THROWS_AS(plane.add_publisher(1, 1, {"abc", "short"}, 1, {}), std::invalid_argument);
     CHECK_THROWS_AS(plane.set_keys(5, srtp::Profile::aead_aes_128_gcm, {}), std::invalid_argument);
+    plane.add_listener(1, 0, 1, {"ufrag", "a-password-of-22-chars"}, 5, {{.ssrc = 1}}, "room", {});
+    CHECK_THROWS_AS(plane.move_peer(1, 2, 5, {}), std::invalid_argument);
+    CHECK_THROWS_AS(plane.move_peer(1, 1, 5, 3), std::invalid_argument);
+    CHECK_THROWS_AS(plane.remove_room(1), std::invalid_argument);
+    plane.remove_peer(1, {});
     plane.remove_peer(5, {});
+    plane.move_peer(5, 1, 5, {});
     plane.send(5, {});
     plane.remove_room(9);
 }

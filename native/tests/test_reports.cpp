@@ -70,11 +70,9 @@ TEST_CASE("sender reports are written for the slots that have sent") {
 }
 
 TEST_CASE("a publisher's round trip comes from the answer to our reference time") {
-    const Kernels kernels;
-    Room room{1, {}, kernels};
     WorkerStats worker_stats;
     Peer peer{1, 1, {"ufrag", "password"}, start};
-    peer.source = std::make_unique<Source>(SourceConfig{.csrc = 7, .payload_type = 111, .level_id = 0, .report_ssrc = 9}, room, 1U, peer.stats, worker_stats);
+    peer.reception = std::make_unique<Reception>(ReceptionConfig{.payload_type = 111, .level_id = 0, .report_ssrc = 9}, peer.stats, worker_stats);
     // XR with one DLRR block of one sub-block (RFC 3611 section 4.5).
     std::array<std::uint8_t, 24> xr{0x80, 207, 0, 5};
     store32(&xr[4], 5);
