@@ -163,6 +163,10 @@ class Session:
                 self.state = State.SECURING
             case Event.MEDIA:
                 self._release_in_plane()
+            case Event.CONSENT_LATE if self.state is State.CONNECTED:
+                self._owner.late(self)
+            case Event.CONSENT_BACK if self.state is State.CONNECTED:
+                self._owner.in_time(self)
             case Event.CONSENT_EXPIRED:
                 self.end(CloseReason.CONSENT_EXPIRED)
 
