@@ -26,6 +26,7 @@ class WatchedFiles:
         self._take = take
         self._seen: list[bytes] | None = None
         self._complaint = ""
+        self._looking = asyncio.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._paths)
@@ -38,6 +39,10 @@ class WatchedFiles:
 
     async def look(self) -> None:
         """Takes the files if they have changed. What is wrong with them is logged once."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         try:
             contents = await asyncio.to_thread(_read_regular, self._paths)
             if contents is not None and contents != self._seen:
