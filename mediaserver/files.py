@@ -34,13 +34,14 @@ class WatchedFiles:
     async def watch(self) -> None:
         """For ever; a task to cancel."""
         while self._paths:
-            await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Takes the files if they have changed. What is wrong with them is logged once."""
-        async with self._looking:
-            await self._look()
+        if self._paths:
+            async with self._looking:
+                await self._look()
 
     async def _look(self) -> None:
         try:
