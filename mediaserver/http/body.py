@@ -29,8 +29,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope)
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        is_small = b"transfer-encoding" not in headers and length.isdigit() and int(length[:20]) <= MAX_BODY
+        limit = MAX_BODY if is_small else self._limit(scope)
         if not length.isdigit() or int(length[:20]) > limit:
             await self._refuse(limit, scope, receive, send)
             return
