@@ -43,6 +43,7 @@ class Access(Enum):
     ROOM_READ = auto()
     ROOM_CONTROL = auto()
     NODE_READ = auto()
+    NODE_CONTROL = auto()
     NODE_ADMIN = auto()
 
 
@@ -53,9 +54,10 @@ _RIGHTS = {
     Access.ROOM_READ: Rights.READ,
     Access.ROOM_CONTROL: Rights.CONTROL,
     Access.NODE_READ: Rights.READ,
+    Access.NODE_CONTROL: Rights.CONTROL,
     Access.NODE_ADMIN: Rights.ADMIN,
 }
-_OF_NODE = (Access.NODE_READ, Access.NODE_ADMIN)
+_OF_NODE = (Access.NODE_READ, Access.NODE_CONTROL, Access.NODE_ADMIN)
 _OWN = (Access.OWN_SESSION, Access.OWN_RESOURCE_READ, Access.OWN_RESOURCE)
 
 

@@ -22,7 +22,7 @@ from tests.credentials import (
     Participant,
     expected,
 )
-from tests.edge import FRAGMENT, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
+from tests.edge import FRAGMENT, KEY, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import fragment, offer
 
 # One row for each address and method: what it asks for, the status for who has that, and the body that it takes. {whip}
@@ -41,11 +41,15 @@ TABLE: list[tuple[str, str, Access, int, Any]] = [
     ("GET", "{whep}/sse/none", Access.OPEN, 404, None),
     ("DELETE", "{whep}/sse/none", Access.OPEN, 404, None),
     ("GET", "/v1/rooms", Access.NODE_READ, 200, None),
+    ("PUT", "/v1/rooms", Access.NODE_CONTROL, 200, {"rooms": {}}),
     ("PUT", "/v1/rooms/hall", Access.ROOM_CONTROL, 200, None),
+    ("PATCH", "/v1/rooms/hall", Access.ROOM_CONTROL, 200, {}),
     ("GET", "/v1/rooms/hall", Access.ROOM_READ, 200, None),
     ("DELETE", "/v1/rooms/hall", Access.ROOM_CONTROL, 204, None),
     ("POST", "/v1/rooms/hall/tokens", Access.ROOM_CONTROL, 200, {"user": "ann"}),
+    ("GET", "/v1/rooms/hall/speakers/ann", Access.ROOM_READ, 200, None),
     ("PUT", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 200, None),
+    ("PATCH", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 200, {}),
     ("DELETE", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 204, None),
     ("PUT", "/v1/rooms/hall/speakers/ann/mutes/host", Access.ROOM_CONTROL, 200, None),
     ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/system", Access.ROOM_CONTROL, 200, None),
@@ -53,8 +57,16 @@ TABLE: list[tuple[str, str, Access, int, Any]] = [
     ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/self", Access.OWN_RESOURCE, 200, None),
     ("GET", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE_READ, 200, None),
     ("PUT", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 200, {"user_mutes": {"bob": True}}),
+    ("PATCH", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 200, {}),
+    ("DELETE", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 204, None),
     ("GET", "/v1/rooms/hall/participants", Access.ROOM_READ, 200, None),
+    ("GET", "/v1/rooms/hall/participants/ann", Access.ROOM_READ, 200, None),
+    # There is no such room, which only those learn who reach it.
+    ("POST", "/v1/rooms/hall/participants/ann/move", Access.ROOM_CONTROL, 404, {"room": "hallway"}),
     ("DELETE", "/v1/rooms/hall/participants/ann", Access.ROOM_CONTROL, 204, None),
+    ("GET", "/v1/node", Access.NODE_READ, 200, None),
+    ("POST", "/v1/node/drain", Access.NODE_ADMIN, 200, None),
+    ("DELETE", "/v1/node/drain", Access.NODE_ADMIN, 200, None),
     ("GET", "/healthz", Access.OPEN, 200, None),
     ("GET", "/readyz", Access.OPEN, 200, None),
     ("GET", "/metrics", Access.OPEN, 200, None),
@@ -72,6 +84,7 @@ async def edge() -> AsyncIterator[Edge]:
 
 async def prepare(edge: Edge, credential: Credential) -> tuple[dict[str, str], dict[str, str]]:
     """The headers of the credential, and the sessions of a user who has come back after a kick."""
+    edge.node.undrain()
     room, _ = edge.node.open_room(ROOM)
     edge.node.change(room, room.kick(USER, KICKED))
     edge.seat()
