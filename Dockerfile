@@ -42,6 +42,7 @@ ENV PATH=/opt/mediaserver/bin:$PATH \
     NUMBA_CPU_FEATURES=
 EXPOSE 8090/tcp 20000-20063/udp
 HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", \
-    "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"MEDIASERVER_PORT\"]}/healthz', timeout=2)"]
+    "import os, ssl, urllib.request as u; s = 's' * bool(os.environ.get('MEDIASERVER_TLS_CERT')); \
+u.urlopen(f'http{s}://127.0.0.1:{os.environ[\"MEDIASERVER_PORT\"]}/healthz', timeout=2, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["mediaserver"]
 CMD ["serve"]

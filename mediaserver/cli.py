@@ -86,8 +86,8 @@ def cli() -> None:
 @_option(
     "--api-key",
     "Key of the control API, with which participants' tokens are signed too; RIGHTS: admin (the default), control or "
-    "read; PATTERN: names of rooms that it reaches, with * for any characters. Repeat it to rotate keys. Other users of "
-    "the machine see a command line: prefer the environment, or --api-key-file.",
+    "read; PATTERN: names of rooms that it reaches, with * for any characters. Repeat it to rotate keys. Other users "
+    "of the machine see a command line: prefer the environment, or --api-key-file.",
     metavar="'ID:SECRET [RIGHTS [PATTERN...]]'",
     multiple=True,
 )

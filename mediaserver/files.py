@@ -26,6 +26,7 @@ class WatchedFiles:
         self._take = take
         self._seen: list[bytes] | None = None
         self._complaint = ""
+        self._looking = asyncio.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._paths)
@@ -33,11 +34,16 @@ class WatchedFiles:
     async def watch(self) -> None:
         """For ever; a task to cancel."""
         while self._paths:
-            await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Takes the files if they have changed. What is wrong with them is logged once."""
+        if self._paths:
+            async with self._looking:
+                await self._look()
+
+    async def _look(self) -> None:
         try:
             contents = await asyncio.to_thread(_read_regular, self._paths)
             if contents is not None and contents != self._seen:

@@ -252,7 +252,7 @@ def _api_keys(texts: Sequence[str]) -> tuple[ApiKey, ...]:
     """An environment variable is split at white space, so a text without colon belongs to the key before it."""
     lines: list[str] = []
     for text in texts:
-        if lines and ":" not in text.partition(" ")[0]:
+        if lines and ":" not in "".join(text.split()[:1]):
             lines[-1] += f" {text}"
         else:
             lines.append(text)

@@ -32,9 +32,7 @@ class Tls:
             try:
                 _load(context, certificate, key)
             except _EncryptedError:
-                raise ValueError(
-                    f"The TLS key file {self._paths[1]} is encrypted: store it without passphrase."
-                ) from None
+                raise ValueError(f"The TLS key file {self._paths[1]} is encrypted, which it must not be.") from None
             except ssl.SSLError as error:
                 if error.reason == "KEY_VALUES_MISMATCH":
                     raise ValueError("The TLS key is not the one of the TLS certificate.") from None

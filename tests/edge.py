@@ -19,7 +19,7 @@ from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
 from mediaserver.store import Store
-from mediaserver.tokens import Claims
+from mediaserver.tokens import Claims, Mode
 from tests import fake_plane
 from tests.offers import offer
 
@@ -39,9 +39,11 @@ def bearer(
     may_listen: bool = True,
     expires: float = NOW + 60,
     issued: float = NOW - 1,
+    mode: Mode | None = None,
+    once: bool = False,
     key: ApiKey = KEY,
 ) -> dict[str, str]:
-    claims = Claims(room, user, may_publish, may_listen, expires, issued, secrets.token_hex(4))
+    claims = Claims(room, user, may_publish, may_listen, expires, issued, secrets.token_hex(4), mode, once)
     return {"Authorization": f"Bearer {tokens.issue(key, claims)}"}
 
 

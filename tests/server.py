@@ -47,7 +47,7 @@ class Server:
             if address:
                 self.url = address[1].decode()
                 try:
-                    if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    if httpx.get(f"{self.url}/readyz", verify=False).status_code == 200:
                         return
                 except httpx.TransportError:
                     pass

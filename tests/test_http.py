@@ -10,75 +10,68 @@ import pytest
 
 from mediaserver.http.body import MAX_BODY
 from mediaserver.http.problems import KINDS
-from mediaserver.keys import ApiKey
 from mediaserver.settings import DEVELOPMENT_KEY
+from tests.credentials import (
+    BAD_TOKENS,
+    CREDENTIALS,
+    KEYS,
+    KICKED,
+    LINES,
+    Access,
+    Credential,
+    Participant,
+    expected,
+)
 from tests.edge import FRAGMENT, KEY, NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import fragment, offer
 
-CREDENTIALS: dict[str, Any] = {
-    "nothing": {},
-    "another scheme": {"Authorization": "Digest x"},
-    "no token": {"Authorization": "Bearer"},
-    "not a token": {"Authorization": "Bearer x.y.z"},
-    "expired": bearer(expires=NOW),
-    "forged": bearer(key=ApiKey(KEY.id, "x" * 32)),
-    "unknown key": bearer(key=ApiKey("beta", KEY.secret)),
-    "other room": bearer(room="other"),
-    "other user": bearer("bob"),
-    "listener": bearer(may_publish=False),
-    "own": bearer(),
-    "not base64": {"Authorization": "Basic ="},
-    "wrong secret": httpx.BasicAuth(KEY.id, "x" * 32),
-    "wrong key": httpx.BasicAuth("beta", KEY.secret),
-    "service": httpx.BasicAuth(KEY.id, KEY.secret),
-}
-BAD = ["no token", "not a token", "expired", "forged", "unknown key"]
-
-
-def expect(default: int, **others: int) -> dict[str, int]:
-    """Status by credential."""
-    expected = dict.fromkeys(CREDENTIALS, default)
-    return expected | {name.replace("_", " "): status for name, status in others.items()}
-
-
-# Participants' addresses refuse API keys, the room service's refuse participants; both refuse what proves nothing.
-JOINING = expect(401, other_room=403, other_user=201, listener=201, own=201)
-PUBLISHING = JOINING | {"other user": 403, "listener": 403}
-SERVICE = expect(401, other_room=403, other_user=403, listener=403, own=403)
-SESSION = expect(401, other_room=403, other_user=403)
-MUTING = expect(401, other_room=403, other_user=403, listener=200, own=200, service=200)
-
-PATCHING = SESSION | {"listener": 204, "own": 204, "service": 204}
-ENDING = SESSION | {"listener": 200, "own": 200, "service": 200}
-CREATING = SESSION | {"listener": 201, "own": 201, "service": 201}
-
-TABLE: list[tuple[str, str, Any, dict[str, int]]] = [
-    ("POST", "/whip/hall", (offer(), SDP), PUBLISHING),
-    ("POST", "/whep/hall", (offer("recvonly"), SDP), JOINING),
-    ("PATCH", "{whip}", (fragment(), FRAGMENT | {"If-Match": "*"}), PATCHING),
-    ("PATCH", "{whep}", (fragment(), FRAGMENT | {"If-Match": "*"}), PATCHING),
-    ("GET", "{whip}", None, PATCHING),
-    ("DELETE", "{whip}", None, ENDING),
-    ("DELETE", "{whep}", None, ENDING),
-    ("POST", "{whep}/sse", None, CREATING),
-    ("GET", "/v1/rooms", None, SERVICE | {"service": 200}),
-    ("PUT", "/v1/rooms/new", None, SERVICE | {"service": 201}),
-    ("GET", "/v1/rooms/hall", None, SERVICE | {"service": 200}),
-    ("DELETE", "/v1/rooms/hall", None, SERVICE | {"service": 204}),
-    ("POST", "/v1/rooms/hall/tokens", {"user": "ann"}, SERVICE | {"service": 200}),
-    ("PUT", "/v1/rooms/hall/speakers/ann", None, SERVICE | {"service": 200}),
-    ("DELETE", "/v1/rooms/hall/speakers/ann", None, SERVICE | {"service": 204}),
-    ("PUT", "/v1/rooms/hall/speakers/ann/mutes/host", None, SERVICE | {"service": 200}),
-    ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/system", None, SERVICE | {"service": 200}),
-    ("PUT", "/v1/rooms/hall/speakers/ann/mutes/self", None, MUTING),
-    ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/self", None, MUTING),
-    ("GET", "/v1/rooms/hall/participants", None, SERVICE | {"service": 200}),
-    ("DELETE", "/v1/rooms/hall/participants/ann", None, SERVICE | {"service": 204}),
-    ("GET", "/healthz", None, expect(200)),
-    ("GET", "/readyz", None, expect(200)),
-    ("GET", "/metrics", None, expect(200)),
-    ("GET", "/", None, expect(200)),
-    ("POST", "/dev/join", {"room": "hall", "user": "ann"}, expect(404)),
+# One row for each address and method: what it asks for, the status for who has that, and the body that it takes. {whip}
+# and {whep} are sessions of the user. A new endpoint needs a row, or a test fails.
+TABLE: list[tuple[str, str, Access, int, Any]] = [
+    ("POST", "/whip/hall", Access.PARTICIPANT_PUBLISH, 201, (offer(), SDP)),
+    ("POST", "/whep/hall", Access.PARTICIPANT_LISTEN, 201, (offer("recvonly"), SDP)),
+    ("PATCH", "{whip}", Access.OWN_SESSION, 204, (fragment(), FRAGMENT | {"If-Match": "*"})),
+    ("PATCH", "{whep}", Access.OWN_SESSION, 204, (fragment(), FRAGMENT | {"If-Match": "*"})),
+    ("GET", "{whip}", Access.OWN_SESSION, 204, None),
+    ("GET", "{whep}", Access.OWN_SESSION, 204, None),
+    ("DELETE", "{whip}", Access.OWN_SESSION, 200, None),
+    ("DELETE", "{whep}", Access.OWN_SESSION, 200, None),
+    ("POST", "{whep}/sse", Access.OWN_SESSION, 201, None),
+    # The address of a stream is its secret; this one is not.
+    ("GET", "{whep}/sse/none", Access.OPEN, 404, None),
+    ("DELETE", "{whep}/sse/none", Access.OPEN, 404, None),
+    ("GET", "/v1/rooms", Access.NODE_READ, 200, None),
+    ("PUT", "/v1/rooms", Access.NODE_CONTROL, 200, {"rooms": {}}),
+    ("PUT", "/v1/rooms/hall", Access.ROOM_CONTROL, 200, None),
+    ("PATCH", "/v1/rooms/hall", Access.ROOM_CONTROL, 200, {}),
+    ("GET", "/v1/rooms/hall", Access.ROOM_READ, 200, None),
+    ("DELETE", "/v1/rooms/hall", Access.ROOM_CONTROL, 204, None),
+    ("POST", "/v1/rooms/hall/tokens", Access.ROOM_CONTROL, 200, {"user": "ann"}),
+    ("GET", "/v1/rooms/hall/speakers/ann", Access.ROOM_READ, 200, None),
+    ("PUT", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 200, None),
+    ("PATCH", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 200, {}),
+    ("DELETE", "/v1/rooms/hall/speakers/ann", Access.ROOM_CONTROL, 204, None),
+    ("PUT", "/v1/rooms/hall/speakers/ann/mutes/host", Access.ROOM_CONTROL, 200, None),
+    ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/system", Access.ROOM_CONTROL, 200, None),
+    ("PUT", "/v1/rooms/hall/speakers/ann/mutes/self", Access.OWN_RESOURCE, 200, None),
+    ("DELETE", "/v1/rooms/hall/speakers/ann/mutes/self", Access.OWN_RESOURCE, 200, None),
+    ("GET", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE_READ, 200, None),
+    ("PUT", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 200, {"user_mutes": {"bob": True}}),
+    ("PATCH", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 200, {}),
+    ("DELETE", "/v1/rooms/hall/listeners/ann", Access.OWN_RESOURCE, 204, None),
+    ("GET", "/v1/rooms/hall/participants", Access.ROOM_READ, 200, None),
+    ("GET", "/v1/rooms/hall/participants/ann", Access.ROOM_READ, 200, None),
+    # There is no such room, which only those learn who reach it.
+    ("POST", "/v1/rooms/hall/participants/ann/move", Access.ROOM_CONTROL, 404, {"room": "hallway"}),
+    ("DELETE", "/v1/rooms/hall/participants/ann", Access.ROOM_CONTROL, 204, None),
+    ("GET", "/v1/node", Access.NODE_READ, 200, None),
+    ("POST", "/v1/node/drain", Access.NODE_ADMIN, 200, None),
+    ("DELETE", "/v1/node/drain", Access.NODE_ADMIN, 200, None),
+    ("GET", "/healthz", Access.OPEN, 200, None),
+    ("GET", "/readyz", Access.OPEN, 200, None),
+    ("GET", "/metrics", Access.OPEN, 200, None),
+    ("GET", "/", Access.OPEN, 200, None),
+    ("POST", "/dev/join", Access.OPEN, 404, {"room": "hall", "user": "ann"}),
 ]
 
 
@@ -89,40 +82,68 @@ async def edge() -> AsyncIterator[Edge]:
         yield edge
 
 
-@pytest.mark.parametrize(("method", "path", "body", "expected"), TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE])
+async def prepare(edge: Edge, credential: Credential) -> tuple[dict[str, str], dict[str, str]]:
+    """The headers of the credential, and the sessions of a user who has come back after a kick."""
+    edge.node.undrain()
+    room, _ = edge.node.open_room(ROOM)
+    edge.node.change(room, room.kick(USER, KICKED))
+    edge.seat()
+    headers = credential.make()
+    if credential.spend and isinstance(credential.who, Participant):
+        assert (await edge.http.post(f"/whip/{ROOM}", content=offer(), headers=SDP | headers)).status_code == 201
+        listening = await edge.http.post(f"/whep/{ROOM}", content=offer("recvonly"), headers=SDP | headers)
+        assert listening.status_code == 201
+    elif credential.spend:
+        assert (await edge.http.get("/v1/rooms", headers=headers)).status_code == 200
+    return headers, {
+        "whip": (await edge.whip()).headers["location"],
+        "whep": (await edge.whep()).headers["location"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "access", "success", "body"), TABLE, ids=[f"{row[0]} {row[1]}" for row in TABLE]
+)
 async def test_each_address_takes_the_credentials_it_should(
-    method: str, path: str, body: Any, expected: dict[str, int]
+    method: str, path: str, access: Access, success: int, body: Any
 ) -> None:
-    async with serving() as edge:
+    async with serving(api_key=LINES) as edge:
+        edge.node.api_keys.replace(KEYS)
         for name, credential in CREDENTIALS.items():
-            edge.seat()
-            sessions = {
-                "whip": (await edge.whip()).headers["location"],
-                "whep": (await edge.whep()).headers["location"],
-            }
-            options: dict[str, Any] = {"headers": {}}
+            headers, sessions = await prepare(edge, credential)
+            options: dict[str, Any] = {"headers": headers}
             if isinstance(body, tuple):
-                options = {"content": body[0], "headers": dict(body[1])}
+                options = {"content": body[0], "headers": body[1] | headers}
             elif body is not None:
                 options["json"] = body
-            if isinstance(credential, dict):
-                options["headers"] |= credential
-            else:
-                options["auth"] = credential
             response = await edge.http.request(method, path.format(**sessions), **options)
-            assert response.status_code == expected[name], (name, response.text)
+            assert response.status_code == expected(access, credential.who, success), (name, response.text)
             if response.status_code >= 400:
                 assert_problem(response, response.json()["type"].partition("#")[2])
             if response.status_code == 401:
                 assert re.match(r"(Bearer|Basic) realm=", response.headers["www-authenticate"])
-            for room in tuple(edge.node.rooms):
-                edge.node.close_room(room)
+            given = headers.get("Authorization", "").partition(" ")[2]
+            assert len(given) < 9 or given not in response.text + str(response.headers)
+            edge.node.close_room(ROOM)
 
 
-@pytest.mark.parametrize("name", BAD)
-async def test_a_bad_token_is_called_so_and_not_repeated(edge: Edge, name: str) -> None:
-    headers = {**SDP, **CREDENTIALS[name]}
-    response = await edge.http.post(f"/whip/{ROOM}", content=offer(), headers=headers)
+async def test_every_documented_operation_has_a_row(edge: Edge) -> None:
+    rows = [(row[0], row[1].format(whip="/whip/hall/x", whep="/whep/hall/x")) for row in TABLE]
+    for path, operations in edge.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))
+        for method in operations:
+            found = [row for row in rows if row[0] == method.upper() and re.fullmatch(pattern, row[1])]
+            assert found, f"{method.upper()} {path} has no row in TABLE"
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+@pytest.mark.parametrize(("method", "path"), [("POST", f"/whip/{ROOM}"), ("GET", "/v1/rooms")])
+async def test_a_bad_token_is_called_so_and_not_repeated(name: str, method: str, path: str) -> None:
+    async with serving(api_key=LINES) as edge:
+        edge.node.api_keys.replace(KEYS)
+        headers = BAD_TOKENS[name]()
+        body: Any = {"content": offer(), "headers": SDP | headers} if method == "POST" else {"headers": headers}
+        response = await edge.http.request(method, path, **body)
     assert_problem(response, "invalid-token")
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
     token = headers["Authorization"].removeprefix("Bearer").strip()
@@ -209,8 +230,9 @@ async def test_a_preflight_says_what_the_address_takes(origins: list[str], allow
         assert response.status_code == 200
         assert response.headers["access-control-allow-origin"] == allowed
         assert "POST" in response.headers["access-control-allow-methods"]
-        for name in ("Authorization", "Content-Type", "If-Match"):
-            assert name in response.headers["access-control-allow-headers"]
+        allowed_headers = response.headers["access-control-allow-headers"].split(", ")
+        for name in ("Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"):
+            assert name in allowed_headers
         assert response.headers["accept-post"] == "application/sdp"
         edge.seat()
         created = await edge.http.post(
@@ -219,8 +241,8 @@ async def test_a_preflight_says_what_the_address_takes(origins: list[str], allow
             headers={**SDP, **bearer(), "Origin": "https://example.org"},
         )
         assert created.headers["access-control-allow-origin"] == allowed
-        for name in ("Location", "ETag", "Link"):
-            assert name in created.headers["access-control-expose-headers"]
+        for name in ("Location", "ETag", "Link", "Retry-After", "WWW-Authenticate"):
+            assert name in created.headers["access-control-expose-headers"].split(", ")
         refused = await edge.http.post(f"/whip/{ROOM}", headers={"Origin": "https://example.org"})
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, allowed)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mediaserver import cli, server
-from mediaserver.keys import MIN_SECRET_BYTES, ApiKey
+from mediaserver.keys import EVERY_ROOM, MIN_SECRET_BYTES, ApiKey, Rights
 from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError
 
 SECRET = "s" * MIN_SECRET_BYTES
@@ -72,6 +72,55 @@ def test_several_keys_may_come_from_the_environment(serve: Serve, monkeypatch: p
     assert [key.id for key in settings.api_keys] == ["alpha", "beta"]
 
 
+def test_keys_in_the_environment_may_have_rights_and_patterns(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDIASERVER_API_KEY", f"{KEY} read lobby-* a%3Ab\n beta:{SECRET}  gamma:{SECRET} control")
+    alpha, beta, gamma = serve("--media-address", "192.0.2.1").api_keys
+    assert (alpha.id, alpha.rights, beta.id, beta.rights) == ("alpha", Rights.READ, "beta", Rights.ADMIN)
+    assert [alpha.reaches(name) for name in ("lobby-1", "a:b", "lobby")] == [True, True, False]
+    assert (gamma.id, gamma.rights, gamma.rooms) == ("gamma", Rights.CONTROL, EVERY_ROOM)
+
+
+def test_keys_of_the_command_line_may_have_rights_and_patterns(serve: Serve) -> None:
+    keys = serve(
+        "--api-key", f"{KEY} read a:b", "--api-key", f" beta:{SECRET} control", "--media-address", "::1"
+    ).api_keys
+    assert [(key.id, key.rights, key.reaches("a:b")) for key in keys] == [
+        ("alpha", Rights.READ, True),
+        ("beta", Rights.CONTROL, True),
+    ]
+
+
+def test_keys_of_options_and_file_are_told_apart(serve: Serve, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"beta:{SECRET}\n")
+    settings = serve("--api-key", KEY, "--api-key-file", str(keys), "--media-address", "192.0.2.1")
+    assert [key.id for key in settings.api_keys] == ["alpha", "beta"]
+    assert [key.id for key in settings.option_api_keys] == ["alpha"]
+    assert settings.api_key_file == keys
+
+
+@pytest.mark.parametrize(
+    "content", ["", "# none\n", SECRET, f"{SECRET}:beta", f"beta:{SECRET} {SECRET}", f"{KEY}\n{KEY}", "beta:short"]
+)
+def test_a_key_file_at_fault_is_refused_and_never_development_mode(
+    content: str, serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(content)
+    with pytest.raises(SystemExit) as exit_:
+        serve("--api-key-file", str(keys))
+    assert exit_.value.code == cli.USAGE_EXIT_CODE
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert SECRET not in output
+
+
+def test_the_development_key_is_admin_of_all_rooms(serve: Serve) -> None:
+    (key,) = serve().api_keys
+    assert key.rights is Rights.ADMIN
+    assert key.reaches("any")
+
+
 def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"# of the room service\n{KEY}\n\n")
@@ -98,6 +147,9 @@ def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -
         ["--api-key", KEY, "--media-address", "192.0.2.1=2001:db8::1"],
         ["--api-key", KEY, "--media-address", "192.0.2.1", "--media-address", "192.0.2.1"],
         ["--api-key-file", "/nonexistent"],
+        ["--api-key", f"{KEY} {SECRET}", "--media-address", "192.0.2.1"],
+        ["--api-key", f"{SECRET}:alpha", "--media-address", "192.0.2.1"],
+        ["--api-key", f"{KEY} read %", "--media-address", "192.0.2.1"],
         ["--config", "/nonexistent"],
         ["--port", "65536"],
         ["--port", "http"],

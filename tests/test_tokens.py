@@ -14,16 +14,20 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mediaserver.keys import ApiKey, ApiKeys
+from mediaserver.keys import ApiKey, ApiKeys, Rights, RoomPattern
 from mediaserver.names import MAX_NAME_BYTES, valid_name
+from mediaserver.signing import MAX_REQUEST_S, sign_request
 from mediaserver.tokens import (
     CLOCK_SKEW_S,
+    MAX_LIFE_S,
     MAX_TOKEN_BYTES,
     Claims,
     Reason,
+    SignedRequest,
     TokenError,
     issue,
     verify,
+    verify_any,
 )
 
 NOW = 1_750_000_000.25
@@ -283,6 +287,13 @@ def test_every_claim_is_required(name: str) -> None:
         ("nbf", None),
         ("aud", "another service"),
         ("aud", ["another service"]),
+        ("mode", ""),
+        ("mode", "all"),
+        ("mode", None),
+        ("mode", ["mix"]),
+        ("once", 1),
+        ("once", "true"),
+        ("once", None),
     ],
 )
 def test_a_claim_of_a_wrong_type_or_value_is_refused(name: str, value: object) -> None:
@@ -311,6 +322,102 @@ IMPOSSIBLE: list[dict[str, Any]] = [
 def test_claims_that_no_token_could_carry_cannot_be_made(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be"):
         dataclasses.replace(CLAIMS, **change)
+
+
+def test_mode_and_once_are_optional() -> None:
+    for claims in (dataclasses.replace(CLAIMS, mode="mix"), dataclasses.replace(CLAIMS, mode="select", once=True)):
+        assert verify(KEYS, issue(KEY, claims), NOW) == claims
+        assert verify(KEYS, issue(KEY, claims), NOW).key_id == KEY.id
+    assert verify(KEYS, sign({**PAYLOAD, "once": False}), NOW) == CLAIMS
+
+
+def test_a_token_lives_at_most_a_week() -> None:
+    longest = dataclasses.replace(CLAIMS, expires=NOW + MAX_LIFE_S)
+    assert verify(KEYS, issue(KEY, longest), NOW) == longest
+    assert refused(issue(KEY, dataclasses.replace(CLAIMS, expires=NOW + MAX_LIFE_S + 1))) is Reason.TOO_LONG
+    # Also when most of it is over.
+    assert refused(issue(KEY, dataclasses.replace(CLAIMS, issued=NOW - MAX_LIFE_S))) is Reason.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("rights", "pattern", "allowed"),
+    [
+        (Rights.READ, "*", False),
+        (Rights.CONTROL, "*", True),
+        (Rights.ADMIN, "lob*", True),
+        (Rights.ADMIN, "hall*", False),
+    ],
+)
+def test_a_key_signs_for_rooms_that_it_controls(rights: Rights, pattern: str, allowed: bool) -> None:
+    key = ApiKey(KEY.id, KEY.secret, rights, (RoomPattern.parse(pattern),))
+    if allowed:
+        assert verify(ApiKeys([key]), issue(key, CLAIMS), NOW) == CLAIMS
+    else:
+        assert refused(issue(key, CLAIMS), keys=ApiKeys([key])) is Reason.NOT_ENTITLED
+
+
+# Signed requests
+
+REQUEST_HEADER = {"alg": "HS256", "kid": KEY.id, "typ": "control+jwt"}
+
+
+def test_a_client_signs_requests_that_are_told_apart_and_expire() -> None:
+    found = verify_any(KEYS, sign_request(KEY.id, KEY.secret, NOW), NOW)
+    assert isinstance(found, SignedRequest)
+    assert (found.key, found.expires) == (KEY, NOW + 30)
+    other = verify_any(KEYS, sign_request(KEY.id, KEY.secret, NOW), NOW)
+    assert isinstance(other, SignedRequest)
+    assert other.id != found.id is not None
+    assert verify_any(KEYS, sign_request(KEY.id, KEY.secret, NOW, 300, once=False), NOW) == SignedRequest(
+        KEY, None, NOW + 300
+    )
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"iat": NOW}, Reason.MALFORMED),
+        ({"exp": NOW + 9}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": "soon"}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": math.inf}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": NOW + 9, "jti": 7}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": NOW + 9, "jti": None}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": NOW + 9, "nbf": "later"}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": NOW + 9, "aud": "another"}, Reason.MALFORMED),
+        ({"iat": NOW, "exp": NOW + 9, "nbf": NOW + CLOCK_SKEW_S + 0.1}, Reason.NOT_YET_VALID),
+        ({"iat": NOW + CLOCK_SKEW_S + 0.1, "exp": NOW + 60}, Reason.NOT_YET_VALID),
+        ({"iat": NOW - 9, "exp": NOW}, Reason.EXPIRED),
+        ({"iat": NOW, "exp": NOW + MAX_REQUEST_S + 1}, Reason.TOO_LONG),
+    ],
+)
+def test_a_request_that_is_not_right_is_refused(claims: dict[str, Any], reason: Reason) -> None:
+    with pytest.raises(TokenError) as caught:
+        verify_any(KEYS, sign(claims, REQUEST_HEADER), NOW)
+    assert caught.value.reason is reason
+
+
+def test_a_signed_request_is_no_participants_token() -> None:
+    assert refused(sign(PAYLOAD, REQUEST_HEADER)) is Reason.MALFORMED
+    assert refused(sign(PAYLOAD, {**REQUEST_HEADER, "typ": "CONTROL+JWT"})) is Reason.MALFORMED
+    assert verify(KEYS, sign(PAYLOAD, {**REQUEST_HEADER, "typ": 7}), NOW) == CLAIMS
+
+
+def test_an_unknown_key_costs_a_signature_check_and_is_told_as_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    decode = jwt.decode
+
+    def spy(token: str, secret: str, **options: Any) -> Any:
+        checked.append(secret)
+        return decode(token, secret, **options)
+
+    monkeypatch.setattr(jwt, "decode", spy)
+    said = set()
+    for kid in (KEY.id, "stranger"):
+        with pytest.raises(TokenError) as caught:
+            verify(KEYS, sign(PAYLOAD, {"alg": "HS256", "kid": kid}, "x" * 32), NOW)
+        said.add(str(caught.value))
+    assert len(checked) == 2
+    assert len(said) == 1
 
 
 # Names

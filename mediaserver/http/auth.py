@@ -49,7 +49,11 @@ Authorization = tuple[str, str]
 
 
 def authorization(headers: Headers) -> Authorization:
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    return parse_authorization(headers.get("authorization", ""))
+
+
+def parse_authorization(header: str) -> Authorization:
+    scheme, _, credentials = header.partition(" ")
     return scheme.lower(), credentials.strip()
 
 
@@ -72,14 +76,14 @@ def identify(node: Node, given: Authorization) -> ApiKey | SignedRequest | Claim
     return found
 
 
-def is_service(node: Node, headers: Headers) -> bool:
-    """Whether the request is from a room service that may change rooms; nothing is used up by the question."""
+def proven_key(node: Node, given: Authorization) -> ApiKey | None:
+    """The API key that these credentials prove, if they do; nothing is used up by the question."""
     try:
-        found = identify(node, authorization(headers))
+        found = identify(node, given)
     except Problem:
-        return False
+        return None
     key = found.key if isinstance(found, SignedRequest) else found
-    return isinstance(key, ApiKey) and key.may(Rights.CONTROL)
+    return key if isinstance(key, ApiKey) else None
 
 
 def _by_secret(node: Node, credentials: str) -> ApiKey:
@@ -217,17 +221,18 @@ async def session_of(request: Request, room: RoomName, session: str, node: NodeO
     """The session of the path, for its own user or the room service. It keeps its address, and the token that it was
     opened with goes on being good for it, when it has moved to another room."""
     caller = await _participant_or(controls, request)
-    if caller is not None and caller.room != room:
+    if isinstance(caller, Claims) and caller.room != room:
         raise Problem("forbidden", "The token is for another room.")
     found = session_at(request, node, room, session)
     if found is None:
-        existing_room(node, room) if caller is None else admitted(node, caller, room)
+        admitted(node, caller, room) if isinstance(caller, Claims) else existing_room(node, room)
         raise Problem("no-session", "There is no such session: it has ended or never was.")
-    if caller is not None:
-        if found.room.is_revoked(caller.user, caller.issued):
-            raise _revoked()
-        if caller.user != found.user:
-            raise Problem("forbidden", "The session is another user's.")
+    if isinstance(caller, ApiKey):
+        require_reach(request, caller, found.room.name)
+    elif found.room.is_revoked(caller.user, caller.issued):
+        raise _revoked()
+    elif caller.user != found.user:
+        raise Problem("forbidden", "The session is another user's.")
     return found
 
 
@@ -259,19 +264,16 @@ async def muter(request: Request, room: RoomName, user: UserName, source: MuteSo
         await controls(request)
 
 
-async def _participant_or(service: _Service, request: Request) -> Claims | None:
-    """The participant who asks; None when it is the room service, with the right that this needs."""
+async def _participant_or(service: _Service, request: Request) -> Claims | ApiKey:
+    """The participant who asks, or the room service with the right that this needs."""
     caller = await _caller(request)
+    return caller if isinstance(caller, Claims) else await service(request)
+
+
+def _check_self(node: Node, caller: Claims | ApiKey, room: str, user: str) -> None:
     if isinstance(caller, Claims):
-        return caller
-    await service(request)
-    return None
-
-
-def _check_self(node: Node, claims: Claims | None, room: str, user: str) -> None:
-    if claims is not None:
-        admitted(node, claims, room)
-        if claims.user != user:
+        admitted(node, caller, room)
+        if caller.user != user:
             raise Problem("forbidden", "This belongs to another participant.")
 
 

@@ -5,8 +5,9 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mediaserver.http.auth import is_service
+from mediaserver.http.auth import authorization, proven_key
 from mediaserver.http.problems import Problem
+from mediaserver.keys import Rights
 from mediaserver.node import Node
 
 # An offer with a dozen m-lines is 20 KiB. Raising it lets every connection hold so much memory.
@@ -29,8 +30,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope)
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        is_small = b"transfer-encoding" not in headers and length.isdigit() and int(length[:20]) <= MAX_BODY
+        limit = MAX_BODY if is_small else self._limit(scope)
         if not length.isdigit() or int(length[:20]) > limit:
             await self._refuse(limit, scope, receive, send)
             return
@@ -59,7 +62,10 @@ class BodyLimit:
             limit = MAX_ROOM_BODY
         elif scope["method"] == "PUT" and scope["path"] == "/v1/rooms":
             limit = MAX_ROOMS_BODY
-        return limit if limit > MAX_BODY and is_service(self._node, Headers(scope=scope)) else MAX_BODY
+        if limit > MAX_BODY:
+            key = proven_key(self._node, authorization(Headers(scope=scope)))
+            return limit if key is not None and key.may(Rights.CONTROL) else MAX_BODY
+        return limit
 
     @staticmethod
     async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 
 from mediaserver.document import ears_of, show_listener
 from mediaserver.http.answers import answer, done
-from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, self_or_controls
+from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, self_or_controls, self_or_reads
 from mediaserver.http.media import MERGE_PATCH, require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paths import UserName
@@ -19,7 +19,7 @@ from mediaserver.schema import ListenerDocument
 router = APIRouter(
     prefix="/v1/rooms/{room}",
     tags=["listeners"],
-    dependencies=[Depends(require_json), Depends(self_or_controls)],
+    dependencies=[Depends(require_json)],
 )
 
 _CHANGE = ("no-room", "mixes-taken", "precondition-failed")
@@ -28,6 +28,7 @@ _CHANGE = ("no-room", "mixes-taken", "precondition-failed")
 @router.get(
     "/listeners/{user}",
     summary="What a listener wants for himself",
+    dependencies=[Depends(self_or_reads)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=ListenerDocument,
     responses=refusals("no-room"),
@@ -40,6 +41,7 @@ async def get_listener(room: RoomOf, user: UserName) -> Response:
 @router.put(
     "/listeners/{user}",
     summary="Turn others down, up or off, for this listener alone",
+    dependencies=[Depends(self_or_controls)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=ListenerDocument,
     responses=refusals(*_CHANGE),
@@ -58,6 +60,7 @@ async def put_listener(
 @router.patch(
     "/listeners/{user}",
     summary="Change what a listener wants by a merge patch",
+    dependencies=[Depends(self_or_controls)],
     response_model=ListenerDocument,
     responses=refusals(*_CHANGE),
     openapi_extra={
@@ -83,6 +86,7 @@ async def patch_listener(
 @router.delete(
     "/listeners/{user}",
     summary="The listener wants nothing of his own any more",
+    dependencies=[Depends(self_or_controls)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     status_code=204,
     responses=refusals("no-room", "precondition-failed"),

@@ -7,8 +7,6 @@
 - Probes and metrics are free: a server that is asked too much must still be seen to live.
 """
 
-import base64
-import binascii
 import ipaddress
 import math
 import time
@@ -18,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mediaserver.buckets import Bucket
+from mediaserver.http.auth import parse_authorization, proven_key
 from mediaserver.http.problems import Problem
 from mediaserver.node import Node
 from mediaserver.settings import Network
@@ -81,7 +80,7 @@ class Rates:
         settings = node.settings
         self._app = app
         self._node = node
-        self._identify = identify or basic_key
+        self._identify = identify or key_id
         self._clock = clock
         self._keys = Table(settings.rate_per_key, settings.rate_per_key * KEY_BURST_S)
         self._addresses = Table(settings.rate_per_address, max(ADDRESS_BURST, settings.rate_per_address))
@@ -128,16 +127,10 @@ class Rates:
         await problem.response()(scope, receive, send)
 
 
-def basic_key(node: Node, authorization: str) -> str | None:
-    """Of HTTP Basic (RFC 7617)."""
-    scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        identifier, _, secret = base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        return None
-    return identifier if node.api_keys.check(identifier, secret) else None
+def key_id(node: Node, authorization: str) -> str | None:
+    """Of the key whose secret is shown, or which signed the request; a one-time request is not used up by it."""
+    key = proven_key(node, parse_authorization(authorization))
+    return None if key is None else key.id
 
 
 def client_name(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
