@@ -93,6 +93,7 @@ class Plane:
         self.columns: dict[tuple[int, int], float] = {}  # (room, csrc) -> gain
         self.rows: dict[tuple[int, int], dict[int, float]] = {}  # (room, row) -> factor by csrc
         self.kernels: dict[str, int] = {}
+        self.cpu_ns = [0] * len(binds)  # for tests: what the workers have used
         self.peers: dict[int, Peer] = {}
         self.removed: dict[int, Peer] = {}
         self._events: deque[tuple[int, int, bytes]] = deque()
@@ -269,6 +270,7 @@ class Plane:
 
     def counters(self, worker: int) -> dict[str, int]:
         counters = dict.fromkeys(COUNTERS, 0)
+        counters["cpu_ns"] = self.cpu_ns[worker]
         counters["peers"] = len(self.peers)
         counters["rooms"] = sum(home == worker for home in self.rooms.values())
         return counters
