@@ -17,7 +17,7 @@ from mediaserver.admission import (
     Sample,
 )
 from mediaserver.commands import CloseReason
-from mediaserver.load import LAG_BOUNDS_S, LAG_WINDOW_S, PROBE_EVERY_S, Lag, Watch
+from mediaserver.load import LAG_BOUNDS_S, LAG_WINDOW_S, PROBE_EVERY_S, Lag, Watch, WorkerLoad, percentile
 from mediaserver.plane import Driver
 from tests import fake_plane
 from tests.edge import ROOM, USER, Edge, assert_problem, serving
@@ -190,6 +190,14 @@ def test_the_driver_avoids_busy_workers_while_there_is_another() -> None:
     driver.plane.stop()
 
 
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([0, 0, 0], 0.0), ([100, 0, 0], 0.001), ([98, 2, 0], 0.01), ([99, 1, 0], 0.001), ([0, 0, 3], 0.01)],
+)
+def test_a_percentile_is_the_bound_of_its_bucket(counts: list[int], expected: float) -> None:
+    assert percentile([0.001, 0.01], counts, 0.99) == expected
+
+
 @pytest.fixture
 async def edge() -> AsyncIterator[Edge]:
     async with serving(workers=2) as edge:
@@ -245,6 +253,17 @@ async def test_who_was_kicked_is_new(edge: Edge) -> None:
     await edge.whep()
     await edge.control("DELETE", "rooms", ROOM, "participants", USER)
     assert not edge.node.returning.is_expected((ROOM, USER, "listen"), 0.0)
+
+
+async def test_the_load_of_a_worker_is_known_after_two_looks(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert edge.node.load(1) == WorkerLoad()
+    now = asyncio.get_running_loop().time()
+    for second, ticks in enumerate(([7, 0, 0], [57, 0, 0], [97, 10, 0])):
+        edge.plane.cpu_ns[1] += 500_000_000
+        monkeypatch.setattr(edge.plane, "tick_lateness", lambda _, ticks=ticks: ([0.001, 0.01], ticks, 0.0))
+        edge.node.watch.look(now + second)
+    assert edge.node.load(1) == WorkerLoad(0.5, 0.01)
+    assert edge.node.load(0).cpu_share == 0.0
 
 
 async def test_a_node_that_runs_looks_every_second(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

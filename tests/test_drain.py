@@ -14,8 +14,8 @@ import pytest
 from mediaserver import drain
 from mediaserver.node import ClosingError
 from mediaserver.settings import DEVELOPMENT_KEY, DRAIN_TIMEOUT_S, Settings
-from tests.conftest import StartServer
 from tests.client import until
+from tests.conftest import StartServer
 from tests.control import Control
 from tests.edge import KEY, ROOM, Edge, assert_problem, serving
 from tests.offers import offer
