@@ -1,8 +1,12 @@
 """Spans of control calls, by OpenTelemetry's own exporter in memory; and that nothing is there when it is off."""
 
+import asyncio
+import gzip
 import sys
 import timeit
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -107,3 +111,31 @@ def test_a_missing_package_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(TracingError, match=r"^Tracing needs OpenTelemetry: install voicerooms\[otel\]\.$"):
         tracing.configure("http://127.0.0.1:4318")
+
+
+async def test_spans_are_sent_to_the_collector() -> None:
+    bodies: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on standard error."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        Thread(target=collector.serve_forever, daemon=True).start()
+        tracing.configure(f"http://127.0.0.1:{collector.server_port}")
+        async with serving() as edge:
+            await edge.control("PUT", "rooms", ROOM)
+        await asyncio.to_thread(tracing.stop)
+        collector.shutdown()
+    ((path, body),) = bodies
+    assert path == "/v1/traces"
+    assert b"PUT /v1/rooms/{room}" in gunzip(body)
+
+
+def gunzip(body: bytes) -> bytes:
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
