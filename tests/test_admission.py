@@ -17,7 +17,7 @@ from mediaserver.admission import (
     Sample,
 )
 from mediaserver.commands import CloseReason
-from mediaserver.load import LAG_BOUNDS_S, LAG_WINDOW_S, PROBE_EVERY_S, Lag, Watch, WorkerLoad, percentile
+from mediaserver.load import LAG_BOUNDS_S, LAG_WINDOW_S, PROBE_EVERY_S, Lag, Load, Watch
 from mediaserver.plane import Driver
 from tests import fake_plane
 from tests.edge import ROOM, USER, Edge, assert_problem, serving
@@ -25,7 +25,7 @@ from tests.edge import ROOM, USER, Edge, assert_problem, serving
 TICKS = 50  # a second, of one room
 
 
-class Load:
+class Seconds:
     """Feeds an Admission once a second."""
 
     def __init__(self, workers: int = 1, max_load: float = 0.85) -> None:
@@ -56,26 +56,26 @@ class Load:
 
 
 def test_an_idle_server_takes_anybody_from_the_start() -> None:
-    load = Load()
+    load = Seconds()
     assert load.admission.refusal(0) is None
     assert [load.second() for _ in range(20)] == [None] * 20
 
 
 def test_a_busy_worker_takes_nobody_new_after_three_seconds() -> None:
-    load = Load()
+    load = Seconds()
     load.second()
     assert [load.second(1.0) for _ in range(3)] == [None, None, Reason.WORKER_LOAD]
 
 
 def test_the_load_is_a_mean_so_a_peak_of_a_second_refuses_nobody() -> None:
-    load = Load()
+    load = Seconds()
     for _ in range(5):
         load.second(0.5)
     assert [load.second(share) for share in (1.0, 0.5, 0.5, 0.5, 1.0)] == [None] * 5
 
 
 def test_the_load_is_by_the_time_that_passed_however_late_the_sample_comes() -> None:
-    load = Load()
+    load = Seconds()
     for _ in range(4):
         load.second(0.5)
     assert load.second(0.8, seconds=4.0) is None
@@ -83,7 +83,7 @@ def test_the_load_is_by_the_time_that_passed_however_late_the_sample_comes() -> 
 
 
 def test_admission_opens_again_only_clearly_below_the_limit_and_after_some_seconds() -> None:
-    load = Load()
+    load = Seconds()
     for _ in range(6):
         load.second(0.9)
     assert load.admission.refusal(0)
@@ -95,13 +95,13 @@ def test_admission_opens_again_only_clearly_below_the_limit_and_after_some_secon
 
 
 def test_a_load_about_the_limit_does_not_flap() -> None:
-    load = Load()
+    load = Seconds()
     told = [load.second(0.86 + 0.02 * (-1) ** second) for second in range(60)]
     assert sum(one is not other for one, other in pairwise(told)) == 1
 
 
 def test_only_the_loaded_worker_refuses() -> None:
-    load = Load(workers=2)
+    load = Seconds(workers=2)
     for _ in range(6):
         load.second(1.0, worker=1)
     assert load.admission.refusal(1) is Reason.WORKER_LOAD
@@ -109,7 +109,7 @@ def test_only_the_loaded_worker_refuses() -> None:
 
 
 def test_late_ticks_refuse_when_one_in_a_hundred_begins_late() -> None:
-    load = Load()
+    load = Seconds()
     for _ in range(6):
         load.second(late=1)
     assert load.admission.refusal(0) is None
@@ -118,19 +118,19 @@ def test_late_ticks_refuse_when_one_in_a_hundred_begins_late() -> None:
 
 
 def test_one_pause_of_the_machine_refuses_nobody() -> None:
-    load = Load()
+    load = Seconds()
     for _ in range(6):
         load.second()
     assert [load.second(late=late) for late in (50, 50, 0, 0, 0, 0, 0)] == [None] * 7
 
 
 def test_few_ticks_tell_nothing() -> None:
-    load = Load()
+    load = Seconds()
     assert [load.second(ticks=20, late=20) for _ in range(10)] == [None] * 10
 
 
 def test_a_slow_event_loop_refuses_on_all_workers() -> None:
-    load = Load(workers=2)
+    load = Seconds(workers=2)
     assert load.second(lag_s=None) is None
     assert load.second(lag_s=0.2) is None
     assert load.second(lag_s=0.3) is Reason.EVENT_LOOP_LAG
@@ -139,7 +139,7 @@ def test_a_slow_event_loop_refuses_on_all_workers() -> None:
 
 
 def test_zero_turns_it_off() -> None:
-    load = Load(max_load=0)
+    load = Seconds(max_load=0)
     assert [load.second(1.0, late=TICKS, lag_s=1.0) for _ in range(20)] == [None] * 20
 
 
@@ -188,14 +188,6 @@ def test_the_driver_avoids_busy_workers_while_there_is_another() -> None:
     driver.avoided = {0, 1, 2}
     assert (driver.emptiest_worker(), driver.listener_worker(1)) == (0, 0)
     driver.plane.stop()
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [([0, 0, 0], 0.0), ([100, 0, 0], 0.001), ([98, 2, 0], 0.01), ([99, 1, 0], 0.001), ([0, 0, 3], 0.01)],
-)
-def test_a_percentile_is_the_bound_of_its_bucket(counts: list[int], expected: float) -> None:
-    assert percentile([0.001, 0.01], counts, 0.99) == expected
 
 
 @pytest.fixture
@@ -256,14 +248,14 @@ async def test_who_was_kicked_is_new(edge: Edge) -> None:
 
 
 async def test_the_load_of_a_worker_is_known_after_two_looks(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert edge.node.load(1) == WorkerLoad()
+    assert edge.node.watch.load(1) == Load()
     now = asyncio.get_running_loop().time()
     for second, ticks in enumerate(([7, 0, 0], [57, 0, 0], [97, 10, 0])):
         edge.plane.cpu_ns[1] += 500_000_000
         monkeypatch.setattr(edge.plane, "tick_lateness", lambda _, ticks=ticks: ([0.001, 0.01], ticks, 0.0))
         edge.node.watch.look(now + second)
-    assert edge.node.load(1) == WorkerLoad(0.5, 0.01)
-    assert edge.node.load(0).cpu_share == 0.0
+    assert edge.node.watch.load(1) == Load(0.5, 0.01)
+    assert edge.node.watch.load(0).cpu_share == 0.0
 
 
 async def test_a_node_that_runs_looks_every_second(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

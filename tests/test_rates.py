@@ -8,7 +8,8 @@ import pytest
 
 from mediaserver.buckets import Bucket
 from mediaserver.http.rates import ADDRESS_BURST, Rates, Table, client_name
-from tests.edge import KEY, ROOM, Edge, assert_problem, bearer, serving
+from mediaserver.signing import sign_request
+from tests.edge import KEY, NOW, ROOM, Edge, assert_problem, bearer, serving
 
 PROXIES = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1")]
 
@@ -165,6 +166,21 @@ async def test_a_key_has_its_own_rate_from_whatever_address() -> None:
         assert await asking.statuses("192.0.2.1", "/nowhere", 1) == [404]
         asking.time += 0.1
         assert await asking.statuses("192.0.2.3", "/v1/rooms", 2, auth=edge.service) == [200, 429]
+
+
+@pytest.mark.parametrize("once", [True, False])
+async def test_signed_requests_are_counted_for_their_key_and_not_used_up(once: bool) -> None:
+    async with serving(rate_per_key=1, rate_per_address=1) as edge:
+        asking = Asking(edge)
+
+        def signed() -> dict[str, str]:
+            return {"Authorization": f"Bearer {sign_request(KEY.id, KEY.secret, NOW, once=once)}"}
+
+        statuses = [(await asking.statuses("192.0.2.1", "/v1/rooms", 1, headers=signed()))[0] for _ in range(3)]
+        assert statuses == [200, 200, 429]
+        used = signed()
+        asking.time += 2
+        assert await asking.statuses("192.0.2.1", "/v1/rooms", 2, headers=used) == [200, 401 if once else 200]
 
 
 async def test_a_key_is_not_in_the_way_of_an_address_that_is_out_of_tokens() -> None:

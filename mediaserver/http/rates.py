@@ -7,8 +7,6 @@
 - Probes and metrics are free: a server that is asked too much must still be seen to live.
 """
 
-import base64
-import binascii
 import ipaddress
 import math
 import time
@@ -19,9 +17,12 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mediaserver.buckets import Bucket
+from mediaserver.http.auth import identify
 from mediaserver.http.problems import Problem
+from mediaserver.keys import ApiKey
 from mediaserver.node import Node
 from mediaserver.settings import Network
+from mediaserver.tokens import SignedRequest
 
 # A tenth of what an address may do in a burst would already be 20 guesses; 4 s of quiet pay for all of them.
 FAILED_COST = 10.0
@@ -33,9 +34,6 @@ MAX_ADDRESSES = 20_000
 CACHED = 4_096
 MAX_ADDRESS_LENGTH = 64
 EXEMPT = frozenset(("/healthz", "/readyz", "/metrics"))
-
-Identify = Callable[[Node, str], str | None]
-"""From a request's Authorization header to the id of the API key that it proves to have; None when it proves none."""
 
 
 class Table:
@@ -79,13 +77,11 @@ class Rates:
         self,
         app: ASGIApp,
         node: Node,
-        identify: Identify | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = node.settings
         self._app = app
         self._node = node
-        self._identify = identify or basic_key
         self._clock = clock
         self._keys = Table(settings.rate_per_key, settings.rate_per_key * KEY_BURST_S)
         self._addresses = Table(settings.rate_per_address, max(ADDRESS_BURST, settings.rate_per_address))
@@ -98,12 +94,12 @@ class Rates:
             return
         authorization = forwarded = ""
         for name, value in scope["headers"]:
-            if name == b"authorization":
+            if name == b"authorization" and not authorization:  # the first is what auth.py goes by
                 authorization = value.decode("latin-1")
             elif name == b"x-forwarded-for":
                 forwarded += "," + value.decode("latin-1")
         now = self._clock()
-        key = self._identify(self._node, authorization) if authorization else None
+        key = key_of(self._node, authorization) if authorization else None
         if key is not None:
             if wait_s := self._keys.take(key, now):
                 await self._refuse("api-key", wait_s, scope, receive, send)
@@ -132,16 +128,15 @@ class Rates:
         await problem.response()(scope, receive, send)
 
 
-def basic_key(node: Node, authorization: str) -> str | None:
-    """Of HTTP Basic (RFC 7617)."""
+def key_of(node: Node, authorization: str) -> str | None:
+    """By either of a room service's credentials (auth.py). Nothing is used up by the question."""
     scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return None
     try:
-        identifier, _, secret = base64.b64decode(credentials.strip(), validate=True).decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        found = identify(node, (scheme.lower(), credentials.strip()))
+    except Problem:
         return None
-    return identifier if node.api_keys.check(identifier, secret) else None
+    key = found.key if isinstance(found, SignedRequest) else found
+    return key.id if isinstance(key, ApiKey) else None
 
 
 def client_name(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
