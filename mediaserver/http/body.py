@@ -2,7 +2,6 @@
 
 import re
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mediaserver.http.auth import is_service
@@ -59,7 +58,7 @@ class BodyLimit:
             limit = MAX_ROOM_BODY
         elif scope["method"] == "PUT" and scope["path"] == "/v1/rooms":
             limit = MAX_ROOMS_BODY
-        return limit if limit > MAX_BODY and is_service(self._node, Headers(scope=scope)) else MAX_BODY
+        return limit if limit > MAX_BODY and is_service(self._node, scope) else MAX_BODY
 
     @staticmethod
     async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:

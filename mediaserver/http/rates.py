@@ -17,12 +17,10 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mediaserver.buckets import Bucket
-from mediaserver.http.auth import identify
+from mediaserver.http.auth import key_of
 from mediaserver.http.problems import Problem
-from mediaserver.keys import ApiKey
 from mediaserver.node import Node
 from mediaserver.settings import Network
-from mediaserver.tokens import SignedRequest
 
 # A tenth of what an address may do in a burst would already be 20 guesses; 4 s of quiet pay for all of them.
 FAILED_COST = 10.0
@@ -92,16 +90,16 @@ class Rates:
         if scope["type"] != "http" or scope["path"] in EXEMPT:
             await self._app(scope, receive, send)
             return
-        authorization = forwarded = ""
+        forwarded, has_credentials = "", False
         for name, value in scope["headers"]:
-            if name == b"authorization" and not authorization:  # the first is what auth.py goes by
-                authorization = value.decode("latin-1")
+            if name == b"authorization":
+                has_credentials = True
             elif name == b"x-forwarded-for":
                 forwarded += "," + value.decode("latin-1")
         now = self._clock()
-        key = key_of(self._node, authorization) if authorization else None
+        key = key_of(self._node, scope) if has_credentials else None
         if key is not None:
-            if wait_s := self._keys.take(key, now):
+            if wait_s := self._keys.take(key.id, now):
                 await self._refuse("api-key", wait_s, scope, receive, send)
                 return
             await self._app(scope, receive, send)
@@ -126,17 +124,6 @@ class Rates:
         whose = "The API key is used" if by == "api-key" else "This address asks"
         problem = Problem("too-many-requests", f"{whose} too often; wait {wait_s} s.", {"Retry-After": str(wait_s)})
         await problem.response()(scope, receive, send)
-
-
-def key_of(node: Node, authorization: str) -> str | None:
-    """By either of a room service's credentials (auth.py). Nothing is used up by the question."""
-    scheme, _, credentials = authorization.partition(" ")
-    try:
-        found = identify(node, (scheme.lower(), credentials.strip()))
-    except Problem:
-        return None
-    key = found.key if isinstance(found, SignedRequest) else found
-    return key.id if isinstance(key, ApiKey) else None
 
 
 def client_name(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
