@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from mediaserver.admission import (
@@ -20,6 +21,9 @@ from mediaserver.commands import CloseReason
 from mediaserver.load import LAG_BOUNDS_S, LAG_WINDOW_S, PROBE_EVERY_S, Lag, Load, Watch
 from mediaserver.plane import Driver
 from tests import fake_plane
+from tests.client import until
+from tests.conftest import StartServer
+from tests.control import Control
 from tests.edge import ROOM, USER, Edge, assert_problem, serving
 
 TICKS = 50  # a second, of one room
@@ -271,3 +275,15 @@ async def test_a_node_that_runs_looks_every_second(edge: Edge, monkeypatch: pyte
     assert sum(watch.lag.counts) >= 2
     await asyncio.sleep(0.2)
     assert len(seen) == looked
+
+
+async def test_a_server_that_moves_media_refuses_when_it_may_do_next_to_nothing(start_server: StartServer) -> None:
+    server = start_server("--workers", "1", "--max-worker-load", "0.0001", "--log-format", "json")
+    async with Control(server.url) as control, await control.speak(ROOM, "ann", 440) as speaker:
+        await speaker.connected()
+        await until(lambda: b'"workers": ["worker-load"]' in server.log, within_s=20)
+        assert await control.metric("mediaserver_admission_open") == 0
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            await control.make_room("other")
+        assert_problem(refused.value.response, "overloaded")
+        assert await control.metric("mediaserver_event_loop_lag_seconds_count") > 10

@@ -182,7 +182,7 @@ async def test_an_interrupt_at_the_terminal_does_not_wait() -> None:
 
 
 async def test_media_goes_on_while_the_server_drains(start_server: StartServer) -> None:
-    server = start_server("--workers", "1", "--drain-timeout", "30")
+    server = start_server("--workers", "1", "--drain-timeout", "30", "--log-format", "json")
     async with (
         Control(server.url) as control,
         await control.speak(ROOM, "ann", 440) as speaker,
@@ -197,4 +197,4 @@ async def test_media_goes_on_while_the_server_drains(start_server: StartServer) 
         assert (await control.http.get("/readyz")).status_code == 503
         assert server.process.poll() is None
     server.finish(10)
-    assert b"session connected" in server.log
+    assert b'"event": "session connected"' in server.log

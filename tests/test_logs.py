@@ -10,6 +10,7 @@ import pytest
 
 from mediaserver import logs
 from mediaserver.logs import BURST, RATE, Format, chosen
+from tests.server import FAULTS
 
 Configure = Callable[..., io.StringIO]
 
@@ -86,6 +87,16 @@ def test_exceptions_are_told_with_their_traceback(configure: Configure, format_:
     assert lines.count("RuntimeError: a defect") == 2
     if format_ is Format.JSON:
         assert all("a defect" in json.loads(line)["exception"] for line in lines.splitlines())
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_a_fault_is_one_that_tests_of_the_real_server_notice(configure: Configure, format_: Format) -> None:
+    stream = configure(format_)
+    logging.getLogger("x").warning("error and critical are only words")
+    logs.get("y").info("serving on http://127.0.0.1:8090/")
+    assert not FAULTS.search(stream.getvalue().encode())
+    logs.get("y").error("this is one")
+    assert FAULTS.search(stream.getvalue().encode())
 
 
 def test_the_level_holds_for_both_kinds_of_loggers(configure: Configure) -> None:
