@@ -90,18 +90,15 @@ class Limit:
         return event
 
 
-def _describe(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _describe(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Adds what every line has, of whichever kind its logger is."""
     record: logging.LogRecord = event["_record"]
     moment = datetime.fromtimestamp(record.created, UTC)
     event["time"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     event["level"] = record.levelname.lower()
     event["logger"] = record.name
-    if record.exc_info:
-        event["exception"] = logging.Formatter().formatException(record.exc_info)
-    event.pop("exc_info", None)
     event.pop("stack_info", None)
-    return event
+    return structlog.processors.format_exc_info(logger, method, event)
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:

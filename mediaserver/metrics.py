@@ -44,6 +44,10 @@ class NodeCollector(Collector):
                 if state is not State.CLOSED:
                     sessions.add_metric([direction, state], states[direction, state])
         yield sessions
+        started = CounterMetricFamily("mediaserver_sessions_started", "Sessions that began.", labels=["direction"])
+        for direction in Direction:
+            started.add_metric([direction], node.started[direction])
+        yield started
         ended = CounterMetricFamily("mediaserver_sessions_ended", "Sessions that ended, by reason.", labels=["reason"])
         for reason in CloseReason:
             ended.add_metric([reason], node.endings[reason])
@@ -98,7 +102,7 @@ class NodeCollector(Collector):
         driver = self._node.driver
         workers = [driver.plane.counters(worker) for worker in range(driver.plane.workers)]
         for name in workers[0]:
-            metric = _plane_metric(name, driver.counter_meanings[name])
+            metric = plane_metric(name, driver.counter_meanings[name])
             for worker, counters in enumerate(workers):
                 metric.add_metric([str(worker)], counters[name] / (1e9 if name.endswith("_ns") else 1))
             yield metric
@@ -115,7 +119,8 @@ class NodeCollector(Collector):
         return metric
 
 
-def _plane_metric(name: str, meaning: str) -> CounterMetricFamily | GaugeMetricFamily:
+def plane_metric(name: str, meaning: str) -> CounterMetricFamily | GaugeMetricFamily:
+    """The family, still empty, of a counter of the plane."""
     family = GaugeMetricFamily if name in GAUGES else CounterMetricFamily
     base = name.removesuffix("_ns") + "_seconds" if name.endswith("_ns") else name
     return family(f"mediaserver_plane_{base}", f"Of a worker: {meaning}.", labels=["worker"])

@@ -90,6 +90,7 @@ class Node:
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
         self.endings: Counter[CloseReason] = Counter()
+        self.started: Counter[Direction] = Counter()
         self.draining = False
         self.admission = Admission(driver.plane.workers, settings.max_worker_load)
         self.watch = Watch(driver, self.admission)
@@ -497,6 +498,7 @@ class Node:
         self.sessions[session.id] = session
         self._peers[peer] = session
         self._population[room.id, direction] += 1
+        self.started[direction] += 1
         self.returning.forget((room.name, user, direction))
         self.perform(room.join(user, direction, peer, row))
         if direction is Direction.PUBLISH:

@@ -19,6 +19,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SERVICE = "mediaserver"
+# Of sending one batch to the collector, tries included. Longer delays the end of the process when there is none.
+EXPORT_TIMEOUT_S = 2.0
 _OFF: AbstractContextManager[Any] = nullcontext()
 
 
@@ -43,7 +45,8 @@ def configure(endpoint: str) -> None:
         raise TracingError("Tracing needs OpenTelemetry: install voicerooms[otel].") from None
     provider = TracerProvider(resource=Resource.create({"service.name": SERVICE, "service.version": __version__}))
     path = "" if endpoint.rstrip("/").endswith("/v1/traces") else "/v1/traces"
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint.rstrip("/") + path)))
+    exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/") + path, timeout=EXPORT_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     use(provider)
 
 

@@ -95,6 +95,7 @@ class Plane:
         self.columns: dict[tuple[int, int], float] = {}  # (room, csrc) -> gain
         self.rows: dict[tuple[int, int], dict[int, float]] = {}  # (room, row) -> factor by csrc
         self.kernels: dict[str, int] = {}
+        self.cpu_ns = [0] * len(binds)  # for tests: what the workers have used
         self.peers: dict[int, Peer] = {}
         self.removed: dict[int, Peer] = {}
         self._events: deque[tuple[int, int, bytes]] = deque()
@@ -258,13 +259,6 @@ class Plane:
         options = {"ufrag": ufrag, "pwd": pwd, "csrc": csrc, "slots": list(slots), "cname": cname}
         return self._add(peer, Peer(room, worker, options, row=row))
 
-    def move_peer(self, peer: int, room: int, *, csrc: int, row: int | None = None) -> None:
-        assert room in self.rooms
-        assert row is None or (room, row) in self.rows
-        assert (row is None) == (self.peers[peer].row is None)
-        self.peers[peer].room, self.peers[peer].row = room, row
-        self.peers[peer].options["csrc"] = csrc
-
     def set_sources(self, peer: int, csrcs: Sequence[int]) -> None:
         self.peers[peer].sources = list(csrcs)
 
@@ -288,6 +282,7 @@ class Plane:
 
     def counters(self, worker: int) -> dict[str, int]:
         counters = dict.fromkeys(COUNTERS, 0)
+        counters["cpu_ns"] = self.cpu_ns[worker]
         counters["peers"] = len(self.peers)
         counters["rooms"] = sum(home == worker for home in self.rooms.values())
         return counters

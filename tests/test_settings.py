@@ -8,6 +8,7 @@ import pytest
 from mediaserver import cli, server
 from mediaserver.keys import EVERY_ROOM, MIN_SECRET_BYTES, ApiKey, Rights
 from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError
+from mediaserver.tracing import TracingError
 
 SECRET = "s" * MIN_SECRET_BYTES
 KEY = f"alpha:{SECRET}"
@@ -161,6 +162,14 @@ def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -
         ["--ice-server", "turn:example.org,user"],
         ["--ice-server", 'turn:example.org,user,"'],
         ["--log-level", "loud"],
+        ["--log-format", "xml"],
+        ["--otlp-endpoint", "collector:4318"],
+        ["--drain-timeout", "-1"],
+        ["--max-worker-load", "1.5"],
+        ["--rate-per-key", "-1"],
+        ["--rate-per-address", "nan"],
+        ["--trusted-proxy", "proxy.example.org"],
+        ["--trusted-proxy", "10.0.0.1/8"],
         ["--no-such-option"],
         ["surplus"],
     ],
@@ -236,3 +245,21 @@ def test_ice_servers_may_have_credentials() -> None:
 def test_secrets_are_not_in_the_representation() -> None:
     settings = Settings.check(api_key=[KEY], media_address=["192.0.2.1"])
     assert SECRET not in repr(settings)
+
+
+def test_trusted_proxies_are_addresses_or_networks() -> None:
+    settings = Settings.check(trusted_proxy=["10.0.0.0/8", "::1", "192.0.2.1"])
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128", "192.0.2.1/32"]
+
+
+def test_tracing_without_its_packages_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: Settings) -> None:
+        raise TracingError("Tracing needs OpenTelemetry: install voicerooms[otel].")
+
+    monkeypatch.setattr(server, "run", run)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["serve", "--otlp-endpoint", "http://127.0.0.1:4318"])
+    assert exit_.value.code == cli.USAGE_EXIT_CODE
+    assert capsys.readouterr().err == "mediaserver: Tracing needs OpenTelemetry: install voicerooms[otel].\n"

@@ -27,6 +27,7 @@ from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBase, HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from mediaserver import tokens
 from mediaserver.http.nodes import NodeOf, existing_room, node_of
@@ -43,6 +44,8 @@ BEARER = 'Bearer realm="media"'
 SERVICE = 'Basic realm="control", charset="UTF-8", Bearer realm="control"'
 # What OpenAPI is told of addresses that take either.
 BY_SERVICE_OR_PARTICIPANT: dict[str, Any] = {"security": [{"service": []}, {"signed-request": []}, {"participant": []}]}
+
+_IDENTIFIED = "mediaserver.identified"  # of the ASGI scope
 
 Authorization = tuple[str, str]
 """Scheme, in lower case, and credentials; empty when there are none."""
@@ -76,14 +79,34 @@ def identify(node: Node, given: Authorization) -> ApiKey | SignedRequest | Claim
     return found
 
 
-def proven_key(node: Node, given: Authorization) -> ApiKey | None:
-    """The API key that these credentials prove, if they do; nothing is used up by the question."""
+def identified(node: Node, scope: Scope) -> ApiKey | SignedRequest | Claims | None:
+    """identify() of this HTTP request, worked out once: a signature costs 50 µs, and rates, body limit and endpoint all
+    ask. What was good when the request began is good for it to its end."""
+    if _IDENTIFIED not in scope:
+        try:
+            scope[_IDENTIFIED] = identify(node, authorization(Headers(scope=scope)))
+        except Problem as problem:
+            scope[_IDENTIFIED] = problem
+    found: ApiKey | SignedRequest | Claims | Problem | None = scope[_IDENTIFIED]
+    if isinstance(found, Problem):
+        raise found
+    return found
+
+
+def key_of(node: Node, scope: Scope) -> ApiKey | None:
+    """The API key that the request proves to have; nothing is used up by the question."""
     try:
-        found = identify(node, given)
+        found = identified(node, scope)
     except Problem:
         return None
     key = found.key if isinstance(found, SignedRequest) else found
     return key if isinstance(key, ApiKey) else None
+
+
+def is_service(node: Node, scope: Scope) -> bool:
+    """Whether the request is from a room service that may change rooms; nothing is used up by the question."""
+    key = key_of(node, scope)
+    return key is not None and key.may(Rights.CONTROL)
 
 
 def _by_secret(node: Node, credentials: str) -> ApiKey:
@@ -102,10 +125,10 @@ def _use_of(request: SignedRequest) -> str:
 
 
 async def _caller(request: Request) -> ApiKey | Claims | None:
-    """identify(), once for each HTTP request: a signed request is used up by it."""
+    """Who asks; a signed request is used up by it."""
     if not hasattr(request.state, "caller"):
         node = await node_of(request)
-        found = identify(node, authorization(request.headers))
+        found = identified(node, request.scope)
         if isinstance(found, SignedRequest):
             if found.id is not None and not node.used_requests.use(_use_of(found), found.expires, node.clock()):
                 raise invalid_token("The signed request has been used.")

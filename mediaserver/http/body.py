@@ -2,12 +2,9 @@
 
 import re
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mediaserver.http.auth import authorization, proven_key
 from mediaserver.http.problems import Problem
-from mediaserver.keys import Rights
 from mediaserver.node import Node
 
 # An offer with a dozen m-lines is 20 KiB. Raising it lets every connection hold so much memory.
@@ -62,10 +59,7 @@ class BodyLimit:
             limit = MAX_ROOM_BODY
         elif scope["method"] == "PUT" and scope["path"] == "/v1/rooms":
             limit = MAX_ROOMS_BODY
-        if limit > MAX_BODY:
-            key = proven_key(self._node, authorization(Headers(scope=scope)))
-            return limit if key is not None and key.may(Rights.CONTROL) else MAX_BODY
-        return limit
+        return limit if limit > MAX_BODY and is_service(self._node, scope) else MAX_BODY
 
     @staticmethod
     async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from mediaserver import logs
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import ControlsOf, controls, issue, reads
 from mediaserver.http.idempotency import RepeatableOf
@@ -29,6 +30,8 @@ from mediaserver.schema import (
     TokenRequest,
 )
 from mediaserver.sessions import Session
+
+log = logs.get(__name__, limited=True)
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["participants"], dependencies=[Depends(require_json)])
 
@@ -114,6 +117,7 @@ async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Respons
 async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     require(request, room.etag)
     node.change(room, room.kick(user, node.clock()))
+    log.info("kicked", room=room.name, user=user)
     await node.settled()
     return done(room)
 
