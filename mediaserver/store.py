@@ -1,10 +1,10 @@
-"""What survives a crash: the rooms as they shall be, the log of events, and how far each webhook has come. One SQLite file.
+"""What survives a crash: the rooms as they shall be, the log of events, and how far each webhook has come; one file.
 
-    the event loop queues ─▶ the store's thread takes all that is queued, one transaction ─▶ the loop is told: who waited
-    goes on, readers learn the positions of the new events
+    the event loop queues ─▶ the store's thread takes all that is queued: one transaction of SQLite
+    ─▶ the loop is told: who waited goes on, readers learn the positions of the new events
 
-The queue never blocks who writes. While the disk refuses, the taken batch is tried again and the queue grows up to LIMIT;
-settled() says so to who wants to know.
+The queue never blocks who writes. While the disk refuses, the taken batch is tried again and the queue grows up to
+LIMIT; settled() says so to who wants to know.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class StoredRoom:
 
 @dataclass(frozen=True, slots=True)
 class StoredCursor:
-    """`position`: the last event that the reader is done with. `dropped`: events skipped since that it was not told of."""
+    """`position`: the last event that the reader is done with. `dropped`: events skipped that it was not told of."""
 
     position: int
     dropped: int
@@ -125,7 +125,8 @@ class Store:
         self.failing = False  # whether the last attempt to write failed
         self._connection = _open(path)
         self.id = str(self._about("id"))
-        (self._head,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()
+        self.pruned = int(self._about("pruned"))  # up to here only what a webhook still wants is kept; at the start
+        self._head = self._last_position()
         self._changed = threading.Condition()
         self._queued = _Batch()
         self._taken = _Batch()  # what the thread is about to write
@@ -142,7 +143,10 @@ class Store:
         rows = self._connection.execute(
             "SELECT name, instance, revision, sequence, document, kicked, present FROM rooms ORDER BY id"
         )
-        return [StoredRoom(*row[:5], json.loads(row[5]), json.loads(row[6])) for row in rows]
+        return [
+            StoredRoom(name, instance, revision, sequence, document, json.loads(kicked), json.loads(present))
+            for name, instance, revision, sequence, document, kicked, present in rows
+        ]
 
     def cursors(self) -> dict[str, StoredCursor]:
         """Of all readers that ever had one. Before start()."""
@@ -242,6 +246,11 @@ class Store:
         return await future
 
     @property
+    def head(self) -> int:
+        """Position of the last event that is committed. Readers may not have been told of it yet."""
+        return self._head
+
+    @property
     def waiting(self) -> int:
         """Events and changes of rooms that are not committed yet."""
         return self._queued.size + self._taken.size
@@ -323,7 +332,7 @@ class Store:
         """One transaction. sqlite3.Error: nothing of it was written."""
         connection = self._connection
         placed = [(position, event) for position, (event, _) in enumerate(batch.events, self._head + 1)]
-        rows = [_event_row(position, event, data) for (position, event), (_, data) in zip(placed, batch.events, strict=True)]
+        rows = [_event_row(position, *item) for position, item in enumerate(batch.events, self._head + 1)]
         if self.failing and placed and self._last_position() == placed[-1][0]:
             self._head = placed[-1][0]  # the disk reported a fault after it had kept the transaction
             return placed
@@ -354,6 +363,7 @@ class Store:
         rows = self._connection.execute("SELECT position FROM events WHERE position <= ?", (min(upto, self._head - 1),))
         gone = [(position,) for (position,) in rows.fetchall() if position not in wanted]
         self._connection.executemany("DELETE FROM events WHERE position = ?", gone)
+        self._connection.execute("UPDATE about SET value = ? WHERE name = 'pruned'", (str(upto),))
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
         if not self.failing:
@@ -467,13 +477,13 @@ def _prepare(connection: sqlite3.Connection, path: str | None) -> None:
     if not tables:
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute("INSERT INTO about VALUES ('id', ?)", (secrets.token_hex(8),))
+        connection.execute("INSERT INTO about VALUES ('id', ?), ('pruned', '0')", (secrets.token_hex(8),))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    (told,) = connection.execute("SELECT count(*) FROM about WHERE name = 'id'").fetchone()
-    if verdict != "ok" or told != 1:
+    (told,) = connection.execute("SELECT count(*) FROM about WHERE name IN ('id', 'pruned')").fetchone()
+    if verdict != "ok" or told != 2:
         raise StateError(f"The state file {path} is damaged.")
