@@ -35,11 +35,14 @@ from mediaserver.feed import Level
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, NoSeatError, Room
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
+from mediaserver.outbox import Outbox
 from mediaserver.plane import Driver
 from mediaserver.sessions import Session, Timers
 from mediaserver.settings import Settings
+from mediaserver.store import Store
 from mediaserver.streams import Streams
 from mediaserver.tokens import ApiKeys
+from mediaserver.webhooks import Surroundings, Webhooks
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
@@ -68,7 +71,8 @@ class Node:
     def __init__(
         self, settings: Settings, driver: Driver, certificate: Certificate, clock: Callable[[], float] = time.time
     ) -> None:
-        """`clock` is Unix time in seconds, with which tokens are compared."""
+        """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
+        used."""
         self.settings = settings
         self.driver = driver
         self.api_keys = ApiKeys(settings.api_keys)
@@ -76,6 +80,9 @@ class Node:
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
+        self.store = Store(settings.state)
+        self.outbox = Outbox(self.store)
+        self.webhooks = Webhooks(settings.webhooks, self.outbox, Surroundings(clock=clock))
         self.ended: Counter[CloseReason] = Counter()
         self._certificate = certificate
         self._peers: dict[int, Session] = {}
@@ -90,12 +97,16 @@ class Node:
     def start(self) -> None:
         """Within a running event loop."""
         loop = asyncio.get_running_loop()
+        self.store.start(loop)
+        self.webhooks.start()
         self.driver.start(loop)
         self._timers = loop
         self._ticker = loop.create_task(self._tell_levels())
 
     def close(self) -> None:
         """Ends all sessions politely and takes no more. What is queued is sent by stop() at the latest."""
+        if self.ready:
+            self.outbox.end_streams()
         self._timers = None
         for session in tuple(self.sessions.values()):
             session.end(CloseReason.SHUTDOWN)
@@ -108,6 +119,8 @@ class Node:
         if self._ticker is not None:
             self._ticker.cancel()
         self.driver.stop()
+        self.webhooks.stop()
+        self.store.stop()
 
     @property
     def ready(self) -> bool:

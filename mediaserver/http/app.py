@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from mediaserver import __version__, metrics
-from mediaserver.http import control, development, events, health, pages, problems, whip
+from mediaserver.http import control, development, event_log, events, health, pages, problems, whip
 from mediaserver.http.body import BodyLimit
 from mediaserver.http.cors import Cors
 from mediaserver.http.paths import RawPath
@@ -31,7 +31,7 @@ def create_app(node: Node) -> FastAPI:
     )
     app.state.node = node
     app.state.registry = metrics.registry(node)
-    for module in (whip, events, control, health):
+    for module in (whip, events, control, event_log, health):
         app.include_router(module.router)
     if node.settings.development:
         app.include_router(development.router)

@@ -18,6 +18,7 @@ from mediaserver.model import NoSeatError
 from mediaserver.negotiation import UnsupportedOfferError
 from mediaserver.node import ClosingError, EncryptedRoomError, FullError
 from mediaserver.sdp import SdpError
+from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,12 @@ _TABLE = [
         "A PATCH must say in If-Match which ICE session it is for.",
     ),
     Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
+    Kind(
+        "state-not-kept",
+        503,
+        "State not kept",
+        "The change is in force, but the server could not write it to its disk yet; say it again.",
+    ),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
     Kind("shutting-down", 503, "Shutting down", "The server is about to stop; try another one."),
 ]
@@ -93,6 +100,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",
     ClosingError: "shutting-down",
+    StateError: "state-not-kept",
 }
 # For what the framework refuses by itself.
 _BY_STATUS = {400: "malformed", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
