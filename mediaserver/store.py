@@ -182,12 +182,13 @@ class Store:
         for text in (room.name, room.instance, room.document):
             text.encode()  # text that is not Unicode is the caller's defect, not the thread's
         with self._changed:
+            if self._queued.rooms.get(room.name, room) is None:
+                del self._queued.rooms[room.name]  # it was deleted before: this is a new one, and stands last
             self._queued.rooms[room.name] = room
             self._changed.notify()
 
     def delete_room(self, name: str) -> None:
         with self._changed:
-            # Out and in again: a room of this name that is made after this is a new one, and stands last.
             self._queued.rooms.pop(name, None)
             # What the file does not have need not be deleted: so names do not pile up while the disk refuses.
             if name in self._kept:
@@ -481,9 +482,10 @@ def _prepare(connection: sqlite3.Connection, path: str | None) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     (told,) = connection.execute("SELECT count(*) FROM about WHERE name IN ('id', 'pruned')").fetchone()
     if verdict != "ok" or told != 2:
         raise StateError(f"The state file {path} is damaged.")
+    # Last, so that a file which is refused is as it was.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
