@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.events import DEFAULT_TYPES, TYPES, Event, PatternError, Types, gap, rfc3339, to_wire
@@ -40,12 +40,14 @@ def test_a_gap_belongs_to_no_room_and_has_the_same_id_when_it_is_said_again() ->
     assert not {"room", "sequence", "subject"} & wire.keys()
 
 
+@settings(deadline=None)
 @given(st.floats(0, 4e9))
 def test_times_are_of_one_form_and_order_as_they_do(time: float) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", rfc3339(time))
     assert rfc3339(time) <= rfc3339(time + 0.0015)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_any_name_makes_a_source_that_is_a_path(room: str) -> None:
     wire = json.loads(json.dumps(to_wire(Event(room, "i", 1, "room.started", None, 0, {}))))
