@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from mediaserver import __version__
-from mediaserver.settings import Limits, Settings, SettingsError
+from mediaserver.settings import DEFAULT_STATE, Limits, Settings, SettingsError
 
 USAGE_EXIT_CODE = 2
 _DEFAULTS = Limits()
@@ -25,6 +25,15 @@ def _option(name: str, help_: str, **attributes: Any) -> Callable[[Callable[...,
     variable = "MEDIASERVER_" + name.removeprefix("--").upper().replace("-", "_")
     attributes = {"envvar": variable, "show_envvar": True, "help": help_, **attributes}
     return click.option(name, **attributes)
+
+
+class Line(click.types.StringParamType):
+    """Text with spaces in it: in the environment several of them are parted by line ends."""
+
+    envvar_list_splitter = "\n"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [line.strip() for line in rv.splitlines() if line.strip()]
 
 
 def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -103,6 +112,25 @@ def cli() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
 )
 @_option("--tls-key", "PEM file with the certificate's key.", type=click.Path(dir_okay=False, path_type=Path))
+@_option(
+    "--state",
+    "File in which rooms and events survive a restart, or none for memory.  "
+    f"[default: none in development, else {DEFAULT_STATE}]",
+    metavar="FILE|none",
+)
+@_option(
+    "--webhook",
+    "Address to which events are posted, and the secret that signs them; which types and rooms, when not the default. "
+    "Repeat it for several, in the environment one a line. Prefer the environment, or --webhook-file.",
+    metavar="'URL SECRET [TYPE,TYPE [ROOMS]]'",
+    type=Line(),
+    multiple=True,
+)
+@_option(
+    "--webhook-file",
+    "File with one webhook a line; lines that start with # are comments.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
 @_option("--production", "Refuse to start in development mode, whatever the addresses.", is_flag=True)
 @_option(
     "--cors-origin",

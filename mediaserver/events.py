@@ -42,7 +42,7 @@ TYPES: dict[str, str] = {
     "speaking.stopped": "The speaker stopped speaking. Only for those who ask for it.",
     "quality.low": "Much of what the user sends or receives is lost: `direction`, `fraction_lost` (0..1).",
     "quality.recovered": "The loss in this `direction` is small again.",
-    "gap": "Events are missing here that can no longer be delivered; `dropped` is their number.",
+    "gap": "Events are missing here that can no longer be delivered; `dropped` is their number, or null.",
 }
 
 
@@ -112,9 +112,9 @@ def to_wire(event: Event) -> dict[str, Any]:
     return {name: value for name, value in wire.items() if name not in absent}
 
 
-def gap(reader: str, position: int, dropped: int, time: float) -> Event:
-    """Says that `dropped` events before `position` do not come. `reader` and position make its id: said again, it is
-    the same event."""
+def gap(reader: str, position: int, dropped: int | None, time: float) -> Event:
+    """Says that `dropped` events (None: an unknown number) up to `position` do not come. `reader` and position make
+    its id: said again, it is the same event."""
     return Event("", f"gap/{reader}", position, GAP, None, time, {"dropped": dropped})
 
 

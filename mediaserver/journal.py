@@ -4,7 +4,6 @@ happened, numbered in the order in which it did.
 Everything a room has to say is taken from it after each change; the store commits it soon after, and settled() says when.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from mediaserver.document import show
@@ -19,24 +18,6 @@ class Journal:
         self.store = store
         self._clock = clock
         self._written: dict[int, int] = {}  # room id -> revision
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> list[StoredRoom]:
-        """The rooms that were there before. StateError when the store cannot be read."""
-        stored = self.store.load()
-        self.store.start(loop)
-        return stored
-
-    def stop(self) -> None:
-        """Commits what is queued."""
-        self.store.stop()
-
-    async def settled(self) -> None:
-        """Returns when all that was recorded before is committed. StateError when it cannot be."""
-        await self.store.settled()
-
-    def wants(self, type: str) -> bool:
-        """Whether anybody wants to be told events of this type."""
-        return False
 
     def record(self, room: Room) -> None:
         """To be called after the room may have changed."""

@@ -1,7 +1,7 @@
 """Prometheus metrics, read from the node and the plane at each scrape. No names of rooms or users, no addresses."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +14,8 @@ from mediaserver.load import LAG_BOUNDS_S
 from mediaserver.model import Direction
 from mediaserver.node import Node
 from mediaserver.sessions import State
+from mediaserver.store import Store
+from mediaserver.webhooks import Endpoint
 
 # All other numbers of a worker only grow.
 GAUGES = ("peers", "rooms", "mixes")
@@ -28,6 +30,8 @@ class NodeCollector(Collector):
         yield from self._sessions()
         yield from self._operation()
         yield from self._plane()
+        yield from state_metrics(self._node.store)
+        yield from webhook_metrics(self._node.webhooks.endpoints)
         plane = self._node.driver.plane
         yield self._histogram("residence", "How long forwarded packets stayed in the server.", plane.residence)
         yield self._histogram("tick_lateness", "How long after its time a room's tick began.", plane.tick_lateness)
@@ -117,6 +121,33 @@ class NodeCollector(Collector):
             cumulated = zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True)
             metric.add_metric([str(worker)], list(cumulated), total)
         return metric
+
+
+def state_metrics(store: Store) -> Iterator[Metric]:
+    """Of what survives a restart."""
+    yield GaugeMetricFamily("mediaserver_state_waiting", "Changes that wait for the disk.", store.waiting)
+    yield GaugeMetricFamily("mediaserver_state_failing", "1 while the disk refuses, else 0.", int(store.failing))
+    yield CounterMetricFamily("mediaserver_events_lost", "Events lost while the disk refused.", store.lost)
+
+
+def webhook_metrics(endpoints: Iterable[Endpoint]) -> Iterator[Metric]:
+    """Of each endpoint, by its place in the settings: addresses may hold secrets."""
+    labels = ["endpoint"]
+    delivered = CounterMetricFamily("mediaserver_webhook_delivered", "Events delivered.", labels=labels)
+    failed = CounterMetricFamily("mediaserver_webhook_failed", "Attempts that failed.", labels=labels)
+    dropped = CounterMetricFamily("mediaserver_webhook_dropped", "Events dropped: too many waited.", labels=labels)
+    pending = GaugeMetricFamily("mediaserver_webhook_pending", "Events that wait to be delivered.", labels=labels)
+    success = GaugeMetricFamily(
+        "mediaserver_webhook_last_success_seconds", "Unix time of the last delivery; 0 before one.", labels=labels
+    )
+    for endpoint in endpoints:
+        label = [str(endpoint.number)]
+        delivered.add_metric(label, endpoint.delivered)
+        failed.add_metric(label, endpoint.failed)
+        dropped.add_metric(label, endpoint.dropped)
+        pending.add_metric(label, endpoint.pending)
+        success.add_metric(label, endpoint.last_success or 0)
+    yield from (delivered, failed, dropped, pending, success)
 
 
 def plane_metric(name: str, meaning: str) -> CounterMetricFamily | GaugeMetricFamily:

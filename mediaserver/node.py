@@ -40,6 +40,7 @@ from mediaserver.matrix import Rows
 from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
+from mediaserver.outbox import Outbox
 from mediaserver.plane import Driver
 from mediaserver.schema import RoomDocument
 from mediaserver.sessions import Session, Timers
@@ -47,6 +48,7 @@ from mediaserver.settings import Settings
 from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
 from mediaserver.used_ids import UsedIds
+from mediaserver.webhooks import Surroundings, Webhooks
 
 if TYPE_CHECKING:
     from mediaserver._native import PeerStats, Slot
@@ -76,19 +78,22 @@ class Node:
         driver: Driver,
         certificate: Certificate,
         clock: Callable[[], float] = time.time,
-        store: Store | None = None,
     ) -> None:
-        """`clock` is Unix time in seconds, with which tokens are compared; None keeps the state in memory alone."""
+        """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
+        used."""
         self.settings = settings
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
         self.used_requests = UsedIds()  # signed ones, of the room service
         self.used_tokens = UsedIds()  # one-time ones, of participants
         self.clock = clock
-        self.journal = Journal(store or Store(None), clock)
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
         self.streams = Streams()
+        self.store = Store(settings.state)
+        self.journal = Journal(self.store, clock)
+        self.outbox = Outbox(self.store)
+        self.webhooks = Webhooks(settings.webhooks, self.outbox, Surroundings(clock=clock))
         self.endings: Counter[CloseReason] = Counter()
         self.started: Counter[Direction] = Counter()
         self.draining = False
@@ -114,10 +119,13 @@ class Node:
     def start(self) -> None:
         """Within a running event loop. Rooms that were written down are there again, without their sessions."""
         loop = asyncio.get_running_loop()
+        rooms = self.store.load()
+        self.store.start(loop)
+        self.webhooks.start()
         self.driver.start(loop)
         self._timers = loop
         self._began = loop.time()
-        for stored in self.journal.start(loop):
+        for stored in rooms:
             self._restore(stored)
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
@@ -142,6 +150,8 @@ class Node:
 
     def close(self) -> None:
         """Ends all sessions politely and takes no more. What is queued is sent by stop() at the latest."""
+        if self.ready:
+            self.outbox.end_streams()
         self._timers = None
         for session in tuple(self.sessions.values()):
             session.end(CloseReason.SHUTDOWN)
@@ -155,7 +165,8 @@ class Node:
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()
-        self.journal.stop()
+        self.webhooks.stop()
+        self.store.stop()
 
     @property
     def uptime_s(self) -> float:
@@ -249,11 +260,11 @@ class Node:
 
     async def settled(self) -> None:
         """Returns when all changes made so far would survive a crash. StateError when they cannot be written down."""
-        await self.journal.settled()
+        await self.store.settled()
 
     def tells(self, type: str) -> bool:
         """Whether anybody wants to be told events of this type."""
-        return self.journal.wants(type)
+        return self.outbox.wants(type)
 
     def record(self, room: Room) -> None:
         """Writes down what a room has to say, while it is there. To be called after it may have changed."""

@@ -19,6 +19,7 @@ from mediaserver.http.app import create_app
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
+from mediaserver.store import StateError
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,10 @@ def run(settings: Settings) -> None:
     except OSError as error:
         raise StartError(f"The media ports cannot be opened: {_reason(error)}.") from None
     driver.plane.set_kernels(**kernels.plane_arguments())
-    node = Node(settings, driver, Certificate.generate())
+    try:
+        node = Node(settings, driver, Certificate.generate())
+    except StateError as error:
+        raise StartError(str(error)) from None
     config = uvicorn.Config(
         create_app(node),
         loop="uvloop",

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from mediaserver import webhook_signature
+from mediaserver.events import DEFAULT_TYPES, PatternError, Types
 from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
 from mediaserver.tls import Tls
@@ -24,6 +27,10 @@ _ICE_SERVER = re.compile(
     rf"(stuns?:{_HOST}|turns?:{_HOST}(?:\?transport=(?:udp|tcp))?)(?:,({_QUOTABLE}),({_QUOTABLE}))?"
 )
 _HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
+DEFAULT_STATE = "mediaserver.db"
+# Each is a task, a connection, and up to 10,000 kept events.
+MAX_WEBHOOKS = 16
+
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
@@ -71,6 +78,34 @@ class IceServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where events are posted to, and which: those of these types, of rooms whose name is like `rooms`, in which `*`
+    stands for any characters. The address may hold a secret as well."""
+
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+    types: Types = DEFAULT_TYPES
+    rooms: str = "*"
+
+    @classmethod
+    def parse(cls, text: str) -> "Webhook":
+        """`URL SECRET [TYPES[,TYPES] [ROOMS]]`; `default` stands for the types that there are without it. SettingsError
+        otherwise, which never repeats the text."""
+        parts = text.split(None, 3)
+        if len(parts) < 2:
+            raise SettingsError("A webhook is written URL SECRET [TYPE,TYPE [ROOMS]].")
+        _check_webhook_url(parts[0])
+        try:
+            webhook_signature.key_of(parts[1])
+            types = Types.parse(parts[2].split(",")) if parts[2:] and parts[2] != "default" else DEFAULT_TYPES
+        except PatternError as error:
+            raise SettingsError(f"A webhook's types are wrong: {error}") from None
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return cls(parts[0], parts[1], types, parts[3].rstrip() if parts[3:] else "*")
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what clients and the room service together can make the server hold. Raising one costs memory alone."""
 
@@ -105,6 +140,8 @@ class Settings:
     rate_per_key: float = 2_000.0
     rate_per_address: float = 50.0
     trusted_proxies: tuple[Network, ...] = ()
+    state: str | None = None  # the file; None keeps it in memory
+    webhooks: tuple[Webhook, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -124,6 +161,9 @@ class Settings:
         cors_origin: Sequence[str] = (),
         ice_server: Sequence[str] = (),
         log_level: str = "info",
+        state: str | None = None,
+        webhook: Sequence[str] = (),
+        webhook_file: Path | None = None,
         log_format: str | None = None,
         otlp_endpoint: str | None = None,
         drain_timeout: float | None = None,
@@ -187,6 +227,8 @@ class Settings:
             rate_per_key=rate_per_key,
             rate_per_address=rate_per_address,
             trusted_proxies=tuple(_network(text) for text in trusted_proxy),
+            state=_state(state, development=not keys),
+            webhooks=_webhooks([*webhook, *(_lines("webhook", webhook_file) if webhook_file else [])]),
             limits=Limits(**limits),
         )
 
@@ -271,6 +313,46 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
         return Tls(certificate, key)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _state(option: str | None, *, development: bool) -> str | None:
+    """The path; None for memory."""
+    if option == "":
+        raise SettingsError("The state is kept in a file with a name, or in none.")
+    if option is None:
+        return None if development else DEFAULT_STATE
+    return None if option == "none" else option
+
+
+def _webhooks(texts: Sequence[str]) -> tuple[Webhook, ...]:
+    webhooks = tuple(Webhook.parse(text) for text in texts)
+    if len(webhooks) > MAX_WEBHOOKS:
+        raise SettingsError(f"There can be at most {MAX_WEBHOOKS} webhooks.")
+    if len({webhook.url for webhook in webhooks}) < len(webhooks):
+        raise SettingsError("Two webhooks have the same URL.")
+    return webhooks
+
+
+def _check_webhook_url(url: str) -> None:
+    """The address is never repeated in a message: it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        url.encode("ascii")
+    except ValueError:
+        usable = False
+    if not usable or any(character <= " " or character == "\x7f" for character in url):
+        raise SettingsError("A webhook's URL is of the form https://example.org/path, in ASCII.")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("A webhook's URL has no user and password: deliveries are signed with the secret.")
+
+
+def _lines(what: str, path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"The {what} file {path} cannot be read.") from None
+    return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _keys_of_file(path: Path) -> list[ApiKey]:

@@ -1,10 +1,10 @@
-"""What survives a crash: the rooms as they shall be, the log of events, and how far each webhook has come. One SQLite file.
+"""What survives a crash: the rooms as they shall be, the log of events, and how far each webhook has come; one file.
 
-    the event loop queues ─▶ the store's thread takes all that is queued, one transaction ─▶ the loop is told: who waited
-    goes on, readers learn the positions of the new events
+    the event loop queues ─▶ the store's thread takes all that is queued: one transaction of SQLite
+    ─▶ the loop is told: who waited goes on, readers learn the positions of the new events
 
-The queue never blocks who writes. While the disk refuses, the taken batch is tried again and the queue grows up to LIMIT;
-settled() says so to who wants to know.
+The queue never blocks who writes. While the disk refuses, the taken batch is tried again and the queue grows up to
+LIMIT; settled() says so to who wants to know.
 """
 
 import asyncio
@@ -55,7 +55,6 @@ _PUT_ROOM = (
     " ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, revision = excluded.revision,"
     " sequence = excluded.sequence, document = excluded.document"
 )
-
 # A room's own row is written when its document changes, and its events are numbered on in between.
 _COUNT = "UPDATE rooms SET sequence = max(sequence, ?) WHERE name = ? AND instance = ?"
 
@@ -78,7 +77,7 @@ class StoredRoom:
 
 @dataclass(frozen=True, slots=True)
 class StoredCursor:
-    """`position`: the last event that the reader is done with. `dropped`: events skipped since that it was not told of."""
+    """`position`: the last event that the reader is done with. `dropped`: events skipped that it was not told of."""
 
     position: int
     dropped: int
@@ -129,7 +128,8 @@ class Store:
         self.failing = False  # whether the last attempt to write failed
         self._connection = _open(path)
         self.id = str(self._about("id"))
-        (self._head,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()
+        self.pruned = int(self._about("pruned"))  # up to here only what a webhook still wants is kept; at the start
+        self._head = self._last_position()
         self._changed = threading.Condition()
         self._queued = _Batch()
         self._taken = _Batch()  # what the thread is about to write
@@ -186,12 +186,13 @@ class Store:
         for text in (room.name, room.instance, room.document):
             text.encode()  # text that is not Unicode is the caller's defect, not the thread's
         with self._changed:
+            if self._queued.rooms.get(room.name, room) is None:
+                del self._queued.rooms[room.name]  # it was deleted before: this is a new one, and stands last
             self._queued.rooms[room.name] = room
             self._changed.notify()
 
     def delete_room(self, name: str) -> None:
         with self._changed:
-            # Out and in again: a room of this name that is made after this is a new one, and stands last.
             self._queued.rooms.pop(name, None)
             self._queued.facts = {key: value for key, value in self._queued.facts.items() if key[0] != name}
             # What the file does not have need not be deleted: so names do not pile up while the disk refuses.
@@ -201,7 +202,8 @@ class Store:
                 self._changed.notify()
 
     def put_fact(self, room: str, kind: str, user: str, value: Any) -> None:
-        """What is to be remembered of a user of this room: a value for JSON, or None to forget it. It goes with the room."""
+        """What is to be remembered of a user of this room: a value for JSON, or None to forget it. It goes with the
+        room."""
         text = None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         with self._changed:
             self._queued.facts[room, kind, user] = text
@@ -256,6 +258,11 @@ class Store:
             self._queued.reads.append((future, query))
             self._changed.notify()
         return await future
+
+    @property
+    def head(self) -> int:
+        """Position of the last event that is committed. Readers may not have been told of it yet."""
+        return self._head
 
     @property
     def waiting(self) -> int:
@@ -339,9 +346,7 @@ class Store:
         """One transaction. sqlite3.Error: nothing of it was written."""
         connection = self._connection
         placed = [(position, event) for position, (event, _) in enumerate(batch.events, self._head + 1)]
-        rows = [
-            _event_row(position, event, data) for (position, event), (_, data) in zip(placed, batch.events, strict=True)
-        ]
+        rows = [_event_row(position, *item) for position, item in enumerate(batch.events, self._head + 1)]
         if self.failing and placed and self._last_position() == placed[-1][0]:
             self._head = placed[-1][0]  # the disk reported a fault after it had kept the transaction
             return placed
@@ -353,11 +358,11 @@ class Store:
             connection.executemany(_PUT_ROOM, (_room_row(room) for room in batch.rooms.values() if room))
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
             connection.executemany(_COUNT, _last_sequences(batch.events))
-            for (room, kind, user), value in batch.facts.items():
+            for key, value in batch.facts.items():
                 if value is None:
-                    connection.execute("DELETE FROM facts WHERE room = ? AND kind = ? AND user = ?", (room, kind, user))
+                    connection.execute("DELETE FROM facts WHERE room = ? AND kind = ? AND user = ?", key)
                 else:
-                    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (room, kind, user, value))
+                    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)", (*key, value))
             for reader, cursor in batch.cursors.items():
                 connection.execute("DELETE FROM cursors WHERE reader = ?", (reader,))
                 if cursor is not None:
@@ -379,6 +384,7 @@ class Store:
         rows = self._connection.execute("SELECT position FROM events WHERE position <= ?", (min(upto, self._head - 1),))
         gone = [(position,) for (position,) in rows.fetchall() if position not in wanted]
         self._connection.executemany("DELETE FROM events WHERE position = ?", gone)
+        self._connection.execute("UPDATE about SET value = ? WHERE name = 'pruned'", (str(upto),))
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
         if not self.failing:
@@ -497,13 +503,14 @@ def _prepare(connection: sqlite3.Connection, path: str | None) -> None:
     if not tables:
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute("INSERT INTO about VALUES ('id', ?)", (secrets.token_hex(8),))
+        connection.execute("INSERT INTO about VALUES ('id', ?), ('pruned', '0')", (secrets.token_hex(8),))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (told,) = connection.execute("SELECT count(*) FROM about WHERE name IN ('id', 'pruned')").fetchone()
+    if verdict != "ok" or told != 2:
+        raise StateError(f"The state file {path} is damaged.")
+    # Last, so that a file which is refused is as it was.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    (told,) = connection.execute("SELECT count(*) FROM about WHERE name = 'id'").fetchone()
-    if verdict != "ok" or told != 1:
-        raise StateError(f"The state file {path} is damaged.")

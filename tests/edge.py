@@ -18,7 +18,6 @@ from mediaserver.model import Room
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
-from mediaserver.store import Store
 from mediaserver.tokens import Claims, Mode
 from tests import fake_plane
 from tests.offers import offer
@@ -50,18 +49,19 @@ def bearer(
 class Edge:
     """`now` is what the node takes for Unix time."""
 
-    def __init__(self, store: Store | None = None, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         options = {
             "workers": 1,
             "api_key": [f"{KEY.id}:{KEY.secret}"],
             "media_address": ["127.0.0.1"],
+            "state": "none",
             "rate_per_address": 0,  # tests ask as often as they like
             **options,
         }
         self.now = NOW
         settings = Settings.check(**options)
         driver = Driver(sys.modules[fake_plane.__name__], settings.binds())
-        self.node = Node(settings, driver, CERTIFICATE, clock=lambda: self.now, store=store)
+        self.node = Node(settings, driver, CERTIFICATE, clock=lambda: self.now)
         self.plane = cast(fake_plane.Plane, driver.plane)
         self.app = create_app(self.node)
         self.service = httpx.BasicAuth(KEY.id, KEY.secret)

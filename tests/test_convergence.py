@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mediaserver.store import Store
 from tests.edge import NOW, Edge, bearer
 from tests.offers import offer
 
@@ -150,7 +149,7 @@ class Convergence(RuleBasedStateMachine):
 
         async def start() -> None:
             now = self.edge.now if hasattr(self, "edge") else NOW
-            self.edge = Edge(store=Store(str(path)), mixes_per_room=100)
+            self.edge = Edge(state=str(path), mixes_per_room=100)
             self.edge.now = now
             self.edge.node.start()
 

@@ -9,6 +9,7 @@ from mediaserver import __version__, metrics
 from mediaserver.http import (
     administration,
     development,
+    event_log,
     events,
     health,
     listeners,
@@ -47,7 +48,7 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.registry = metrics.registry(node)
     app.state.answers = Answers()
-    for module in (whip, events, rooms, seats, listeners, participants, administration, health):
+    for module in (whip, events, rooms, seats, listeners, participants, administration, event_log, health):
         app.include_router(module.router)
     if node.settings.development:
         app.include_router(development.router)

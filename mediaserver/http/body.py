@@ -4,6 +4,7 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mediaserver.http.auth import is_service
 from mediaserver.http.problems import Problem
 from mediaserver.node import Node
 

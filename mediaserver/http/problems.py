@@ -104,10 +104,10 @@ _TABLE = [
     ),
     Kind("internal", 500, "Internal error", "A defect of the server; its log says more."),
     Kind(
-        "not-written",
-        500,
-        "Not written down",
-        "The change is in force, but the disk did not take it; its log says more.",
+        "state-not-kept",
+        503,
+        "State not kept",
+        "The change is in force, but the server could not write it to its disk yet; say it again.",
     ),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
     Kind("overloaded", 503, "Overloaded", "The server is too busy for new rooms and sessions; those it has go on."),
@@ -123,7 +123,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     NotConnectedError: "no-participant",
     SeatTakenError: "seats-taken",
     FullRoomError: "seats-taken",
-    StateError: "not-written",
+    StateError: "state-not-kept",
     EncryptedRoomError: "encrypted-room",
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
@@ -176,7 +176,7 @@ _ANYWHERE = (
     "invalid",
     "too-many-requests",
     "internal",
-    "not-written",
+    "state-not-kept",
     "limit-reached",
 )
 
