@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mediaserver.metrics import plane_metric
+from mediaserver.metrics import plane_metric, webhook_metrics
 from tests.edge import serving
 
 ROOT = Path(__file__).parent.parent
@@ -37,11 +37,12 @@ PLUMBING = ("_bucket", "_count", "_sum", "_created")
 
 
 async def metrics() -> set[str]:
-    """The names that queries may use. The stand-in of the plane has few counters; the real one's are in its source."""
+    """The names that queries may use. The stand-in of the plane has few counters, the real one's are in its source; and
+    without endpoints webhooks have no samples."""
     async with serving() as edge:
         text = (await edge.http.get("/metrics")).text
     names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
-    families = [plane_metric(name, "") for name in COUNTERS]
+    families = [*(plane_metric(name, "") for name in COUNTERS), *webhook_metrics([])]
     return names | {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 
