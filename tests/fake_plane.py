@@ -24,6 +24,8 @@ COUNTERS = (
     "datagrams_sent",
     "bytes_sent",
     "packets_forwarded",
+    "packets_mixed",
+    "rtp_received",
     "dropped_malformed",
     "cpu_ns",
     "peers",
