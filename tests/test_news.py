@@ -1,0 +1,296 @@
+"""What a room says of itself: every change once, in the order in which it happened, and only when something changed."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mediaserver.commands import CloseReason
+from mediaserver.events import TYPES
+from mediaserver.matrix import Ears
+from mediaserver.model import Direction, Fact, MuteSource, News, Room, Speaker
+from mediaserver.scenarios import Scenario
+
+PUBLISH, LISTEN = Direction.PUBLISH, Direction.LISTEN
+
+
+def make_room(name: str = "hall", number: int = 7) -> Room:
+    room = Room(id=number, name=name, home=0, instance=f"i{number}")
+    room.open()
+    assert said(room) == ["room.started"]
+    return room
+
+
+def said(room: Room) -> list[str]:
+    """Types of the news since the last call, with the user where there is one."""
+    return [news.type if news.user is None else f"{news.type} {news.user}" for news in room.take_news()]
+
+
+def arrive(room: Room, user: str, direction: Direction, peer: int) -> None:
+    row = None
+    if direction is LISTEN:
+        row, _ = room.take_row(user)
+    room.join(user, direction, peer, row)
+    room.connected(user, direction, peer)
+
+
+def test_a_user_has_joined_when_he_is_connected_and_left_with_his_last_session() -> None:
+    room = make_room()
+    room.join("ann", PUBLISH, 1)
+    assert said(room) == []
+    room.connected("ann", PUBLISH, 1)
+    assert said(room) == ["participant.joined ann", "publishing.started ann"]
+    arrive(room, "ann", LISTEN, 2)
+    assert said(room) == ["listening.started ann"]
+    room.leave("ann", PUBLISH, 1, CloseReason.DELETED)
+    assert said(room) == ["publishing.stopped ann"]
+    room.leave("ann", LISTEN, 2, CloseReason.CONSENT_EXPIRED)
+    stopped, left = room.take_news()
+    assert stopped == News("listening.stopped", "ann", {"reason": "consent-expired"})
+    assert left == News("participant.left", "ann", {"reason": "consent-expired"})
+
+
+def test_a_session_that_never_connects_is_no_news() -> None:
+    room = make_room()
+    room.join("ann", PUBLISH, 1)
+    room.leave("ann", PUBLISH, 1, CloseReason.HANDSHAKE_TIMEOUT)
+    assert said(room) == []
+
+
+def test_a_session_that_takes_the_place_of_another_is_no_news() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    said(room)
+    room.join("ann", PUBLISH, 2)
+    room.leave("ann", PUBLISH, 1, CloseReason.REPLACED)
+    room.connected("ann", PUBLISH, 2)
+    assert said(room) == []
+    room.leave("ann", PUBLISH, 2, CloseReason.PEER_CLOSED)
+    assert said(room) == ["publishing.stopped ann", "participant.left ann"]
+
+
+def test_a_client_that_is_late_is_told_once_and_again_when_it_is_back() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    arrive(room, "ann", LISTEN, 2)
+    said(room)
+    room.late("ann", PUBLISH, 1)
+    room.late("ann", LISTEN, 2)
+    assert said(room) == ["participant.reconnecting ann"]
+    room.in_time("ann", PUBLISH, 1)
+    assert said(room) == []
+    room.in_time("ann", LISTEN, 2)
+    assert said(room) == ["participant.reconnected ann"]
+
+
+def test_who_comes_back_by_a_new_session_is_back() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    room.late("ann", PUBLISH, 1)
+    said(room)
+    arrive(room, "ann", PUBLISH, 2)
+    assert said(room) == ["participant.reconnected ann"]
+
+
+def test_a_late_client_that_does_not_come_back_has_left() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    room.late("ann", PUBLISH, 1)
+    room.leave("ann", PUBLISH, 1, CloseReason.CONSENT_EXPIRED)
+    assert said(room)[-1] == "participant.left ann"
+    arrive(room, "ann", PUBLISH, 2)
+    assert said(room) == ["participant.joined ann", "publishing.started ann"]
+
+
+def test_seats_and_mutes_are_told_with_what_they_are() -> None:
+    room = make_room()
+    room.set_speaker("ann", seat=3, mutes=[MuteSource.HOST])
+    seated, muted = room.take_news()
+    assert seated == News("speaker.seated", "ann", {"seat": 3, "may_publish": True, "gain_db": 0.0})
+    assert muted == News("speaker.muted", "ann", {"source": "host"})
+    room.mute("ann", MuteSource.SELF)
+    room.unmute("ann", MuteSource.HOST)
+    assert said(room) == ["speaker.muted ann", "speaker.unmuted ann"]
+    room.set_speaker("ann", gain_db=-3.0, seat=3)
+    assert said(room) == ["speaker.changed ann"]
+    room.remove_speaker("ann")
+    assert said(room) == ["speaker.unseated ann"]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda room: room.set_speaker("ann", seat=1),
+        lambda room: room.mute("ann", MuteSource.HOST),
+        lambda room: room.unmute("ann", MuteSource.SYSTEM),
+        lambda room: room.remove_speaker("nobody"),
+        lambda room: room.configure(scenario=Scenario.KTV),
+        lambda room: room.set_ears("bob", Ears({"ann": -3.0})),
+        lambda room: room.set_speakers(dict(room.speakers)),
+    ],
+)
+def test_what_is_so_already_is_no_news_and_no_revision(ask: Callable[[Room], object]) -> None:
+    room = make_room()
+    room.set_speaker("ann", seat=1, mutes=[MuteSource.HOST])
+    room.configure(scenario=Scenario.KTV)
+    room.set_ears("bob", Ears({"ann": -3.0}))
+    room.take_facts()
+    said(room)
+    etag = room.etag
+    ask(room)
+    assert (said(room), room.etag, room.take_facts()) == ([], etag, set())
+
+
+def test_a_kick_tells_the_end_of_everything_and_why() -> None:
+    room = make_room()
+    room.set_speaker("ann")
+    arrive(room, "ann", PUBLISH, 1)
+    arrive(room, "ann", LISTEN, 2)
+    said(room)
+    room.kick("ann", 100.0)
+    news = room.take_news()
+    assert [item.type for item in news] == [
+        "publishing.stopped",
+        "listening.stopped",
+        "participant.left",
+        "speaker.unseated",
+    ]
+    assert {item.data["reason"] for item in news} == {CloseReason.KICKED}
+    assert room.fact(Fact.REVOKED, "ann") == 100.0
+
+
+def test_a_move_is_a_leave_here_and_a_join_there() -> None:
+    here, there = make_room(), make_room("table", 8)
+    here.set_speaker("ann", mutes=[MuteSource.HOST])
+    arrive(here, "ann", PUBLISH, 1)
+    arrive(here, "ann", LISTEN, 2)
+    said(here)
+    here.move("ann", there)
+    news = here.take_news()
+    assert [item.type for item in news] == [
+        "listening.stopped",
+        "publishing.stopped",
+        "participant.left",
+        "speaker.unseated",
+    ]
+    assert news[2].data == {"reason": "moved", "to": "table"}
+    assert said(there) == [
+        "speaker.seated ann",
+        "speaker.muted ann",
+        "participant.joined ann",
+        "publishing.started ann",
+        "listening.started ann",
+    ]
+
+
+def test_a_closed_rooms_last_word_is_its_end() -> None:
+    room = make_room()
+    room.set_speaker("ann")
+    arrive(room, "ann", LISTEN, 1)
+    said(room)
+    room.close()
+    assert said(room) == ["listening.stopped ann", "participant.left ann", "room.ended"]
+
+
+def test_who_was_there_before_a_restart_has_left_with_it() -> None:
+    room = make_room()
+    room.recall(Fact.PRESENT, "ann", ["listen", "publish"])
+    news = room.take_news()
+    assert [item.type for item in news] == ["listening.stopped", "publishing.stopped", "participant.left"]
+    assert {item.data["reason"] for item in news} == {CloseReason.RESTARTED}
+    assert room.take_facts() == {(Fact.PRESENT, "ann")}
+    assert room.fact(Fact.PRESENT, "ann") is None
+
+
+def test_revocations_are_forgotten_when_no_token_can_be_that_old() -> None:
+    room = make_room()
+    room.kick("ann", 0.0)
+    room.kick("bob", 9 * 24 * 3600.0)
+    assert room.kicked == {"bob": 9 * 24 * 3600.0}
+    assert (Fact.REVOKED, "ann") in room.take_facts()
+    assert room.fact(Fact.REVOKED, "ann") is None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["join", "connect", "leave", "late", "back", "seat", "unseat", "kick", "move"]),
+        st.sampled_from(["ann", "bob"]),
+        st.sampled_from([PUBLISH, LISTEN]),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+@settings(deadline=None)
+def test_whatever_happens_each_spell_begins_before_it_ends_and_is_told_once(
+    steps: list[tuple[str, str, Direction]],
+) -> None:
+    rooms = [make_room(), make_room("table", 8)]
+    where = {"ann": 0, "bob": 0}
+    story: dict[int, list[News]] = {0: [], 1: []}
+    peers = iter(range(1, 1000))
+    for what, user, direction in steps:
+        room = rooms[where[user]]
+        participant = room.participants.get(user)
+        peer = participant.peers.get(direction, 0) if participant else 0
+        match what:
+            case "join":
+                row = room.take_row(user)[0] if direction is LISTEN else None
+                room.join(user, direction, next(peers), row)
+            case "connect":
+                room.connected(user, direction, peer)
+            case "leave":
+                room.leave(user, direction, peer)
+            case "late":
+                room.late(user, direction, peer)
+            case "back":
+                room.in_time(user, direction, peer)
+            case "seat":
+                room.set_speaker(user)
+            case "unseat":
+                room.remove_speaker(user)
+            case "kick":
+                room.kick(user, 1.0)
+            case "move" if participant is not None:
+                room.move(user, rooms[1 - where[user]])
+                where[user] = 1 - where[user]
+        for number, each in enumerate(rooms):
+            story[number] += each.take_news()
+    for number, each in enumerate(rooms):
+        each.close()
+        story[number] += each.take_news()
+        check(story[number])
+
+
+SPELLS = {
+    "participant.joined": "participant.left",
+    "publishing.started": "publishing.stopped",
+    "listening.started": "listening.stopped",
+    "speaker.seated": "speaker.unseated",
+}
+
+
+def check(story: list[News]) -> None:
+    """Of each user every spell has begun when it ends, and none begins twice; within the spell of his being there."""
+    running: set[tuple[str | None, str]] = set()
+    for news in story:
+        assert news.type in TYPES
+        for begin, end in SPELLS.items():
+            if news.type == begin:
+                assert (news.user, begin) not in running
+                running.add((news.user, begin))
+            if news.type == end:
+                running.remove((news.user, begin))
+        if news.type.startswith(("publishing", "listening", "participant.re")):
+            assert (news.user, "participant.joined") in running
+    assert not [spell for spell in running if spell[1] != "speaker.seated"]
+
+
+def test_every_seat_that_a_document_gives_is_told() -> None:
+    room = make_room()
+    room.set_speakers({"ann": Speaker(seat=1), "bob": Speaker(mutes=frozenset({MuteSource.HOST}))})
+    assert said(room) == ["speaker.seated ann", "speaker.seated bob", "speaker.muted bob"]
+    room.set_speakers({"bob": Speaker()})
+    assert said(room) == ["speaker.unseated ann", "speaker.unmuted bob"]
