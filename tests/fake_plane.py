@@ -24,6 +24,8 @@ COUNTERS = (
     "datagrams_sent",
     "bytes_sent",
     "packets_forwarded",
+    "rtp_received",
+    "packets_mixed",
     "dropped_malformed",
     "cpu_ns",
     "peers",
