@@ -128,6 +128,21 @@ async def test_signed_requests_are_counted_for_their_key_and_bad_ones_for_the_ad
         assert (await edge.http.get("/v1/rooms", headers=request(now=NOW - 99))).status_code == 401
 
 
+async def test_a_removed_key_reads_no_more_events(edge: Edge) -> None:
+    headers = basic(READER.id, READER.secret)
+    reading = asyncio.create_task(edge.http.get("/v1/events", headers=headers))
+    async with asyncio.timeout(10):
+        while not edge.node.outbox.streams:  # noqa: ASYNC110 (the outbox tells nobody of its readers)
+            await asyncio.sleep(0.01)
+        edge.node.api_keys.replace([KEY])
+        edge.node.open_room("after")
+        await edge.node.settled()
+        response = await reading
+    assert response.status_code == 200
+    assert '"after"' not in response.text
+    assert (await edge.http.get("/v1/events", headers=headers)).status_code == 401
+
+
 # Signed requests
 
 
