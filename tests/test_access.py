@@ -98,6 +98,51 @@ async def test_a_removed_key_ends_the_tokens_that_it_signed_and_not_the_sessions
     assert len(edge.node.sessions) == 1
 
 
+async def test_a_key_does_not_follow_a_session_to_a_room_that_it_does_not_reach(edge: Edge) -> None:
+    edge.node.open_room("attic")
+    session = (await publish(edge, bearer())).headers["location"]
+    path = ("rooms", ROOM, "participants", USER, "move")
+    controller = basic(CONTROLLER.id, CONTROLLER.secret)
+    refused = await edge.http.post("/v1/" + "/".join(path), json={"room": "attic"}, headers=controller)
+    assert_problem(refused, "forbidden")
+    assert (await edge.control("POST", *path, json={"room": "attic"})).status_code == 200
+    assert_problem(await edge.http.delete(session, headers=controller), "forbidden")
+    # His own token goes on being good for it.
+    assert (await edge.http.delete(session, headers=bearer())).status_code == 200
+
+
+async def test_of_many_rooms_a_key_puts_those_that_it_reaches(edge: Edge) -> None:
+    body: dict[str, object] = {"rooms": {"halle": {}, "attic": {}}}
+    response = await edge.http.put("/v1/rooms", json=body, headers=basic(CONTROLLER.id, CONTROLLER.secret))
+    statuses = {name: result["status"] for name, result in response.json()["rooms"].items()}
+    assert statuses == {"halle": 201, "attic": 403}
+    assert "attic" not in edge.node.rooms
+
+
+async def test_signed_requests_are_counted_for_their_key_and_bad_ones_for_the_address() -> None:
+    async with serving(api_key=LINES, rate_per_key=2, rate_per_address=1) as edge:
+        found = [(await edge.http.get("/v1/rooms", headers=request(once=True))).status_code for _ in range(6)]
+        assert found[:4] == [200] * 4
+        assert 429 in found
+        assert (await edge.http.get("/v1/rooms", headers=request(CONTROLLER))).status_code == 200
+        assert (await edge.http.get("/v1/rooms", headers=request(now=NOW - 99))).status_code == 401
+
+
+async def test_a_removed_key_reads_no_more_events(edge: Edge) -> None:
+    headers = basic(READER.id, READER.secret)
+    reading = asyncio.create_task(edge.http.get("/v1/events", headers=headers))
+    async with asyncio.timeout(10):
+        while not edge.node.outbox.streams:  # noqa: ASYNC110 (the outbox tells nobody of its readers)
+            await asyncio.sleep(0.01)
+        edge.node.api_keys.replace([KEY])
+        edge.node.open_room("after")
+        await edge.node.settled()
+        response = await reading
+    assert response.status_code == 200
+    assert '"after"' not in response.text
+    assert (await edge.http.get("/v1/events", headers=headers)).status_code == 401
+
+
 # Signed requests
 
 

@@ -52,7 +52,7 @@ def test_nothing_secret_is_logged_answered_or_counted(start_server: StartServer,
     keys.write_text(f"alpha:{SECRET}\n")
     server = start_server(
         *("--api-key-file", str(keys), "--media-address", "127.0.0.1", "--log-level", "debug"),
-        *("--rate-per-address", "0", "--drain-timeout", "0"),
+        *("--rate-per-address", "0", "--drain-timeout", "0", "--state", "none"),
         *("--ice-server", f"turn:turn.example.org,ann,{TURN}"),
     )
     given = credentials(time.time())

@@ -94,7 +94,17 @@ async def test_a_signal_ends_sessions_streams_and_process_in_order(number: signa
 async def test_a_production_server_says_nothing_of_development(tmp_path_factory: pytest.TempPathFactory) -> None:
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(f"alpha:{'s' * MIN_SECRET_BYTES}\n")
-    options = ("--port", "0", "--api-key-file", str(keys), "--media-address", "127.0.0.1", "--production")
+    options = (
+        "--port",
+        "0",
+        "--api-key-file",
+        str(keys),
+        "--media-address",
+        "127.0.0.1",
+        "--production",
+        "--state",
+        "none",
+    )
     async with serve(*options) as server:
         url = (await server.until(r"serving on (\S+)/"))[1]
         async with httpx.AsyncClient(base_url=url, timeout=10) as http:

@@ -181,7 +181,7 @@ async def test_https_is_served_and_a_renewed_certificate_without_a_restart(tmp_p
     chain, key = write(tmp_path)
     keys = tmp_path / "keys"
     keys.write_text(f"alpha:{'s' * 32}\n")
-    options = ("--tls-cert", str(chain), "--tls-key", str(key), "--api-key-file", str(keys))
+    options = ("--tls-cert", str(chain), "--tls-key", str(key), "--api-key-file", str(keys), "--state", "none")
     async with serve("--port", "0", "--media-address", "127.0.0.1", *options) as server:
         url = (await server.until(r"serving on (https://\S+)/"))[1]
         async with httpx.AsyncClient(base_url=url, verify=False, timeout=10) as http:

@@ -70,16 +70,23 @@ async def read(
     cursor = await outbox.follow(Filter(wanted, frozenset(room).__contains__ if room else key.reaches), after)
     # X-Accel-Buffering: a proxy that collects events before it passes them on would make them late.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return _Stream(outbox, cursor, node.clock, headers)
+    return _Stream(outbox, cursor, node.clock, lambda: node.api_keys.get(key.id) == key, headers)
 
 
 class _Stream(StreamingResponse):
     """Leaves its cursor however it ends: at its end, when the reader goes, and when it does not even begin."""
 
-    def __init__(self, outbox: Outbox, cursor: Cursor, clock: Callable[[], float], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        cursor: Cursor,
+        clock: Callable[[], float],
+        may_go_on: Callable[[], bool],
+        headers: Mapping[str, str],
+    ) -> None:
         self._outbox = outbox
         self._cursor = cursor
-        self._chunks = _chunks(outbox, cursor, clock)
+        self._chunks = _chunks(outbox, cursor, clock, may_go_on)
         super().__init__(self._chunks, headers=headers, media_type=EVENT_STREAM)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,9 +97,11 @@ class _Stream(StreamingResponse):
             await self._chunks.aclose()
 
 
-async def _chunks(outbox: Outbox, cursor: Cursor, clock: Callable[[], float]) -> AsyncGenerator[str, None]:
+async def _chunks(
+    outbox: Outbox, cursor: Cursor, clock: Callable[[], float], may_go_on: Callable[[], bool]
+) -> AsyncGenerator[str, None]:
     """The stream as text. The next batch is taken when the connection has taken the last: a slow reader falls behind,
-    and what it is too far behind for is dropped by its cursor."""
+    and what it is too far behind for is dropped by its cursor. It ends when its reader's key is removed or changed."""
     # A reader that is cut off before the first event goes on from here. An id without data is no event.
     if begin := outbox.place(cursor):
         yield f"id: {begin}\n\n"
@@ -100,13 +109,15 @@ async def _chunks(outbox: Outbox, cursor: Cursor, clock: Callable[[], float]) ->
         try:
             batch = await asyncio.wait_for(outbox.take(cursor), HEARTBEAT_S)
         except TimeoutError:
+            if not may_go_on():
+                return
             # With where the log has come to, lest a reader of rare events resumes from a place that is forgotten.
             place = outbox.place(cursor)
             yield f":\nid: {place}\n\n" if place else ":\n\n"
             continue
         except StateError:
             return
-        if batch is None:
+        if batch is None or not may_go_on():
             return
         yield "".join(_text(outbox.id(position), event) for position, event in batch.with_gap("stream", clock()))
         cursor.done(batch)
