@@ -29,6 +29,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl
 COPY --from=build /opt/mediaserver /opt/mediaserver
 # numba takes no cache from a directory that it cannot write to.
 COPY --from=build --chown=mediaserver /var/cache/mediaserver /var/cache/mediaserver
+# Rooms and events that survive the container, when a volume is mounted here.
+RUN install -d -o mediaserver -m 700 /var/lib/mediaserver
 USER mediaserver
 # --production: in a container every address is loopback or reachable, so a forgotten key must be an error.
 ENV PATH=/opt/mediaserver/bin:$PATH \
@@ -37,6 +39,7 @@ ENV PATH=/opt/mediaserver/bin:$PATH \
     MEDIASERVER_HOST=0.0.0.0 \
     MEDIASERVER_PORT=8090 \
     MEDIASERVER_MEDIA_PORT=20000 \
+    MEDIASERVER_STATE=/var/lib/mediaserver/state.db \
     NUMBA_CACHE_DIR=/var/cache/mediaserver \
     NUMBA_CPU_NAME=$KERNEL_CPU \
     NUMBA_CPU_FEATURES=

@@ -91,6 +91,7 @@ class _Batch:
     facts: dict[tuple[str, str, str], str | None] = field(default_factory=dict)  # JSON by room, kind and user
     replaced: set[str] = field(default_factory=set)  # rooms of these that were deleted before they were put
     events: list[tuple[Event, str]] = field(default_factory=list)  # and its data in JSON
+    lost: dict[tuple[str, str], int] = field(default_factory=dict)  # by room and instance: the last sequence that is
     cursors: dict[str, StoredCursor | None] = field(default_factory=dict)
     prune: tuple[int, frozenset[int]] | None = None
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
@@ -204,7 +205,8 @@ class Store:
     def put_fact(self, room: str, kind: str, user: str, value: Any) -> None:
         """What is to be remembered of a user of this room: a value for JSON, or None to forget it. It goes with the
         room."""
-        text = None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = None if value is None else json.dumps(value, separators=(",", ":"), allow_nan=False)
+        (room + user).encode()
         with self._changed:
             self._queued.facts[room, kind, user] = text
             self._changed.notify()
@@ -272,6 +274,8 @@ class Store:
     def _lose(self, event: Event) -> None:
         """The events that do not fit become one gap at the end of the queue, which counts them."""
         self.lost += 1
+        # Its number is used up: the room counts on from there after a restart.
+        self._queued.lost[event.room, event.instance] = event.sequence
         if self.lost == 1:
             log.error("Events are lost: %d changes of the state wait for the disk already.", LIMIT)
         dropped = 1
@@ -357,7 +361,7 @@ class Store:
             connection.executemany("DELETE FROM facts WHERE room = ?", gone)
             connection.executemany(_PUT_ROOM, (_room_row(room) for room in batch.rooms.values() if room))
             connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            connection.executemany(_COUNT, _last_sequences(batch.events))
+            connection.executemany(_COUNT, _last_sequences(batch))
             for key, value in batch.facts.items():
                 if value is None:
                     connection.execute("DELETE FROM facts WHERE room = ? AND kind = ? AND user = ?", key)
@@ -437,9 +441,9 @@ def _room_row(room: StoredRoom) -> tuple[Any, ...]:
     return room.name, room.instance, room.revision, room.sequence, room.document
 
 
-def _last_sequences(events: Iterable[tuple[Event, str]]) -> list[tuple[int, str, str]]:
+def _last_sequences(batch: _Batch) -> list[tuple[int, str, str]]:
     """Where the numbering of each room has come to."""
-    last = {(event.room, event.instance): event.sequence for event, _ in events}
+    last = {(event.room, event.instance): event.sequence for event, _ in batch.events} | batch.lost
     return [(sequence, room, instance) for (room, instance), sequence in last.items()]
 
 

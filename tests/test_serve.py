@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from mediaserver.keys import MIN_SECRET_BYTES
+from mediaserver.store import Store
 from tests.offers import offer
 
 # The stand-in says at the end what it was told, so that the test can see it from outside.
@@ -94,18 +95,10 @@ async def test_a_signal_ends_sessions_streams_and_process_in_order(number: signa
 async def test_a_production_server_says_nothing_of_development(tmp_path_factory: pytest.TempPathFactory) -> None:
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(f"alpha:{'s' * MIN_SECRET_BYTES}\n")
-    options = (
-        "--port",
-        "0",
-        "--api-key-file",
-        str(keys),
-        "--media-address",
-        "127.0.0.1",
-        "--production",
-        "--state",
-        "none",
-    )
-    async with serve(*options) as server:
+    state = str(keys.parent / "state.db")
+    options = ("--port", "0", "--api-key-file", str(keys), "--media-address", "127.0.0.1", "--state", state)
+
+    async with serve(*options, "--production") as server:
         url = (await server.until(r"serving on (\S+)/"))[1]
         async with httpx.AsyncClient(base_url=url, timeout=10) as http:
             assert (await http.post("/dev/join", json={"room": "hall", "user": "ann"})).status_code == 404
@@ -113,6 +106,15 @@ async def test_a_production_server_says_nothing_of_development(tmp_path_factory:
         assert await server.end() == 0
     assert "DEVELOPMENT" not in server.output
     assert "s" * MIN_SECRET_BYTES not in server.output
+
+
+async def test_a_state_file_that_is_in_use_is_said_in_one_sentence(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = str(tmp_path_factory.mktemp("state") / "state.db")
+    store = Store(path)
+    async with serve("--port", "0", "--state", path) as server:
+        assert await server.end() == 1
+    assert server.output == f"mediaserver: The state file {path} is in use by another process.\n"
+    store.stop()
 
 
 async def test_a_port_that_is_taken_is_said_in_one_sentence() -> None:

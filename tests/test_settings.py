@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mediaserver import cli, server
+from mediaserver.events import DEFAULT_TYPES, Types
 from mediaserver.keys import EVERY_ROOM, MIN_SECRET_BYTES, ApiKey, Rights
-from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError
+from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError, Webhook
 from mediaserver.tracing import TracingError
 
 SECRET = "s" * MIN_SECRET_BYTES
@@ -159,6 +161,20 @@ def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -
         ["--max-rooms", "0"],
         ["--cors-origin", "example.org"],
         ["--ice-server", "http://example.org"],
+        ["--state", ""],
+        ["--webhook", "https://example.org/hook"],
+        ["--webhook", f"ftp://example.org/ {SECRET}"],
+        ["--webhook", f"https:///hook {SECRET}"],
+        ["--webhook", f"https://example.org:0/ {SECRET}"],
+        ["--webhook", f"https://example.org:port/ {SECRET}"],
+        ["--webhook", f"https://[::1/ {SECRET}"],
+        ["--webhook", f"https://ann:{SECRET}@example.org/ {SECRET}"],
+        ["--webhook", f"https://bücher.example/ {SECRET}"],
+        ["--webhook", "https://example.org/hook short"],
+        ["--webhook", f"https://example.org/ {SECRET} rooms.*"],
+        ["--webhook", f"https://example.org/ {SECRET}", "--webhook", f"https://example.org/ {SECRET} room.*"],
+        [*["--webhook", f"https://example.org/ {SECRET}"] * 17],
+        ["--webhook-file", "/nonexistent"],
         ["--ice-server", "turn:example.org,user"],
         ["--ice-server", 'turn:example.org,user,"'],
         ["--log-level", "loud"],
@@ -263,3 +279,34 @@ def test_tracing_without_its_packages_is_refused_in_one_sentence(
         cli.main(["serve", "--otlp-endpoint", "http://127.0.0.1:4318"])
     assert exit_.value.code == cli.USAGE_EXIT_CODE
     assert capsys.readouterr().err == "mediaserver: Tracing needs OpenTelemetry: install voicerooms[otel].\n"
+
+
+def test_state_is_kept_in_a_file_except_in_development() -> None:
+    assert Settings.check().state is None
+    production: dict[str, Any] = {"api_key": [KEY], "media_address": ["192.0.2.1"]}
+    assert Settings.check(**production).state == "mediaserver.db"
+    assert Settings.check(**production, state="none").state is None
+    assert Settings.check(state="/var/lib/rooms.db").state == "/var/lib/rooms.db"
+
+
+def test_a_webhook_has_types_and_rooms_or_all_but_who_speaks() -> None:
+    url = "https://example.org:8443/hook?token=1"
+    assert Webhook.parse(f"{url} {SECRET}") == Webhook(url, SECRET, DEFAULT_TYPES, "*")
+    assert Webhook.parse(f" {url}  {SECRET}  default music/* of all ") == Webhook(
+        url, SECRET, DEFAULT_TYPES, "music/* of all"
+    )
+    assert Webhook.parse(f"{url} {SECRET} room.*,speaking.started").types == Types.parse(["room.*", "speaking.started"])
+
+
+def test_webhooks_come_from_options_files_and_the_environment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "webhooks"
+    file.write_text(f"# of the room service\nhttps://example.org/1 {SECRET} *\n")
+    monkeypatch.setenv("MEDIASERVER_WEBHOOK", f"https://example.org/2 {SECRET} *\nhttps://example.org/3 {SECRET}\n")
+    settings = serve("--webhook-file", str(file))
+    assert [webhook.url[-1] for webhook in settings.webhooks] == ["2", "3", "1"]
+    assert SECRET not in repr(settings)
+    assert "example.org" not in repr(settings.webhooks)
+    settings = serve("--webhook", f"https://example.org/4 {SECRET} * a b")
+    assert [(webhook.url[-1], webhook.rooms) for webhook in settings.webhooks] == [("4", "a b")]
