@@ -1,8 +1,8 @@
 """A room's document: the state that it shall have, and the commands that bring it there. Pure.
 
 The document is the truth: putting it again changes nothing, and putting it after a restart brings everything back. Only
-what belongs to participants (their `self` mutes, what listeners want for themselves) outlives a PUT that does not name it.
-"""
+what belongs to participants (their `self` mutes, what listeners want for themselves) outlives a PUT that does not
+name it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -66,7 +66,8 @@ def check(document: RoomDocument, room: Room | None) -> None:
 
 
 def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Command]:
-    """Brings the room to the document, which has been checked. exact: what belongs to participants too is as the document
+    """Brings the room to the document, which has been checked. exact: what belongs to participants too is as the
+    document
     says. TooManyMixesError: then nothing has changed."""
     wishes = {user: ears_of(listener) for user, listener in document.listeners.items()}
     if exact:

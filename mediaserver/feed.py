@@ -2,14 +2,14 @@
 
 A Feed belongs to a room and turns its state into events; a Subscription is one reader's bounded queue.
 
-| event      | data                                                                             | when               |
-|------------|----------------------------------------------------------------------------------|--------------------|
-| `active`   | `{}`                                                                             | somebody publishes |
-| `inactive` | `{}`                                                                             | the last one left  |
-| `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by": [], "publishing"}]}` | at start, changes  |
-| `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard   | while being spoken |
-| `moved`    | `{"room"}`, and then `sources` of that room                                      | moved there        |
-| `moving`   | `{"reason": "draining"}`                                                         | before it all ends |
+| event      | data                                                                               | when               |
+|------------|------------------------------------------------------------------------------------|--------------------|
+| `active`   | `{}`                                                                               | somebody publishes |
+| `inactive` | `{}`                                                                               | the last one left  |
+| `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by", "publishing"}]}` | at start, changes  |
+| `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard     | while spoken       |
+| `moved`    | `{"room"}`, and then `sources` of that room                                        | moved there        |
+| `moving`   | `{"reason": "draining"}`                                                           | before it all ends |
 
 `active` and `inactive` are draft-ietf-wish-whep's own; the others are ours.
 """

@@ -79,7 +79,8 @@ class FullRoomError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A seat. `may_publish` false keeps the seat and its mutes but silences it. seat: its number, for those who show it."""
+    """A seat. `may_publish` false keeps the seat and its mutes but silences it. seat: its number, for those who show
+    it."""
 
     may_publish: bool = True
     mutes: frozenset[MuteSource] = frozenset()
@@ -99,7 +100,8 @@ class Speaker:
 @dataclass(slots=True)
 class Participant:
     """A user with sessions: their plane peers by direction, never empty. row: of the gain matrix, while he listens to a
-    mix. connected: the directions in which media can flow; late: those whose client has not been heard of for seconds."""
+    mix. connected: the directions in which media can flow; late: those whose client has not been heard of for
+    seconds."""
 
     csrc: int
     peers: dict[Direction, int] = field(default_factory=dict)
@@ -147,7 +149,8 @@ def _random_csrc() -> int:
 
 @dataclass(slots=True)
 class Room:
-    """`id` is the plane's number for it, never used again; `home` the plane worker of its publishers; `instance` tells it
+    """`id` is the plane's number for it, never used again; `home` the plane worker of its publishers; `instance`
+    tells it
     from an earlier or later room of the same name."""
 
     id: int
@@ -289,7 +292,8 @@ class Room:
         return [*self._seat(user, speaker), *self._follow_row(user)]
 
     def set_speakers(self, speakers: Mapping[str, Speaker]) -> list[Command]:
-        """These are all the seats from now on. The caller has seen to it that they are no more than the room's limit and
+        """These are all the seats from now on. The caller has seen to it that they are no more than the room's limit
+        and
         that no two have the same number."""
         commands: list[Command] = []
         for user in [user for user in self.speakers if user not in speakers]:
@@ -408,9 +412,10 @@ class Room:
         return [*commands, *self._unseat(user, CloseReason.KICKED)]
 
     def move(self, user: str, target: "Room") -> list[Command]:
-        """The user's sessions go over to another room, without a new connection, and his seat if he has one; a seat that
-        the other room gives him already stays as it is. NotConnectedError when he is not here; EncryptedRoomError, FullRoomError or
-        TooManyMixesError of the other room: then nothing has changed."""
+        """The user's sessions go over to another room, without a new connection, and his seat if he has one; a seat
+        that
+        the other room gives him already stays as it is. NotConnectedError when he is not here; EncryptedRoomError,
+        FullRoomError or TooManyMixesError of the other room: then nothing has changed."""
         if target is self:
             return []
         if user not in self.participants:
@@ -474,7 +479,8 @@ class Room:
                 raise SeatTakenError(f"Seat {seat} is taken.")
 
     def _check_mixes(self, wishes: Mapping[str, Ears], *, joining: bool = False) -> None:
-        """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining: of users
+        """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining: of
+        users
         who are about to listen to the mix, not only of those who do."""
         rows = {user: participant.row for user, participant in self._listening(wishes)}
         moving = wishes if joining else rows

@@ -181,7 +181,8 @@ class Node:
     # Rooms
 
     def open_room(self, name: str, *, e2ee: bool = False) -> tuple[Room, bool]:
-        """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there are too
+        """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there are
+        too
         many rooms, ClosingError when the server is about to stop."""
         if not self.ready:
             raise ClosingError
@@ -240,7 +241,8 @@ class Node:
         traffic.info("room closed", room=name)
 
     def move(self, room: Room, user: str, target: Room) -> None:
-        """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError when he
+        """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError when
+        he
         listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
         participant = room.participants.get(user)
         if participant is not None and target is not room:

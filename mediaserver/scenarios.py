@@ -1,10 +1,10 @@
 """What a room is for sets how its mixes are encoded and how its speakers should capture their voices. Pure.
 
-| scenario | mix                                                  | capture                                              |
-|----------|------------------------------------------------------|------------------------------------------------------|
-| `chat`   | mono, 48 kb/s, voice                                 | echo cancellation, noise suppression, automatic gain |
-| `ktv`    | stereo, 96 kb/s, music: soft sounds are kept         | stereo and untouched: singers wear headphones        |
-| `call`   | mono, 32 kb/s, voice                                 | echo cancellation, noise suppression, automatic gain |
+| scenario | mix                                          | capture                                              |
+|----------|----------------------------------------------|------------------------------------------------------|
+| `chat`   | mono, 48 kb/s, voice                         | echo cancellation, noise suppression, automatic gain |
+| `ktv`    | stereo, 96 kb/s, music: soft sounds are kept | stereo and untouched: singers wear headphones        |
+| `call`   | mono, 32 kb/s, voice                         | echo cancellation, noise suppression, automatic gain |
 """
 
 from dataclasses import dataclass

@@ -50,19 +50,19 @@ class MixPlane(RawPlane):
         """Other settings from now on, where they differ from those at first."""
         self.plane.configure_room(ROOM, **{**self._options, **options})
 
-    def mix_listener(self, csrc: int, row: int, *, worker: int = 0) -> MixListener:
+    def mix_listener(self, csrc: int, row: int, *, room: int = ROOM, worker: int = 0) -> MixListener:
         """A connected one; the row must be there."""
         number, peer = self._add_peer(self.address(worker), AEAD_AES_128_GCM, None)
         slot = _native.Slot(
             ssrc=1000 * number, payload_type=PAYLOAD_TYPE, level_id=LEVEL_ID, csrc_level_id=CSRC_LEVEL_ID
         )
         self.stats[number] = self.plane.add_listener(
-            number, worker, ROOM, ufrag=peer.ufrag, pwd=peer.password, csrc=csrc, slots=[slot], cname="raw", row=row
+            number, worker, room, ufrag=peer.ufrag, pwd=peer.password, csrc=csrc, slots=[slot], cname="raw", row=row
         )
         return MixListener(number, self.connect(number, peer))
 
-    def talk(self, schedule: Iterable[Departure], *, relay: Relay | None = None) -> Pacer:
-        return Pacer(list(schedule), relay.address if relay else self.address(0))
+    def talk(self, schedule: Iterable[Departure], *, relay: Relay | None = None, worker: int = 0) -> Pacer:
+        return Pacer(list(schedule), relay.address if relay else self.address(worker))
 
     def deltas(self, seconds: float, *names: str) -> list[int]:
         """By how much these counters grow meanwhile."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from random import Random
-from typing import Self
+from typing import Any, Self
 
 import aioice.stun
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
@@ -155,7 +155,8 @@ class RawPeer:
 
 
 class RawPlane:
-    """A plane with one room, started. As a context manager it is stopped, and its peers' sockets are closed."""
+    """A plane with one room, at home on worker 0, started. As a context manager it is stopped, and its peers' sockets
+    are closed."""
 
     def __init__(self, *, workers: int = 1, hosts: Sequence[str] = ("127.0.0.1",)) -> None:
         """Each worker is bound to the hosts, under one port."""
@@ -163,29 +164,41 @@ class RawPlane:
         self.stats: dict[int, _native.PeerStats] = {}
         self._events: list[tuple[int, int, bytes]] = []
         self._peers = 0
+        self._homes: dict[int, int] = {}  # by room
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         self.plane.start()
         self._stack.callback(self.plane.stop)
-        self.plane.add_room(ROOM, 0)
+        self.add_room(ROOM, 0)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
+    def add_room(self, room: int, home: int, **options: Any) -> None:
+        """Another one; options as of Plane.add_room()."""
+        self.plane.add_room(room, home, **options)
+        self._homes[room] = home
+
     def address(self, worker: int = 0, host: int = 0) -> Address:
         return self.plane.addresses(worker)[host]
 
     def add_publisher(
-        self, csrc: int, *, profile: int = AEAD_AES_128_GCM, levels: bool = True, relay: Relay | None = None
+        self,
+        csrc: int,
+        *,
+        room: int = ROOM,
+        profile: int = AEAD_AES_128_GCM,
+        levels: bool = True,
+        relay: Relay | None = None,
     ) -> tuple[int, RawPeer]:
         """A publisher who has a column in the room; not connected yet. Returns the plane's number for it, too."""
-        number, peer = self._add_peer(self.address(), profile, relay)
-        self.plane.set_column(ROOM, csrc, 1.0)
+        number, peer = self._add_peer(self.address(self._homes[room]), profile, relay)
+        self.plane.set_column(room, csrc, 1.0)
         self.stats[number] = self.plane.add_publisher(
             number,
-            ROOM,
+            room,
             ufrag=peer.ufrag,
             pwd=peer.password,
             csrc=csrc,
@@ -199,6 +212,7 @@ class RawPlane:
         self,
         csrc: int,
         *,
+        room: int = ROOM,
         slots: int = 1,
         worker: int = 0,
         host: int = 0,
@@ -209,7 +223,7 @@ class RawPlane:
         self.stats[number] = self.plane.add_listener(
             number,
             worker,
-            ROOM,
+            room,
             ufrag=peer.ufrag,
             pwd=peer.password,
             csrc=csrc,

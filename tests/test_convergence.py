@@ -1,8 +1,7 @@
 """Whatever is put, patched, said by participants and lost in crashes: the server comes to the state that was put last.
 
-A plain model in Python knows the documents, the seats and who listens, and nothing of how the server does it. After each
-step the server's documents, the plane's matrix (who hears whom how loud) and the ETags are compared with it.
-"""
+A plain model in Python knows the documents, the seats and who listens, and nothing of how the server does it. After
+each step the server's documents, the plane's matrix (who hears whom how loud) and the ETags are compared with it."""
 
 import asyncio
 import copy

@@ -208,7 +208,7 @@ async def test_shorthands_say_the_same_as_patches(edge: Edge) -> None:
     for name in (ROOM, "other"):
         await put(edge, DOCUMENT, name)
     long = ("PATCH", "rooms", "other")
-    for short, change in [
+    steps: list[tuple[tuple[Any, ...], Any]] = [
         (("PUT", "speakers", "carol", {"gain_db": 3, "seat": 5}), {"speakers": {"carol": {"gain_db": 3, "seat": 5}}}),
         (("PATCH", "speakers", "carol", {"seat": None}), {"speakers": {"carol": {"seat": None}}}),
         (("PUT", "speakers", "carol", "mutes", "system", None), {"speakers": {"carol": {"mutes": {"system": True}}}}),
@@ -227,7 +227,8 @@ async def test_shorthands_say_the_same_as_patches(edge: Edge) -> None:
             {"listeners": {"eve": {"user_gains_db": {"x": 3}}}},
         ),
         (("DELETE", "listeners", "bob", None), {"listeners": {"bob": None}}),
-    ]:
+    ]
+    for short, change in steps:
         method, *path, body = short
         response = await edge.control(method, "rooms", ROOM, *path, json=body)
         assert response.status_code in (200, 204), response.text

@@ -349,6 +349,28 @@ def test_who_says_goodbye_and_asks_no_more_loses_consent_soon() -> None:
         assert _native.CONSENT_EXPIRED not in raw.events(stayer)
 
 
+def test_late_consent_is_told_once_and_its_return_too() -> None:
+    with RawPlane() as plane:
+        number, peer = plane.add_publisher(1)
+        stranger, unconnected = plane.add_publisher(2)
+        unconnected.check()
+        plane.connect(number, peer)
+        time.sleep(6)
+        assert _native.CONSENT_LATE not in plane.events(number)
+        plane.until(lambda: _native.CONSENT_LATE in plane.events(number), within_s=3)
+        time.sleep(2)
+        peer.send(bytes(10))  # media is no consent
+        assert _native.CONSENT_BACK not in plane.events(number)
+        peer.check()
+        plane.until(lambda: _native.CONSENT_BACK in plane.events(number))
+        peer.check()
+        time.sleep(0.1)
+        events = plane.events(number)
+        assert (events.count(_native.CONSENT_LATE), events.count(_native.CONSENT_BACK)) == (1, 1)
+        assert _native.CONSENT_EXPIRED not in events
+        assert _native.CONSENT_LATE not in plane.events(stranger)
+
+
 def test_ipv6_and_ipv4_are_served_under_one_port() -> None:
     with RawPlane(hosts=["127.0.0.1", "::1"]) as raw:
         assert raw.address(host=0)[1] == raw.address(host=1)[1]

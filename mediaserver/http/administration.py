@@ -30,7 +30,8 @@ async def get_node(node: NodeOf) -> Response:
     responses=refusals("idempotency-conflict", "idempotency-mismatch"),
 )
 async def post_drain(key: AdministersOf, node: NodeOf, repeatable: RepeatableOf) -> Response:
-    """Rooms that are here go on and still take sessions; /readyz says 503, and the rooms' owners are told by an event."""
+    """Rooms that are here go on and still take sessions; /readyz says 503, and the rooms' owners are told by an
+    event."""
 
     async def make() -> Response:
         node.drain()

@@ -1,9 +1,8 @@
 """`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a POST that is sent again is answered again, not done
 again.
 
-Answers are kept in memory for KEPT_S, KEPT at most, the oldest going first; they do not outlive the process, and neither
-do the connections that a repeated move could touch twice.
-"""
+Answers are kept in memory for KEPT_S, KEPT at most, the oldest going first; they do not outlive the process, and
+neither do the connections that a repeated move could touch twice."""
 
 import hashlib
 from collections import OrderedDict
@@ -39,7 +38,8 @@ class Answers:
     async def once(
         self, who: str, key: str, fingerprint: bytes, now: float, make: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """The answer that make() gave first for this key of this caller. Refusals are not kept: what was refused has not
+        """The answer that make() gave first for this key of this caller. Refusals are not kept: what was refused has
+        not
         been done. 422 when the key was used for another request, 409 while that is under way."""
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._kept.popitem(last=False)

@@ -132,12 +132,14 @@ async def post_move(
     key: ControlsOf,
     request: Request,
     room: RoomOf,
+    *,
     user: UserName,
     move: MoveRequest,
     node: NodeOf,
     repeatable: RepeatableOf,
 ) -> Response:
-    """His seat goes with him, with its mutes and gain but not its number, unless the other room has one for him already.
+    """His seat goes with him, with its mutes and gain but not its number, unless the other room has one for him
+    already.
     His sessions keep their addresses. The key must reach both rooms. Answered with him in the other room."""
 
     async def make() -> Response:

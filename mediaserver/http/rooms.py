@@ -66,7 +66,8 @@ async def get_rooms(
 
 @router.put("/rooms", summary="Put many rooms", response_model=PutResults, responses=refusals("shutting-down"))
 async def put_rooms(node: NodeOf, key: ControlsOf, many: Rooms) -> Response:
-    """Each as by a PUT of its own; one that is refused does not keep the others from being put. Rooms that are not named
+    """Each as by a PUT of its own; one that is refused does not keep the others from being put. Rooms that are not
+    named
     stay as they are."""
     results: dict[str, PutResult] = {}
     for number, (name, document) in enumerate(many.rooms.items(), 1):

@@ -342,6 +342,21 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     distribute(room, packet->csrcs[0], packet, packet->position);
 }
 
+void Worker::on_handover(Instant now, Handover& handover) {
+    switch (handover.kind) {
+        case Handover::Kind::published:
+            if (Source* source = find_source(handover.peer, handover.room)) return hear(now, *source, handover.packet);
+            return stats.dropped_muted.add(1);  // he moved on while it was on its way
+        case Handover::Kind::second:
+            if (Source* source = find_source(handover.peer, handover.room)) source->tick(now);
+            break;
+        case Handover::Kind::feed: start_fan_out(handover); break;
+        case Handover::Kind::order:
+            if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
+            break;
+    }
+}
+
 void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
     if (!peer.keys) return stats.dropped_early.add(1);
     const auto size = peer.keys->open.rtcp({packet.bytes.data(), packet.size});
@@ -362,21 +377,6 @@ void Worker::distribute(Room& room, FeedKey feed, const PacketRef& packet, const
         } else {
             hand_over(worker, {.room = room.id(), .feed = feed, .packet = packet, .position = position});
         }
-    }
-}
-
-void Worker::on_handover(Instant now, Handover& handover) {
-    switch (handover.kind) {
-        case Handover::Kind::published:
-            if (Source* source = find_source(handover.peer, handover.room)) return hear(now, *source, handover.packet);
-            return stats.dropped_muted.add(1);  // he moved on while it was on its way
-        case Handover::Kind::second:
-            if (Source* source = find_source(handover.peer, handover.room)) source->tick(now);
-            break;
-        case Handover::Kind::feed: start_fan_out(handover); break;
-        case Handover::Kind::order:
-            if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
-            break;
     }
 }
 
