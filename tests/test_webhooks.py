@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -347,6 +348,56 @@ async def test_delivery_goes_on_after_a_restart_where_it_was(tmp_path_factory: p
             assert await webhooks.flush(10)
         assert receiver.sequences == list(range(1, 31))
         assert b"hidden" not in await asyncio.to_thread(Path(path).read_bytes)
+
+
+SENDER = """
+import asyncio, sys
+from mediaserver.events import Event
+from mediaserver.outbox import Outbox
+from mediaserver.settings import Webhook
+from mediaserver.store import Store
+from mediaserver.webhooks import Webhooks
+async def main():
+    store = Store(sys.argv[1])
+    webhooks = Webhooks([Webhook.parse(sys.argv[2])], Outbox(store))
+    store.start(asyncio.get_running_loop())
+    webhooks.start()
+    sequence = store.head
+    while True:
+        for _ in range(sequence % 7 + 1):
+            sequence += 1
+            store.append(Event("hall", "k3v9", sequence, "room.changed", None, 0.0, {"etag": str(sequence)}))
+        await store.settled()
+        print(sequence, flush=True)
+        await asyncio.sleep(0.002)
+asyncio.run(main())
+"""
+
+
+async def test_whenever_the_server_is_killed_each_event_arrives_in_order(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = str(tmp_path_factory.mktemp("state") / "db")
+    chance = random.Random(9)
+    settled = 0
+    async with receiving(good) as receiver:
+        for _ in range(4):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", SENDER, path, f"{receiver.url} {SECRET} *"), stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            for _ in range(chance.randrange(20, 120)):
+                settled = int(await process.stdout.readline())
+            process.kill()
+            rest = (await process.stdout.read()).split(b"\n")[:-1]
+            settled = max([settled, *map(int, rest)])
+            await process.wait()
+        async with delivering(receiver, path=path) as (webhooks, _):
+            assert await webhooks.flush(10)
+        first = list(dict.fromkeys(receiver.sequences))
+        assert first == list(range(1, len(first) + 1))
+        assert len(first) >= settled
+        assert len(receiver.sequences) >= len(first)
 
 
 async def test_nothing_secret_is_logged_and_a_long_failure_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
