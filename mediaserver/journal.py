@@ -10,7 +10,8 @@ from collections.abc import Callable
 from mediaserver.document import show
 from mediaserver.events import Event
 from mediaserver.model import Room
-from mediaserver.store import Store, StoredRoom
+from mediaserver.schema import RoomDocument
+from mediaserver.store import StateError, Store, StoredRoom
 
 
 class Journal:
@@ -19,6 +20,13 @@ class Journal:
         self.store = store
         self._clock = clock
         self._written: dict[int, int] = {}  # room id -> revision
+
+    def load(self) -> list[tuple[StoredRoom, RoomDocument]]:
+        """The rooms that were there before; before the store is started. StateError when one cannot be read."""
+        try:
+            return [(stored, RoomDocument.model_validate_json(stored.document)) for stored in self.store.load()]
+        except ValueError:
+            raise StateError("The state file has a room in it that this version of the server cannot read.") from None
 
     def record(self, room: Room) -> None:
         """To be called after the room may have changed."""

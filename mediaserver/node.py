@@ -92,6 +92,7 @@ class Node:
         self.streams = Streams()
         self.store = Store(settings.state)
         self.journal = Journal(self.store, clock)
+        self._stored = self.journal.load()
         self.outbox = Outbox(self.store)
         self.webhooks = Webhooks(settings.webhooks, self.outbox, Surroundings(clock=clock))
         self.endings: Counter[CloseReason] = Counter()
@@ -119,14 +120,14 @@ class Node:
     def start(self) -> None:
         """Within a running event loop. Rooms that were written down are there again, without their sessions."""
         loop = asyncio.get_running_loop()
-        rooms = self.store.load()
         self.store.start(loop)
         self.webhooks.start()
         self.driver.start(loop)
         self._timers = loop
         self._began = loop.time()
-        for stored in rooms:
-            self._restore(stored)
+        for stored, document in self._stored:
+            self._restore(stored, document)
+        self._stored.clear()
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
 
@@ -155,9 +156,13 @@ class Node:
         self._timers = None
         for session in tuple(self.sessions.values()):
             session.end(CloseReason.SHUTDOWN)
+        if not self.store.survives:
+            for name in tuple(self.rooms):
+                self.close_room(name)
 
     def stop(self) -> None:
-        """The end of everything; the driver sends the farewells first. Rooms stay written down."""
+        """The end of everything; the driver sends the farewells first. Rooms that are written down are there again when
+        the server starts anew."""
         self.close()
         if self._observing is not None:
             self._observing.cancel()
@@ -280,8 +285,7 @@ class Node:
         self.streams.open_room(room)
         return room
 
-    def _restore(self, stored: StoredRoom) -> None:
-        document = RoomDocument.model_validate_json(stored.document)
+    def _restore(self, stored: StoredRoom, document: RoomDocument) -> None:
         room = self._add_room(stored.name, stored.instance, self.driver.emptiest_worker(), bool(document.e2ee))
         self.perform(room.open())
         for kind in (Fact.LISTENER, Fact.REVOKED):

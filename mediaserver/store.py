@@ -267,6 +267,11 @@ class Store:
         return self._head
 
     @property
+    def survives(self) -> bool:
+        """Whether what is committed is there again after the process has ended."""
+        return self.path is not None
+
+    @property
     def waiting(self) -> int:
         """Events and changes of rooms that are not committed yet."""
         return self._queued.size + self._taken.size

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "document": {"commands", "matrix", "model", "scenarios", "schema"},
     "merge": set(),
     "quality": set(),
-    "journal": {"document", "events", "model", "store"},
+    "journal": {"document", "events", "model", "schema", "store"},
     "files": set(),
     "tls": {"files"},
     "keys": {"files"},

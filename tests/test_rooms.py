@@ -314,12 +314,12 @@ async def test_a_speaker_mutes_himself_by_his_own_token_and_nobody_else(control:
         assert_problem(await control.http.put(f"{speakers}/bob/mutes/self", headers=bearer), "forbidden")
         assert_problem(await control.http.put(f"{speakers}/ann/mutes/host", headers=bearer), "forbidden")
         muted = await control.http.put(f"{speakers}/ann/mutes/self", headers=bearer)
-        assert muted.json()["muted_by"] == ["self"]
+        assert muted.json()["mutes"] == {"self": True}
         ann_csrc = muted.json()["csrc"]
         (bob_csrc,) = eve.csrcs - {ann_csrc}
         assert {packet.csrcs for packet in await arrivals(eve, ann)} == {(bob_csrc,)}
         unmuted = await control.http.delete(f"{speakers}/ann/mutes/self", headers=bearer)
-        assert unmuted.json()["muted_by"] == []
+        assert unmuted.json()["mutes"] == {}
         await carries(eve, ann_csrc, bob_csrc)
 
 

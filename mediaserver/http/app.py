@@ -33,6 +33,9 @@ DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by 
 A room service makes rooms, gives seats and issues tokens with an API key; clients publish and listen with tokens.
 Every refusal is a [problem document](/problems) (RFC 9457)."""
 
+# For webhooks to be told how it all ended, when nothing of it is kept for the next start.
+LAST_WORDS_S = 2.0
+
 
 def create_app(node: Node) -> FastAPI:
     """The node runs while the app does. FileNotFoundError when the page's files are missing from the installation."""
@@ -70,4 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        node.close()
+        if not node.store.survives:
+            await node.webhooks.flush(LAST_WORDS_S)
         node.stop()
