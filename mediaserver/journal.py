@@ -13,6 +13,8 @@ from mediaserver.model import Room
 from mediaserver.schema import RoomDocument
 from mediaserver.store import StateError, Store, StoredRoom
 
+USED = "used"
+
 
 class Journal:
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -27,6 +29,14 @@ class Journal:
             return [(stored, RoomDocument.model_validate_json(stored.document)) for stored in self.store.load()]
         except ValueError:
             raise StateError("The state file has a room in it that this version of the server cannot read.") from None
+
+    def note_use(self, id: str, expires: float | None) -> None:
+        """A one-time token has been used, or need not be remembered any more (None)."""
+        self.store.put_fact("", USED, id, expires)
+
+    def uses(self) -> dict[str, float]:
+        """Of one-time tokens, with when these expire; before the store is started."""
+        return self.store.facts(USED)
 
     def record(self, room: Room) -> None:
         """To be called after the room may have changed."""

@@ -85,7 +85,6 @@ class Node:
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
         self.used_requests = UsedIds()  # signed ones, of the room service
-        self.used_tokens = UsedIds()  # one-time ones, of participants
         self.clock = clock
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
@@ -93,6 +92,8 @@ class Node:
         self.store = Store(settings.state)
         self.journal = Journal(self.store, clock)
         self._stored = self.journal.load()
+        self.used_tokens = UsedIds(note=self.journal.note_use)  # one-time ones, of participants
+        self.used_tokens.restore(self.journal.uses())
         self.outbox = Outbox(self.store)
         self.webhooks = Webhooks(settings.webhooks, self.outbox, Surroundings(clock=clock))
         self.endings: Counter[CloseReason] = Counter()

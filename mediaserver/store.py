@@ -153,6 +153,12 @@ class Store:
             for name, instance, revision, sequence, document in rows
         ]
 
+    def facts(self, kind: str) -> dict[str, Any]:
+        """Those of this kind that are of no room: put with the room "". Before start()."""
+        assert self._thread is None
+        rows = self._connection.execute("SELECT user, value FROM facts WHERE room = '' AND kind = ?", (kind,))
+        return {user: json.loads(value) for user, value in rows}
+
     def cursors(self) -> dict[str, StoredCursor]:
         """Of all readers that ever had one. Before start()."""
         assert self._thread is None

@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 
 MAX_USED = 100_000
 """Ids at a time, some 20 MB. Lower refuses one-time tokens earlier, higher costs memory."""
@@ -18,11 +18,13 @@ class FullError(Exception):
 class UsedIds:
     """An id is what one use of one token is called, see id_of(). Times are Unix time in seconds.
 
-    The memory ends with the process: to outlive it, put what export() gives into the next one's restore().
+    The memory ends with the process: to outlive it, put what `note` was told (an id and its expiry, None when it is
+    forgotten) into the next one's restore().
     """
 
-    def __init__(self, limit: int = MAX_USED) -> None:
+    def __init__(self, limit: int = MAX_USED, note: Callable[[str, float | None], None] | None = None) -> None:
         self._limit = limit
+        self._note = note or (lambda _id, _expires: None)
         self._expires: dict[str, float] = {}
         self._order: list[tuple[float, str]] = []  # a heap; may name ids that have been released
 
@@ -42,20 +44,18 @@ class UsedIds:
             raise FullError("The server remembers as many one-time tokens as it can; use it later, or another kind.")
         self._expires[id] = expires
         heapq.heappush(self._order, (expires, id))
+        self._note(id, expires)
         return True
 
     def release(self, id: str) -> None:
         """The use came to nothing, so there may be another."""
-        self._expires.pop(id, None)
+        if self._expires.pop(id, None) is not None:
+            self._note(id, None)
         if len(self._order) > 2 * self._limit:
             self._rebuild()
 
-    def export(self) -> list[tuple[str, float]]:
-        """All ids in memory with their expiry."""
-        return list(self._expires.items())
-
-    def restore(self, entries: Iterable[tuple[str, float]]) -> None:
-        """What another process exported is used here too, even beyond the limit."""
+    def restore(self, entries: Mapping[str, float]) -> None:
+        """What was used in another process, by id with its expiry, is used here too, even beyond the limit."""
         self._expires.update(entries)
         self._rebuild()
 
@@ -64,6 +64,7 @@ class UsedIds:
             expires, id = heapq.heappop(self._order)
             if self._expires.get(id) == expires:
                 del self._expires[id]
+                self._note(id, None)
 
     def _rebuild(self) -> None:
         self._order = [(expires, id) for id, expires in self._expires.items()]

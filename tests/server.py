@@ -57,6 +57,13 @@ class Server:
         """Asks it to end, as an operator does."""
         self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """The end that nobody can prepare for."""
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+        assert not FAULTS.search(self.log), f"the server complained:\n{self.log.decode()}"
+
     def finish(self, within_s: float = 15.0) -> None:
         """Waits for its end, and asserts that it ended well and has never complained."""
         try:

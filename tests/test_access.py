@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -251,15 +252,15 @@ async def test_of_two_posts_at_the_same_moment_one_opens_a_session(edge: Edge) -
     assert len(edge.node.sessions) == 1
 
 
-async def test_a_restart_forgets_uses_unless_they_are_handed_over(edge: Edge) -> None:
-    headers = bearer(once=True)
-    assert (await publish(edge, headers)).status_code == 201
-    used = edge.node.used_tokens.export()
-    edge.node.used_tokens = UsedIds()
-    edge.node.used_tokens.restore(used)
-    assert_problem(await publish(edge, headers), "invalid-token")
-    edge.node.used_tokens = UsedIds()
-    assert (await publish(edge, headers)).status_code == 201
+async def test_a_used_token_is_used_after_a_restart_too_and_a_refused_one_is_not(tmp_path: Path) -> None:
+    used, refused = bearer(once=True), bearer(once=True)
+    async with serving(state=str(tmp_path / "state")) as edge:
+        edge.seat()
+        assert (await publish(edge, used)).status_code == 201
+        assert_problem(await publish(edge, refused, content="nonsense"), "bad-sdp")
+    async with serving(state=str(tmp_path / "state")) as edge:
+        assert_problem(await publish(edge, used), "invalid-token")
+        assert (await publish(edge, refused)).status_code == 201
 
 
 async def test_a_token_for_one_mode_allows_no_other(edge: Edge) -> None:

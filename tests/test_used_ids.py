@@ -47,12 +47,22 @@ def test_it_forgets_only_what_cannot_be_used_even_if_the_clock_is_set_back() -> 
 
 
 def test_another_process_takes_over_what_has_been_used() -> None:
-    used, restarted = UsedIds(limit=3), UsedIds(limit=3)
-    used.use("a", 10, 0)
-    used.use("b", 99, 0)
-    restarted.use("c", 50, 0)
-    restarted.restore(used.export())
-    assert sorted(restarted.export()) == [("a", 10), ("b", 99), ("c", 50)]
+    kept: dict[str, float] = {}
+
+    def note(id: str, expires: float | None) -> None:
+        if expires is None:
+            del kept[id]
+        else:
+            kept[id] = expires
+
+    used, restarted = UsedIds(limit=4, note=note), UsedIds(limit=3)
+    for id, expires in [("a", 10), ("b", 99), ("released", 99), ("early", 1)]:
+        used.use(id, expires, 0)
+    used.release("released")
+    used.use("c", 50, 1 + KEPT_AFTER_S)
+    assert kept == {"a": 10, "b": 99, "c": 50}
+    restarted.restore(kept)
+    assert len(restarted) == 3
     assert not restarted.use("a", 10, 0)
     assert restarted.use("d", 99, 10 + KEPT_AFTER_S)
 
