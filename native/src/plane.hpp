@@ -44,7 +44,7 @@ public:
     void add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like);
     void remove_row(RoomId room, RowId row);
 
-    // He sits on the room's home, for good.
+    // He sits on the room's home for good, whatever the homes of rooms that he moves to.
     std::shared_ptr<PeerStats> add_publisher(PeerId peer, RoomId room, IceCredentials credentials, std::uint32_t csrc,
                                              ReceptionConfig reception);
     std::shared_ptr<PeerStats> add_listener(PeerId peer, unsigned worker, RoomId room, IceCredentials credentials,

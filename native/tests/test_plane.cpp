@@ -79,15 +79,14 @@ struct Client {
     std::unique_ptr<srtp::Opener> opener;
 };
 
-Plane two_workers() {
-    const auto any = *Endpoint::from_text("127.0.0.1", 0);
-    return Plane{{{any}, {any}}};
+Plane plane_of(std::size_t workers) {
+    return Plane{std::vector<std::vector<Endpoint>>(workers, {*Endpoint::from_text("127.0.0.1", 0)})};
 }
 
 }  // namespace
 
 TEST_CASE("a publisher is heard by listeners on both workers, in order, under one SSRC each") {
-    Plane plane = two_workers();
+    Plane plane = plane_of(2);
     plane.start();
     plane.add_room(1, 0, {});
     plane.set_column(1, 7, 1);
@@ -134,7 +133,7 @@ TEST_CASE("a publisher is heard by listeners on both workers, in order, under on
 }
 
 TEST_CASE("control may do anything while packets flow") {
-    Plane plane = two_workers();
+    Plane plane = plane_of(2);
     plane.start();
     plane.add_room(1, 1, {});
     plane.set_column(1, 7, 1);
@@ -174,16 +173,17 @@ TEST_CASE("control may do anything while packets flow") {
 
 namespace {
 
-// Rooms 1 and 2 at home on workers 0 and 1, everybody in them with a column of his own.
-struct TwoRooms {
-    TwoRooms() {
+// Rooms 1, 2, … at home on workers 0, 1, … in turn, everybody in them with a column of his own.
+struct Rooms {
+    explicit Rooms(unsigned workers = 2, RoomId rooms = 2) : plane{plane_of(workers)} {
         plane.start();
-        for (const RoomId room : {1U, 2U}) {
-            plane.add_room(room, room - 1, {});
+        for (RoomId room = 1; room <= rooms; ++room) {
+            plane.add_room(room, home(room), {});
             for (std::uint32_t csrc = 1; csrc < 100; ++csrc) plane.set_column(room, csrc, 1);
         }
     }
-    ~TwoRooms() { plane.stop(); }
+    ~Rooms() { plane.stop(); }
+    unsigned home(RoomId room) const { return (room - 1) % plane.workers(); }
 
     Client& client(PeerId peer) {
         auto& made = clients[peer] = std::make_unique<Client>(static_cast<std::uint8_t>(peer));
@@ -192,7 +192,7 @@ struct TwoRooms {
     Client& publisher(PeerId peer, RoomId room, std::uint32_t csrc) {
         Client& made = client(peer);
         stats[peer] = plane.add_publisher(peer, room, made.credentials(), csrc, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
-        connect(peer, made, room - 1);
+        connect(peer, made, home(room));
         return made;
     }
     Client& listener(PeerId peer, RoomId room, unsigned worker, std::uint32_t csrc = 99) {
@@ -226,7 +226,7 @@ struct TwoRooms {
         return !clients[listener]->next_rtp(datagram, 50);
     }
 
-    Plane plane = two_workers();
+    Plane plane;
     std::map<PeerId, std::unique_ptr<Client>> clients;
     std::map<PeerId, std::shared_ptr<PeerStats>> stats;
     std::map<PeerId, Endpoint> server;
@@ -236,7 +236,7 @@ struct TwoRooms {
 }  // namespace
 
 TEST_CASE("a publisher who moves to another worker's room is heard there alone, and back again") {
-    TwoRooms rooms;
+    Rooms rooms;
     rooms.publisher(1, 1, 7);
     rooms.listener(2, 1, 0);
     rooms.listener(3, 2, 1);
@@ -260,7 +260,7 @@ TEST_CASE("a publisher who moves to another worker's room is heard there alone, 
 }
 
 TEST_CASE("a moved publisher may be muted, and his voice is followed all the same") {
-    TwoRooms rooms;
+    Rooms rooms;
     rooms.publisher(1, 1, 7);
     rooms.listener(2, 2, 1);
     rooms.plane.set_column(2, 70, 0);
@@ -276,7 +276,7 @@ TEST_CASE("a moved publisher may be muted, and his voice is followed all the sam
 }
 
 TEST_CASE("who moves to where another has his CSRC takes it over, and leaves it to him again") {
-    TwoRooms rooms;
+    Rooms rooms;
     rooms.publisher(1, 1, 7);
     rooms.publisher(2, 2, 7);
     rooms.listener(3, 2, 0);
@@ -290,7 +290,7 @@ TEST_CASE("who moves to where another has his CSRC takes it over, and leaves it 
 }
 
 TEST_CASE("a moved listener's stream goes on, without his own voice") {
-    TwoRooms rooms;
+    Rooms rooms;
     rooms.publisher(1, 1, 7);
     rooms.publisher(2, 2, 8);
     Client& listener = rooms.listener(3, 1, 0);
@@ -322,7 +322,7 @@ TEST_CASE("a moved listener's stream goes on, without his own voice") {
 
 TEST_CASE("removed right after a move, nothing of a publisher is left") {
     for (int i = 0; i < 20; ++i) {
-        TwoRooms rooms;
+        Rooms rooms;
         rooms.publisher(1, 1, 7);
         rooms.publisher(2, 1, 8);
         rooms.listener(3, 2, 1);
@@ -347,13 +347,22 @@ TEST_CASE("removed right after a move, nothing of a publisher is left") {
 }
 
 TEST_CASE("everybody may move while packets flow, and is where he moved last") {
-    TwoRooms rooms;
+    unsigned workers = 2;
+    RoomId last_room = 2;
+    SUBCASE("between two rooms of two workers") {}
+    SUBCASE("between five rooms of three workers") {
+        workers = 3;
+        last_room = 5;
+    }
+    Rooms rooms{workers, last_room};
+    std::mt19937 random{5};
+    const auto any_room = [&]() -> RoomId { return 1 + random() % last_room; };
     std::map<PeerId, RoomId> place;
     for (PeerId peer = 1; peer <= 4; ++peer) {
-        rooms.publisher(peer, place[peer] = 1 + peer % 2, peer);
+        rooms.publisher(peer, place[peer] = any_room(), peer);
         rooms.sequences[peer] = 0;
     }
-    for (PeerId peer = 5; peer <= 8; ++peer) rooms.listener(peer, place[peer] = 1 + peer % 2, peer / 2 % 2);
+    for (PeerId peer = 5; peer <= 8; ++peer) rooms.listener(peer, place[peer] = any_room(), peer % workers);
     std::atomic<bool> running{true};
     std::thread talk{[&] {
         while (running) {
@@ -361,17 +370,16 @@ TEST_CASE("everybody may move while packets flow, and is where he moved last") {
             std::this_thread::sleep_for(milliseconds{1});
         }
     }};
-    std::mt19937 random{5};
     for (int i = 0; i < 1000; ++i) {
         const PeerId peer = 1 + random() % 8;
-        place[peer] = 1 + random() % 2;
+        place[peer] = any_room();
         rooms.plane.move_peer(peer, place[peer], peer, {});
-        if (i % 10 == 0) rooms.plane.set_column(1 + random() % 2, 1 + random() % 4, random() % 2 ? 1 : 0);
+        if (i % 10 == 0) rooms.plane.set_column(any_room(), 1 + random() % 4, random() % 2 ? 1 : 0);
         if (i % 50 == 0) std::this_thread::sleep_for(milliseconds{2});
     }
     running = false;
     talk.join();
-    for (const RoomId room : {1U, 2U}) {
+    for (RoomId room = 1; room <= last_room; ++room) {
         for (std::uint32_t csrc = 1; csrc <= 4; ++csrc) rooms.plane.set_column(room, csrc, 1);
     }
     for (PeerId speaker = 1; speaker <= 4; ++speaker) {
@@ -385,15 +393,17 @@ TEST_CASE("everybody may move while packets flow, and is where he moved last") {
         }
     }
     for (PeerId peer = 1; peer <= 8; ++peer) rooms.plane.remove_peer(peer, {});
-    rooms.plane.remove_room(1);
-    rooms.plane.remove_room(2);
+    for (RoomId room = 1; room <= last_room; ++room) rooms.plane.remove_room(room);
     rooms.plane.stop();
-    CHECK(rooms.plane.stats(0).peers.get() == 0);
-    CHECK(rooms.plane.stats(1).peers.get() == 0);
+    for (unsigned worker = 0; worker < workers; ++worker) {
+        CHECK(rooms.plane.stats(worker).peers.get() == 0);
+        CHECK(rooms.plane.stats(worker).rooms.get() == 0);
+        CHECK(rooms.plane.stats(worker).dropped_unauthentic.get() == 0);
+    }
 }
 
 TEST_CASE("calls that could never have been right throw, calls too late do nothing") {
-    Plane plane = two_workers();
+    Plane plane = plane_of(2);
     CHECK_THROWS_AS(plane.add_room(1, 2, {}), std::invalid_argument);
     plane.add_room(1, 0, {});
     CHECK_THROWS_AS(plane.add_room(1, 0, {}), std::invalid_argument);
