@@ -19,11 +19,12 @@ import json
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from mediaserver.model import Direction, Room
 
-EVENTS = ("active", "inactive", "levels", "moved", "moving", "sources")
+EventName = Literal["active", "inactive", "levels", "moved", "moving", "sources"]
+EVENTS: tuple[EventName, ...] = get_args(EventName)
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
 

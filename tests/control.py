@@ -54,6 +54,9 @@ class Control:
     async def kick(self, room: str, user: str) -> None:
         await self.call("DELETE", "rooms", room, "participants", user)
 
+    async def move(self, room: str, user: str, target: str) -> None:
+        await self.call("POST", "rooms", room, "participants", user, "move", json={"room": target})
+
     async def participants(self, room: str) -> dict[str, Any]:
         """The participants' documents by user."""
         found = await self.call("GET", "rooms", room, "participants")
@@ -78,7 +81,9 @@ class Control:
         token = await self.token(room, user, publish=True)
         return await speak(self.http, f"/whip/{quote(room, safe='')}", token, pitch_hz, relay=relay)
 
-    async def listen(self, room: str, user: str, *, slots: int = 2, relay: Relay | None = None) -> Listener:
+    async def listen(
+        self, room: str, user: str, *, slots: int = 2, relay: Relay | None = None, mode: str = "select"
+    ) -> Listener:
         await self.make_room(room)
         token = await self.token(room, user)
-        return await listen(self.http, f"/whep/{quote(room, safe='')}?mode=select", token, slots=slots, relay=relay)
+        return await listen(self.http, f"/whep/{quote(room, safe='')}?mode={mode}", token, slots=slots, relay=relay)

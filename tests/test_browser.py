@@ -1,6 +1,7 @@
 """The product as its users meet it: the page in Debian's Chromium, with voices from WAV files as microphones."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -187,6 +188,30 @@ async def test_a_kicked_speaker_knows_at_once_and_is_gone_for_the_others(
     await hears_no_more(eve, ANN_HZ)
     assert "ann" not in await control.participants(people.room)
     assert eve.errors == []
+
+
+async def test_who_is_moved_talks_and_listens_on_in_the_other_room(
+    people: People, server: Server, control: Control
+) -> None:
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    table = f"{people.room} table"
+    await control.make_room(table)
+    people.room = table
+    bob = await people.speaker(server, "bob", BOB_HZ)
+    before = await credentials_in_use(ann, "room.publisher")
+    await control.move(f"{table.removesuffix(' table')}", "ann", table)
+    await ann.until(f"room.name === {json.dumps(table)} && room.people.has('bob')", within_s=2.0)
+    await hears(bob, ANN_HZ)
+    await hears(ann, BOB_HZ)
+    await hears_no_more(eve, ANN_HZ)
+    assert await credentials_in_use(ann, "room.publisher") == before
+    # His own mute is his own there, too.
+    await ann.page.get_by_role("button", name="Mute", exact=True).click()
+    await bob.until("room.people.get('ann').muted_by.includes('self')")
+    await hears_no_more(bob, ANN_HZ)
+    assert ann.errors + bob.errors + eve.errors == []
 
 
 async def test_an_ice_restart_changes_the_credentials_and_is_not_heard(people: People, server: Server) -> None:

@@ -530,7 +530,13 @@ async def test_a_participant_moves_with_his_sessions_and_his_seat(edge: Edge) ->
     assert row is not None
     assert edge.plane.rows[other.id, row] == {csrc: 0.0}
     assert not [key for key in edge.plane.rows if key[0] == edge.room.id]
-    # The sessions keep their addresses, and the token that opened them.
+    # The sessions keep their addresses and the token that opened them, which is good for his own things there too.
+    mute = f"/v1/rooms/other/speakers/{USER}/mutes/self"
+    assert (await edge.http.delete(mute, headers=bearer())).json()["mutes"] == {}
+    assert_problem(await edge.http.put("/v1/rooms/other/speakers/carol/mutes/self", headers=bearer()), "forbidden")
+    assert_problem(await edge.http.delete(mute, headers=bearer("carol")), "forbidden")
+    headers = {"Content-Type": "application/sdp", **bearer()}
+    assert_problem(await edge.http.post("/whep/other", content=offer("recvonly"), headers=headers), "forbidden")
     ended = await edge.http.delete(whip.headers["location"], headers=bearer())
     assert ended.status_code == 200
     assert publishing in edge.plane.removed

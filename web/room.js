@@ -182,6 +182,16 @@ async function openMicrophone() {
     }
 }
 
+/** The room's hints for capture, as a track takes them. */
+function constraintsOf(capture) {
+    return {
+        echoCancellation: capture.echo_cancellation,
+        noiseSuppression: capture.noise_suppression,
+        autoGainControl: capture.auto_gain_control,
+        channelCount: capture.channel_count,
+    };
+}
+
 /** The room as this tab sees it. `state` is 'outside', 'joining', 'inside' or 'lost'; `problem` says why it is lost. */
 class Room {
     state = 'outside';
@@ -202,6 +212,7 @@ class Room {
                 ? {token, whip: `/whip/${encodeURIComponent(name)}`, whep: `/whep/${encodeURIComponent(name)}`}
                 : await this.#developmentEntry();
             this.token = entry.token;
+            if (entry.capture) await this.microphone?.getAudioTracks()[0].applyConstraints(constraintsOf(entry.capture));
             await Promise.all([this.#listen(entry.whep, mode === 'mix' ? 1 : slots), speaks && this.#speak(entry.whip)]);
         } catch (error) {
             await this.leave();
@@ -228,8 +239,7 @@ class Room {
         } catch (error) {
             // To be heard by mistake is worse than not to be heard, so only the wish to speak can fail.
             if (!muted) this.#setMuted(true);
-            this.notice = error.message;
-            this.changed();
+            this.#tell(error.message);
         }
     }
 
@@ -290,11 +300,25 @@ class Room {
     /** The WHEP draft's extension: asks for the events by POST, gets the address of the stream. */
     async #subscribe(url) {
         const headers = {'Content-Type': 'application/json'};
-        const body = JSON.stringify(['sources', 'levels']);
+        const body = JSON.stringify(['sources', 'levels', 'moved', 'moving']);
         const response = await request(url, this.token, {method: 'POST', headers, body});
         this.events = new EventSource(new URL(response.headers.get('Location'), response.url));
         this.events.addEventListener('sources', ({data}) => this.#setSources(JSON.parse(data).sources));
         this.events.addEventListener('levels', ({data}) => this.#setLevels(JSON.parse(data)));
+        this.events.addEventListener('moved', ({data}) => this.#move(JSON.parse(data).room));
+        this.events.addEventListener('moving', () => this.#tell('The server is about to restart.'));
+    }
+
+    /** The room service took us to another room, over the connections that we have. */
+    #move(name) {
+        this.name = name;
+        this.people = new Map();
+        this.#tell(`You are in ${name} now.`);
+    }
+
+    #tell(notice) {
+        this.notice = notice;
+        this.changed();
     }
 
     #setSources(sources) {
@@ -347,8 +371,7 @@ class Room {
     #becomeListener() {
         this.microphone.getTracks().forEach(track => track.stop());
         Object.assign(this, {microphone: null, speaks: false});
-        this.notice = 'You can no longer speak here; you go on listening.';
-        this.changed();
+        this.#tell('You can no longer speak here; you go on listening.');
     }
 
     #lose(problem) {

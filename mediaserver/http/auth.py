@@ -295,9 +295,19 @@ async def _participant_or(service: _Service, request: Request) -> Claims | ApiKe
 
 def _check_self(node: Node, caller: Claims | ApiKey, room: str, user: str) -> None:
     if isinstance(caller, Claims):
-        admitted(node, caller, room)
+        if not _was_moved(node, caller, room):
+            admitted(node, caller, room)
         if caller.user != user:
             raise Problem("forbidden", "This belongs to another participant.")
+
+
+def _was_moved(node: Node, claims: Claims, name: str) -> bool:
+    """Whether the token's user is connected to this room by a session that he opened in the token's room."""
+    room = node.rooms.get(name)
+    participant = room.participants.get(claims.user) if room else None
+    if room is None or participant is None or room.is_revoked(claims.user, claims.issued):
+        return False
+    return any(node.session_of(peer).entrance == claims.room for peer in participant.peers.values())
 
 
 def issue(

@@ -6,12 +6,12 @@ events there are.
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from mediaserver.feed import EVENTS, Subscription
+from mediaserver.feed import EVENTS, EventName, Subscription
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf, session_at
 from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
 from mediaserver.http.nodes import NodeOf, existing_room
@@ -25,8 +25,6 @@ router = APIRouter(tags=["media"], responses=RESPONSES)
 
 # A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
 HEARTBEAT_S = 15.0
-
-EventName = Literal["active", "inactive", "levels", "moving", "sources"]
 
 
 async def _listening(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
