@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from mediaserver import __version__
+from mediaserver.commandline import COMMANDS
+from mediaserver.commandline.lazy import LazyGroup
 from mediaserver.settings import DEFAULT_STATE, Limits, Settings, SettingsError
 
 USAGE_EXIT_CODE = 2
@@ -57,10 +59,12 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     context.default_map = values
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """A real-time audio media server: WebRTC in by WHIP, out by WHEP."""
+    """A real-time audio media server: WebRTC in by WHIP, out by WHEP.
+
+    `serve` runs it; the other commands ask or tell one that runs."""
 
 
 @cli.command(context_settings={"show_default": True, "max_content_width": 100})

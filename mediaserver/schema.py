@@ -227,7 +227,7 @@ class SessionDocument(Document):
     fraction_lost: float = Field(description="RTP, 0..1. Publisher: last interval here; listener: its last report")
     packets_lost: int = Field(description="RTP. Publisher: of its stream, here; listener: of all slots, as it reports")
     jitter_ms: float = Field(description="RFC 3550 A.8. Publisher: measured here; listener: worst slot it reports")
-    round_trip_ms: float | None = Field(description="By RTCP; null before the first report that tells")
+    round_trip_ms: float | None = Field(default=None, description="By RTCP; absent before the first report that tells")
     packets_received: int = Field(description="Authenticated RTP packets from the client")
     bytes_received: int = Field(description="Their bytes, headers included")
     packets_sent: int = Field(description="RTP packets to the client")

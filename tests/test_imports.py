@@ -74,7 +74,9 @@ ALLOWED: dict[str, set[str]] = {
         *("document", "merge", "scenarios", "schema", "store", "events", "outbox"),
     },
     "server": {"http", "node", "plane", "dtls", "settings", "store", "kernels", "_native", "drain", "logs", "tracing"},
-    "cli": {"settings", "server", "tracing"},
+    "client": {"events", "merge", "schema", "signing", "webhook_signature"},
+    "commandline": {"client", "files", "keys", "schema", "settings"},
+    "cli": {"commandline", "settings", "server", "tracing"},
 }
 # The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.
 MODEL_USES = {"collections", "dataclasses", "enum", "itertools", "secrets", "typing"}

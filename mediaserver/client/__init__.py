@@ -1,0 +1,26 @@
+"""A client of the control API, for room services: docs/client.md.
+
+    async with MediaServer("https://media.example.org", "service", secret) as server:
+        await server.put_room("lobby", RoomDocument(speakers={"ann": SpeakerDocument()}))
+
+It imports nothing that serves: no media, no web framework.
+"""
+
+from mediaserver.client.errors import BadAnswerError, CallError, Refused, UnreachableError
+from mediaserver.client.following import StreamEvent
+from mediaserver.client.patience import Patience
+from mediaserver.client.server import MediaServer
+from mediaserver.client.tagged import Tagged
+from mediaserver.webhook_signature import verify as verify_webhook
+
+__all__ = [
+    "BadAnswerError",
+    "CallError",
+    "MediaServer",
+    "Patience",
+    "Refused",
+    "StreamEvent",
+    "Tagged",
+    "UnreachableError",
+    "verify_webhook",
+]

@@ -1,0 +1,16 @@
+"""Subcommands that ask or tell a running server over its control API. One file for each concern; cli.py knows them by
+this table, and imports a file when its command is called."""
+
+# Command -> the file that has it under this name, and what --help says of it.
+COMMANDS = {
+    "rooms": ("rooms", "List rooms: who is there, who talks, what is lost."),
+    "speakers": ("speakers", "List the seats of ROOM."),
+    "mute": ("speakers", "Mute USER in ROOM."),
+    "unmute": ("speakers", "Undo a mute of USER in ROOM."),
+    "kick": ("participants", "Remove USER from ROOM."),
+    "move": ("participants", "Move USER from ROOM to the room TO."),
+    "token": ("tokens", "Print a token with which USER can join ROOM."),
+    "stats": ("nodes", "Show the server at a glance."),
+    "drain": ("nodes", "Let the server take no new rooms."),
+    "top": ("top", "Watch the server and its busiest rooms."),
+}
