@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 from mediaserver import _native
 
+Address = tuple[str, int]
+
 AES_128_GCM = 0x0007
 MAGIC = 0x2112A442
 
@@ -45,12 +47,14 @@ def binding_request(ours: str, theirs: str, password: str, *, nominate: bool = T
 
 @dataclass
 class RawPeer:
-    """One peer's credentials, keys and socket. `material` is the keying material that Plane.set_keys() takes."""
+    """One peer's credentials, keys and socket. `material` is the keying material that Plane.set_keys() takes; ufrag and
+    password are the server's, `own_ufrag` is what the server calls the peer."""
 
     address: str = "127.0.0.1"
     ufrag: str = field(default_factory=lambda: os.urandom(6).hex())
     password: str = field(default_factory=lambda: os.urandom(12).hex())
     material: bytes = field(default_factory=lambda: os.urandom(2 * (16 + 12)))
+    own_ufrag: str = "raw"
     ssrc: int = 0x1234
     sequence: int = 1000
     timestamp: int = 0
@@ -60,17 +64,21 @@ class RawPeer:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((self.address, 0))
         self.socket.settimeout(2.0)
+        self.use_keys(self.material)
+
+    def use_keys(self, material: bytes) -> None:
+        self.material = material
         client_key, server_key = self.material[:16], self.material[16:32]
         client_salt, server_salt = self.material[32:44], self.material[44:56]
         self.sealer = _native.SrtpSealer(AES_128_GCM, client_key, client_salt)
         self.opener = _native.SrtpOpener(AES_128_GCM, server_key, server_salt)
 
-    def check(self, server: tuple[str, int], *, nominate: bool = True, password: str = "") -> None:
+    def check(self, server: Address, *, nominate: bool = True, password: str = "") -> None:
         """Sends a connectivity check; the response comes to the socket."""
-        request = binding_request("raw", self.ufrag, password or self.password, nominate=nominate)
+        request = binding_request(self.own_ufrag, self.ufrag, password or self.password, nominate=nominate)
         self.socket.sendto(request, server)
 
-    def connect(self, server: tuple[str, int]) -> None:
+    def connect(self, server: Address) -> None:
         """Checks and waits for the answer. TimeoutError after 2 s."""
         self.check(server)
         answer = self.socket.recv(2048)

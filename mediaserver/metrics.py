@@ -125,6 +125,7 @@ class NodeCollector(Collector):
 
 def state_metrics(store: Store) -> Iterator[Metric]:
     """Of what survives a restart."""
+    yield CounterMetricFamily("mediaserver_state_commits", "Transactions of the state's file.", store.commits)
     yield GaugeMetricFamily("mediaserver_state_waiting", "Changes that wait for the disk.", store.waiting)
     yield GaugeMetricFamily("mediaserver_state_failing", "1 while the disk refuses, else 0.", int(store.failing))
     yield CounterMetricFamily("mediaserver_events_lost", "Events lost while the disk refused.", store.lost)

@@ -9,9 +9,10 @@ import socket
 import sys
 from collections.abc import Coroutine, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from mediaserver import drain, logs, tracing
 from mediaserver.dtls import Certificate
@@ -124,10 +125,18 @@ def run(settings: Settings) -> None:
         node = Node(settings, driver, Certificate.generate())
     except StateError as error:
         raise StartError(str(error)) from None
-    config = uvicorn.Config(
-        create_app(node),
+    config = http_config(create_app(node))
+    _announce(settings, driver, listener)
+    Server(config, node).run(sockets=[listener])
+    tracing.stop()
+
+
+def http_config(app: ASGIApp, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
+    """How HTTP is served."""
+    return uvicorn.Config(
+        app,
         loop="uvloop",
-        lifespan="on",
+        lifespan=lifespan,
         log_config=None,
         # Paths hold the names of rooms and users, and the event streams' secrets.
         access_log=False,
@@ -137,9 +146,6 @@ def run(settings: Settings) -> None:
         h11_max_incomplete_event_size=32 * 1024,
         timeout_graceful_shutdown=STOP_TIMEOUT_S,
     )
-    _announce(settings, driver, listener)
-    Server(config, node).run(sockets=[listener])
-    tracing.stop()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -126,6 +126,7 @@ class Store:
         self.path = path
         self.on_commit: list[Callable[[Sequence[Placed]], None]] = []
         self.lost = 0  # events that a full queue did not take
+        self.commits = 0  # transactions written
         self.failing = False  # whether the last attempt to write failed
         self._connection = _open(path)
         self.id = str(self._about("id"))
@@ -338,6 +339,7 @@ class Store:
         if self.failing:
             self.failing = False
             log.warning("The state is written again.")
+        self.commits += batch.writes
         waiters, batch.waiters = batch.waiters, []
         self._in_loop(self._tell, placed, waiters)
         return True
