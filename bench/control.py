@@ -476,7 +476,9 @@ def show(figures: dict[str, Any]) -> None:
     print(f"call, ms                 {spread('control_call')}   (from the time at which it was due)")
     print(f"  of an empty app        {spread('control_floor_call')}")
     print(f"audible effect, ms       {spread('control_effect')}   ({figures['control_effect_samples']} samples)")
-    print(f"  on an idle server      {spread('control_idle_effect')}   ({figures['control_idle_effect_samples']} samples)")
+    print(
+        f"  on an idle server      {spread('control_idle_effect')}   ({figures['control_idle_effect_samples']} samples)"
+    )
     print(
         f"ticks began late by      p99 <= {figures['control_tick_late_p99_ms']:g} ms, "
         f"max <= {figures['control_tick_late_max_ms']:g} ms"

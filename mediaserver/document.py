@@ -73,17 +73,18 @@ def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Comm
     if exact:
         wishes = dict.fromkeys(room.ears, Ears()) | wishes
     commands = room.set_all_ears(wishes)
-    commands += room.configure(
+    speakers = {
+        user: wanted_speaker(speaker, room.speakers.get(user), exact=exact)
+        for user, speaker in document.speakers.items()
+    }
+    commands += room.set_speakers(speakers)
+    # Last, so that the ETag it tells is that of the whole document.
+    return commands + room.configure(
         scenario=Scenario(document.scenario),
         mix=document.mix.model_dump(exclude_none=True),
         limits=Limits(**document.limits.model_dump()),
         metadata=document.metadata,
     )
-    speakers = {
-        user: wanted_speaker(speaker, room.speakers.get(user), exact=exact)
-        for user, speaker in document.speakers.items()
-    }
-    return [*commands, *room.set_speakers(speakers)]
 
 
 def wanted_speaker(document: SpeakerDocument, known: Speaker | None, *, exact: bool = False) -> Speaker:

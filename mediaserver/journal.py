@@ -5,6 +5,7 @@ happened, numbered in the order in which it did.
 Everything a room has to say is taken from it after each change; the store commits it soon after, and settled() says
 when."""
 
+import secrets
 from collections.abc import Callable
 
 from mediaserver.document import show
@@ -21,7 +22,7 @@ class Journal:
         """clock: Unix time in seconds."""
         self.store = store
         self._clock = clock
-        self._written: dict[int, int] = {}  # room id -> revision
+        self._written: dict[int, str] = {}  # room id -> ETag
 
     def load(self) -> list[tuple[StoredRoom, RoomDocument]]:
         """The rooms that were there before; before the store is started. StateError when one cannot be read."""
@@ -40,8 +41,8 @@ class Journal:
 
     def record(self, room: Room) -> None:
         """To be called after the room may have changed."""
-        if self._written.get(room.id) != room.revision:
-            self._written[room.id] = room.revision
+        if self._written.get(room.id) != room.etag:
+            self._written[room.id] = room.etag
             document = show(room, listeners=False).model_dump_json(exclude_defaults=True)
             self.store.put_room(StoredRoom(room.name, room.instance, room.revision, room.sequence, document))
         for kind, user in room.take_facts():
@@ -52,8 +53,10 @@ class Journal:
         """The room has been brought to what was stored of it; none of that is news."""
         room.take_news()
         room.take_facts()
-        room.revision = self._written[room.id] = stored.revision
-        room.sequence = stored.sequence
+        room.revision, room.sequence = stored.revision, stored.sequence
+        # Not as it was, which is not written down: so no ETag that was given before can mean other wishes.
+        room.wishes = secrets.randbits(32)
+        self._written[room.id] = room.etag
 
     def forget(self, room: Room) -> None:
         """The room has been closed; only what happened in it is kept."""

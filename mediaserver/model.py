@@ -3,7 +3,8 @@
 Every change is a method of Room that returns the commands which make it true in the packet plane; performing them in
 order is the caller's part. Every method is idempotent: asking for what already is changes nothing. What a change means
 to others gathers in the room until it is taken: `news` for the room service, in the order in which it happened, and
-`facts`, what must be written down to survive. `revision` rises with whatever the room's document shows (document.py).
+`facts`, what must be written down to survive. `revision` rises with whatever the room's document shows (document.py),
+`wishes` with what of it belongs to participants.
 
 Rules held here
 - A speaker is heard if and only if he may publish and no mute source is set; else his column's gain is 0.
@@ -143,6 +144,10 @@ MAX_EARS = 20_000
 """Listeners' wishes that a room keeps. When there are more, those of who has left go first."""
 
 
+def _but_for_own_mute(speaker: Speaker) -> Speaker:
+    return replace(speaker, mutes=speaker.mutes - {MuteSource.SELF})
+
+
 def _random_csrc() -> int:
     return secrets.randbits(32)
 
@@ -169,6 +174,7 @@ class Room:
     rows: Rows = field(default_factory=lambda: Rows(wished_limit=32))
     draw_csrc: Callable[[], int] = _random_csrc
     revision: int = 1
+    wishes: int = 0
     sequence: int = 0  # of the last event
     _news: list[News] = field(default_factory=list)
     _facts: set[tuple[Fact, str]] = field(default_factory=set)
@@ -184,7 +190,12 @@ class Room:
     @property
     def etag(self) -> str:
         """Strong entity tag of the room's document (RFC 9110 section 8.8.3)."""
-        return f'"{self.instance}.{self.revision}"'
+        return f'"{self.instance}.{self.revision}.{self.wishes}"'
+
+    def is_current(self, etag: str) -> bool:
+        """Whether nothing has changed since but what belongs to participants: a room service that changes a room must
+        not be held up by each listener who turns somebody down, and undoes nothing of that."""
+        return etag.rpartition(".")[0] == self.etag.rpartition(".")[0]
 
     def open(self) -> list[Command]:
         self.tell("room.started")
@@ -339,7 +350,7 @@ class Room:
             if ears != Ears():
                 self.ears[user] = ears
             self._facts.add((Fact.LISTENER, user))
-            self.revision += 1
+            self.wishes += 1
             commands += self._follow_row(user)
         while len(self.ears) > MAX_EARS:
             gone = next((name for name in self.ears if name not in self.participants), None)
@@ -416,10 +427,10 @@ class Room:
         that
         the other room gives him already stays as it is. NotConnectedError when he is not here; EncryptedRoomError,
         FullRoomError or TooManyMixesError of the other room: then nothing has changed."""
-        if target is self:
-            return []
         if user not in self.participants:
             raise NotConnectedError(f"{user} is not connected to this room.")
+        if target is self:
+            return []
         participant, speaker = self.participants[user], self.speakers.get(user)
         if user in target.speakers:
             speaker = None
@@ -500,7 +511,10 @@ class Room:
         if known == speaker:
             return []
         self.speakers[user] = speaker
-        self.revision += 1
+        if known is not None and _but_for_own_mute(known) == _but_for_own_mute(speaker):
+            self.wishes += 1
+        else:
+            self.revision += 1
         shown = {"seat": speaker.seat, "may_publish": speaker.may_publish, "gain_db": speaker.gain_db}
         if known is None:
             self.tell("speaker.seated", user, **shown)

@@ -7,8 +7,9 @@ MAX_NAME_BYTES = 256
 
 
 def valid_name(name: str) -> bool:
-    """Whether it can name a room or a user: 1 to 256 bytes of UTF-8 without control characters and line ends."""
-    return not has_controls(name) and 1 <= len(name.encode()) <= MAX_NAME_BYTES
+    """Whether it can name a room or a user: 1 to 256 bytes of UTF-8 without control characters and line ends; and not a
+    dot or two, which browsers and proxies take out of paths, however they are written (RFC 3986 section 6.2.2.3)."""
+    return not has_controls(name) and 1 <= len(name.encode()) <= MAX_NAME_BYTES and name not in (".", "..")
 
 
 def has_controls(text: str) -> bool:

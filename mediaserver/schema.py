@@ -24,7 +24,9 @@ DEFAULT_PAGE, MAX_PAGE = 100, 1000
 
 def check_name(name: str) -> str:
     if not valid_name(name):
-        raise ValueError(f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8 without control characters")
+        raise ValueError(
+            f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8 without control characters, and not a dot or two"
+        )
     return name
 
 
@@ -168,13 +170,26 @@ class PutResults(Document):
 # ---- what is: read only
 
 
+class State(BaseModel):
+    """What is answered. There may be more fields in it than a client knows."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class SpeakerState(SpeakerDocument):
+    model_config = ConfigDict(extra="ignore")
+
     user: str = Field(examples=["alice"])
     csrc: int = Field(description="The CSRC of the user in RTP packets, 1 to 2^32-1; it stays while the room lives")
     heard: bool = Field(description="Whether the user may be heard: he may publish and nobody mutes him")
 
 
-class MixState(Document):
+class SpeakerPage(State):
+    speakers: list[SpeakerState]
+    next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
+
+
+class MixState(State):
     """How the room's mixes are encoded now."""
 
     stereo: bool
@@ -184,7 +199,7 @@ class MixState(Document):
     music: bool
 
 
-class RoomState(Document):
+class RoomState(State):
     """A room at a glance."""
 
     name: str = Field(examples=["lobby"])
@@ -202,7 +217,7 @@ class RoomState(Document):
     metadata: dict[str, Any]
 
 
-class RoomPage(Document):
+class RoomPage(State):
     rooms: list[RoomState]
     next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
 
@@ -217,7 +232,7 @@ class SessionState(StrEnum):
 DirectionName = Literal["publish", "listen"]
 
 
-class SessionDocument(Document):
+class SessionDocument(State):
     id: str = Field(description="The last part of the session's address")
     direction: DirectionName = Field(description="As the client sees it: WHIP publishes, WHEP listens")
     state: SessionState
@@ -238,7 +253,7 @@ class SessionDocument(Document):
     packets_late: int = Field(description="Publisher who is mixed: packets that came too late to be heard")
 
 
-class ParticipantDocument(Document):
+class ParticipantDocument(State):
     user: str = Field(examples=["ann"])
     csrc: int = Field(description="The CSRC of the user in RTP packets, 1 to 2^32-1")
     may_publish: bool = Field(description="Whether the user has a seat from which he may publish")
@@ -247,14 +262,16 @@ class ParticipantDocument(Document):
     sessions: list[SessionDocument] = Field(description="At most one of each direction")
 
 
-class ParticipantPage(Document):
+class ParticipantPage(State):
     participants: list[ParticipantDocument]
     next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
 
 
-class WorkerState(Document):
+class WorkerState(State):
     cpu_share: float = Field(description="Of one core, 0..1, over the last seconds")
-    tick_late_p99_ms: float = Field(description="99th percentile of how late room ticks began, over the last seconds")
+    tick_late_p99_ms: float = Field(
+        description="How late room ticks began over the last seconds, 99th percentile: a bound that it lies below"
+    )
     peers: int
     rooms: int = Field(description="Rooms whose home this worker is")
     mixes: int = Field(description="Distinct mixes")
@@ -262,7 +279,7 @@ class WorkerState(Document):
     packets_sent: int
 
 
-class NodeState(Document):
+class NodeState(State):
     """The server at a glance."""
 
     version: str
@@ -285,7 +302,7 @@ class TokenRequest(Document):
     ttl_s: int = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, description="Lifetime in seconds")
 
 
-class CaptureHints(Document):
+class CaptureHints(State):
     """Constraints for the client's getUserMedia, by the room's scenario."""
 
     echo_cancellation: bool
@@ -294,7 +311,7 @@ class CaptureHints(Document):
     channel_count: int
 
 
-class TokenDocument(Document):
+class TokenDocument(State):
     token: str = Field(description="JWT for `Authorization: Bearer` of WHIP and WHEP", examples=["eyJhbGciOiJIUz…"])
     expires: int = Field(description="Unix time in seconds", examples=[1893456000])
     capture: CaptureHints

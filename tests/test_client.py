@@ -86,15 +86,15 @@ async def test_a_room_is_put_read_patched_and_deleted(server: MediaServer) -> No
 
 
 async def test_names_reach_their_own_room_and_no_other(server: MediaServer) -> None:
-    names = [".", "..", "a/b", "%2E", "?x=1", "#", "ü", " ", "\u202e"]
+    names = ["...", "a/b", "%2E", "?x=1", "#", "ü", " ", "\u202e"]
     for name in names:
         await server.put_room(name, RoomDocument(metadata={"name": name}))
     assert [(room.name, room.metadata["name"]) async for room in server.rooms()] == [(n, n) for n in sorted(names)]
-    await server.delete_room("..")
-    assert [room.name async for room in server.rooms()] == sorted({*names} - {".."})
+    await server.delete_room("a/b")
+    assert [room.name async for room in server.rooms()] == sorted({*names} - {"a/b"})
 
 
-@pytest.mark.parametrize("name", ["", "x" * 257, "a\nb", "\x1b[2J", "\ud800"])
+@pytest.mark.parametrize("name", ["", ".", "..", "x" * 257, "a\nb", "\x1b[2J", "\ud800"])
 async def test_what_can_be_no_name_is_not_sent(name: str) -> None:
     async with MediaServer("http://test", KEY.id, KEY.secret, transport=httpx.MockTransport(unexpected)) as server:
         for call in (server.delete_room(name), server.kick(ROOM, name)):

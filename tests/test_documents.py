@@ -1,6 +1,7 @@
 """A room's document over HTTP: what is put is what is, for whoever reads it, the plane and the next writer."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -586,3 +587,40 @@ async def test_a_move_that_is_sent_again_is_answered_again(edge: Edge) -> None:
     again = await edge.control(*move, json={"room": "other"}, headers=headers)
     assert (again.status_code, again.content) == (first.status_code, first.content) == (200, first.content)
     assert_problem(await edge.control(*move, json={"room": "other"}), "no-participant")
+
+
+async def test_what_participants_do_for_themselves_keeps_no_writer_from_his_change(edge: Edge) -> None:
+    etag = (await put(edge, {"speakers": {USER: {}}})).headers["etag"]
+    await edge.http.put(f"/v1/rooms/{ROOM}/speakers/{USER}/mutes/self", headers=bearer())
+    await edge.http.put(f"/v1/rooms/{ROOM}/listeners/{USER}", json={"user_mutes": {"bob": True}}, headers=bearer())
+    assert (await get(edge, If_None_Match=etag)).status_code == 200  # it does look otherwise
+    changed = await put(edge, {"speakers": {USER: {"seat": 1}}}, If_Match=etag)
+    assert changed.status_code == 200
+    assert changed.json()["speakers"][USER]["mutes"] == {"self": True}
+    assert changed.json()["listeners"][USER]["user_mutes"] == {"bob": True}
+    assert_problem(await put(edge, {}, If_Match=etag), "precondition-failed")
+
+
+async def test_the_change_that_is_told_has_the_etag_of_the_whole_document(edge: Edge) -> None:
+    response = await put(edge, DOCUMENT)
+    rows = await edge.node.store.read(
+        lambda connection: connection.execute("SELECT data FROM events WHERE type = 'room.changed'").fetchall()
+    )
+    assert [json.loads(data) for (data,) in rows] == [{"etag": response.headers["etag"]}]
+
+
+async def test_seats_are_listed_with_what_is_heard(edge: Edge) -> None:
+    await put(edge, DOCUMENT)
+    page = (await get(edge, "speakers")).json()
+    assert [(seat["user"], seat["heard"], seat["csrc"]) for seat in page["speakers"]] == [
+        ("alice", False, edge.room.csrc_of("alice")),
+        ("bob", False, edge.room.csrc_of("bob")),
+    ]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_names_that_paths_cannot_carry_are_refused(edge: Edge, name: str) -> None:
+    assert_problem(await put(edge, {"speakers": {name: {}}}), "invalid")
+    response = await edge.http.put(f"/v1/rooms/%2E{'%2E' * (len(name) - 1)}", auth=edge.service)
+    assert response.status_code in (404, 405, 422)
+    assert not edge.node.rooms

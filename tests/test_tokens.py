@@ -423,7 +423,7 @@ def test_an_unknown_key_costs_a_signature_check_and_is_told_as_a_wrong_one(monke
 # Names
 
 
-NAMES = ["a", "Zimmer 1", "ä/b?c#d", "%2e", "\U0001f399", "a" * 256, "é" * 128, "\u200d", "..", " "]
+NAMES = ["a", "Zimmer 1", "ä/b?c#d", "%2e", "\U0001f399", "a" * 256, "é" * 128, "\u200d", "...", " "]
 CONTROLS = ["a\tb", "a\r\nb", "\0", "\x1f", "\x7f", "\x85", "\u2028", "\u2029", "\ud800", "\udfff"]
 
 

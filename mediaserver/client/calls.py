@@ -177,13 +177,7 @@ def _params(query: Query) -> httpx.QueryParams | None:
 def path(*segments: str) -> str:
     """Below /v1/: literal segments of the API and names of rooms and users, each percent-encoded. ValueError for what
     cannot be a name."""
-    return "/v1/" + "/".join(map(_segment, segments))
-
-
-def _segment(name: str) -> str:
-    check_name(name)
-    # The dots alone would be taken for steps in the path (RFC 3986 section 5.2.4), and lead to another room or to all.
-    return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
+    return "/v1/" + "/".join(quote(check_name(segment), safe="") for segment in segments)
 
 
 def refusal(response: httpx.Response) -> Refused:

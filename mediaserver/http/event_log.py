@@ -58,7 +58,7 @@ async def read(
     try:
         wanted = Types.parse(types.split(",") if types else ())
     except PatternError as error:
-        raise Problem("invalid", str(error)) from None
+        raise Problem("invalid", str(error), errors=[{"in": ["query", "types"], "detail": str(error)}]) from None
     outbox = node.outbox
     if not node.ready:
         raise ClosingError

@@ -51,7 +51,7 @@ async def put_listener(
 ) -> Response:
     """The participant's own bearer token will do. In force on the mix while the room lives. 409 when listeners want too
     many different things."""
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.set_ears(user, ears_of(wishes)))
     await node.settled()
     return answer(show_listener(room.ears.get(user, Ears())), room)
@@ -75,7 +75,7 @@ async def patch_listener(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, patch: Annotated[Any, Body()] = None
 ) -> Response:
     """RFC 7396. The participant's own bearer token will do."""
-    require(request, room.etag)
+    require(request, room)
     before = show_listener(room.ears.get(user, Ears())).model_dump(mode="json")
     wishes = validated(ListenerDocument, merge(before, patch))
     node.change(room, room.set_ears(user, ears_of(wishes)))
@@ -93,7 +93,7 @@ async def patch_listener(
 )
 async def delete_listener(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """The participant's own bearer token will do."""
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.set_ears(user, Ears()))
     await node.settled()
     return done(room)

@@ -10,7 +10,7 @@ from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import ControlsOf, controls, issue, reads
 from mediaserver.http.idempotency import RepeatableOf
 from mediaserver.http.media import require_json
-from mediaserver.http.nodes import NodeOf, RoomOf, existing_room
+from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import UserName
 from mediaserver.http.preconditions import require
@@ -115,7 +115,7 @@ async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Respons
     responses=refusals("no-room", "precondition-failed"),
 )
 async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.kick(user, node.clock()))
     log.info("kicked", room=room.name, user=user)
     await node.settled()
@@ -143,10 +143,12 @@ async def post_move(
     His sessions keep their addresses. The key must reach both rooms. Answered with him in the other room."""
 
     async def make() -> Response:
-        require(request, room.etag)
+        require(request, room)
         if not key.reaches(move.room):
             raise Problem("forbidden", "The API key does not reach the other room.")
-        target = existing_room(node, move.room)
+        target = node.rooms.get(move.room)
+        if target is None:
+            raise Problem("no-room", "There is no room of the name that the participant is to go to.")
         node.move(room, user, target)
         await node.settled()
         if user not in target.participants:

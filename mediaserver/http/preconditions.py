@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from mediaserver.http.problems import Problem
+from mediaserver.model import Room
 
 
 def tags(request: Request, header: str) -> list[str] | None:
@@ -13,12 +14,14 @@ def tags(request: Request, header: str) -> list[str] | None:
     return [tag.strip() for tag in ",".join(values).split(",") if tag.strip()]
 
 
-def require(request: Request, etag: str | None) -> None:
-    """412 unless the change may be made to what has this strong ETag now; None: it does not exist.
+def require(request: Request, room: Room | None) -> None:
+    """412 unless the room, or that there is none, is as the request expects. What participants did to what belongs to
+    them does not count against If-Match.
 
     To be called where nothing can come between it and the change."""
+    etag = None if room is None else room.etag
     wanted = tags(request, "if-match")
-    if wanted is not None and (etag is None or not (wanted == ["*"] or etag in wanted)):
+    if wanted is not None and (room is None or not (wanted == ["*"] or any(map(room.is_current, wanted)))):
         raise Problem("precondition-failed", "If-Match names a state that is not the current one.", _current(etag))
     unwanted = tags(request, "if-none-match")
     if unwanted is not None and etag is not None and (unwanted == ["*"] or _weakly(etag, unwanted)):

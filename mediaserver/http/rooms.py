@@ -109,7 +109,7 @@ async def put_room(request: Request, room: RoomName, node: NodeOf, document: Roo
     """What the document leaves out gets its default; only what belongs to participants (their `self` mutes, what
     listeners want for themselves) stays where it is not named. Without a body an existing room stays as it is."""
     known = node.rooms.get(room)
-    require(request, None if known is None else known.etag)
+    require(request, known)
     found, is_new = node.open_room(room) if document is None else node.put_room(room, document)
     await node.settled()
     return answer(show(found), found, 201 if is_new else 200)
@@ -135,7 +135,7 @@ async def put_room(request: Request, room: RoomName, node: NodeOf, document: Roo
 )
 async def patch_room(request: Request, room: RoomOf, node: NodeOf, patch: Annotated[Any, Body()] = None) -> Response:
     """RFC 7396. The result is put exactly, what belongs to participants included."""
-    require(request, room.etag)
+    require(request, room)
     before = show(room).model_dump(mode="json", exclude_none=True)
     node.patch_room(room, validated(RoomDocument, merge(before, patch)))
     await node.settled()
@@ -152,7 +152,7 @@ async def patch_room(request: Request, room: RoomOf, node: NodeOf, patch: Annota
 async def delete_room(request: Request, room: RoomName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
     known = node.rooms.get(room)
-    require(request, None if known is None else known.etag)
+    require(request, known)
     node.close_room(room)
     await node.settled()
     return done()

@@ -9,16 +9,30 @@ from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, controls, muter, reads
 from mediaserver.http.media import MERGE_PATCH, require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
+from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import UserName
 from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.merge import merge
 from mediaserver.model import MuteSource, Room, Speaker
-from mediaserver.schema import SpeakerDocument, SpeakerState
+from mediaserver.schema import SpeakerDocument, SpeakerPage, SpeakerState
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["speakers"], dependencies=[Depends(require_json)])
 
 _CHANGE = ("no-room", "precondition-failed")
+
+
+@router.get(
+    "/speakers",
+    summary="All seats",
+    dependencies=[Depends(reads)],
+    response_model=SpeakerPage,
+    responses=refusals("no-room"),
+)
+async def get_speakers(room: RoomOf, limit: Limit = 100, cursor: Cursor = "") -> Response:
+    """By name, a page at a time."""
+    names, following = page(sorted(room.speakers), cursor, limit)
+    return answer(SpeakerPage(speakers=[_state(room, user) for user in names], next=following), room)
 
 
 @router.get(
@@ -44,7 +58,7 @@ async def put_speaker(
 ) -> Response:
     """What the document leaves out gets its default, but mutes that it does not name stay. Without a body an existing
     seat stays as it is."""
-    require(request, room.etag)
+    require(request, room)
     known = room.speakers.get(user)
     if document is not None or known is None:
         document = document or SpeakerDocument()
@@ -73,7 +87,7 @@ async def patch_speaker(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, patch: Annotated[Any, Body()] = None
 ) -> Response:
     """RFC 7396, of the seat as `speakers` of the room's document has it."""
-    require(request, room.etag)
+    require(request, room)
     known = room.speaker(user)
     before = show_speaker(known).model_dump(mode="json", exclude_none=True)
     document = validated(SpeakerDocument, merge(before, patch))
@@ -91,7 +105,7 @@ async def patch_speaker(
 )
 async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.remove_speaker(user))
     await node.settled()
     return done(room)
@@ -107,7 +121,7 @@ async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: N
 )
 async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteSource, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do."""
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.mute(user, source))
     await node.settled()
     return answer(_state(room, user), room)
@@ -123,7 +137,7 @@ async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteS
 )
 async def delete_mute(request: Request, room: RoomOf, user: UserName, source: MuteSource, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do. The speaker is heard when no source is left."""
-    require(request, room.etag)
+    require(request, room)
     node.change(room, room.unmute(user, source))
     await node.settled()
     return answer(_state(room, user), room)
