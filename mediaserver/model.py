@@ -10,7 +10,8 @@ Rules held here
 - A speaker is heard if and only if he may publish and no mute source is set; else his column's gain is 0.
 - The column exists as long as the seat (the entry in `speakers`), whether or not he is connected.
 - A user's CSRC is unique in the room and stays his while the room lives, once he has had a seat.
-- A user has at most one publishing and one listening session; a newer one replaces the older of its own direction.
+- A user has at most one publishing and one listening session; a newer one replaces the older of its own direction, once
+  it is connected and its media has begun.
 - A kick ends both, takes the seat, and revokes every token issued until then.
 - A user has joined once a session of his is connected, and left when the last has ended; a session that replaces
   another is no news.
@@ -100,13 +101,18 @@ class Speaker:
 
 @dataclass(slots=True)
 class Participant:
-    """A user with sessions: their plane peers by direction, never empty. row: of the gain matrix, while he listens to a
-    mix. connected: the directions in which media can flow; late: those whose client has not been heard of for
-    seconds."""
+    """A user with sessions: their plane peers by direction, never empty.
+
+    coming: newer sessions that are to take the place of connected ones, ready once they are connected too. rows: of the
+    gain matrix, by peers that listen to a mix. connected: the directions in which media can flow; late: those whose
+    client has not been heard of for seconds.
+    """
 
     csrc: int
     peers: dict[Direction, int] = field(default_factory=dict)
-    row: int | None = None
+    coming: dict[Direction, int] = field(default_factory=dict)
+    ready: set[Direction] = field(default_factory=set)
+    rows: dict[int, int] = field(default_factory=dict)
     connected: set[Direction] = field(default_factory=set)
     late: set[Direction] = field(default_factory=set)
 
@@ -361,30 +367,47 @@ class Room:
         return commands
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
-        """Called when the new session's offer has been accepted: a refused one never costs the older session, one that
-        then fails to connect does. row: of a listener to the mix, from take_row()."""
+        """Called when the new session's offer has been accepted. An older one that is connected goes on until take_over(),
+        so that the others hear no gap, and a session that fails to connect costs nobody anything. row: of a listener to
+        the mix, from take_row()."""
         participant = self.participants.setdefault(user, Participant(self.csrc_of(user)))
-        older = participant.peers.get(direction)
-        participant.peers[direction] = peer
-        commands: list[Command] = [] if older is None else [ClosePeer(older, CloseReason.REPLACED)]
-        if direction is Direction.LISTEN:
-            before, participant.row = participant.row, row
-            commands += self._drop_row(before)
-        return commands
+        if row is not None:
+            participant.rows[peer] = row
+        if direction in participant.connected:
+            older = participant.coming.get(direction)
+            participant.coming[direction] = peer
+            participant.ready.discard(direction)
+        else:
+            older = participant.peers.get(direction)
+            participant.peers[direction] = peer
+        return [] if older is None else self._replaced(participant, older)
 
     def connected(self, user: str, direction: Direction, peer: int) -> None:
         """Media can flow over the session."""
-        participant = self._participant(user, direction, peer)
-        if participant is None:
+        if self._is_coming(user, direction, peer):
+            self.participants[user].ready.add(direction)
+            self._back_in_time(user, direction)
             return
-        self.in_time(user, direction, peer)
-        if direction in participant.connected:
-            return  # it took the place of another
+        participant = self._participant(user, direction, peer)
+        if participant is None or direction in participant.connected:
+            return
         if not participant.connected:
             self.tell("participant.joined", user)
         participant.connected.add(direction)
         self._facts.add((Fact.PRESENT, user))
-        self._tell_started(participant, direction, user)
+        if direction is Direction.PUBLISH:
+            self.tell("publishing.started", user)
+        else:
+            self.tell("listening.started", user, mode="mix" if peer in participant.rows else "select")
+
+    def take_over(self, user: str, direction: Direction, peer: int) -> list[Command]:
+        """The session is connected and its media has begun: the older one goes. Nothing happens when there is none."""
+        if not self._is_coming(user, direction, peer):
+            return []
+        participant = self.participants[user]
+        older, participant.peers[direction] = participant.peers[direction], participant.coming.pop(direction)
+        participant.ready.discard(direction)
+        return self._replaced(participant, older)
 
     def late(self, user: str, direction: Direction, peer: int) -> None:
         """The client has not been heard of for seconds; it may be on its way to another network."""
@@ -397,17 +420,18 @@ class Room:
 
     def in_time(self, user: str, direction: Direction, peer: int) -> None:
         """The client has been heard of again."""
-        participant = self._participant(user, direction, peer)
-        if participant is None or direction not in participant.late:
-            return
-        participant.late.remove(direction)
-        if not participant.late:
-            self.tell("participant.reconnected", user)
+        if self._participant(user, direction, peer) is not None:
+            self._back_in_time(user, direction)
 
     def leave(
         self, user: str, direction: Direction, peer: int, reason: CloseReason = CloseReason.DELETED
     ) -> list[Command]:
         """The session has ended by itself. Nothing happens when it is no longer the user's: it was replaced."""
+        if self._is_coming(user, direction, peer):
+            participant = self.participants[user]
+            del participant.coming[direction]
+            participant.ready.discard(direction)
+            return self._drop_row(participant.rows.pop(peer, None))
         if self._participant(user, direction, peer) is None:
             return []
         return self._forget(user, direction, reason)
@@ -436,7 +460,7 @@ class Room:
             speaker = None
         if speaker is not None:
             target._check_seat(user, None)
-        if participant.row is not None:
+        if participant.rows:
             if target.e2ee:
                 raise EncryptedRoomError("The other room is end-to-end encrypted, so it has no mix to listen to.")
             target._check_mixes({user: target.ears.get(user, Ears())}, joining=True)
@@ -446,28 +470,43 @@ class Room:
             commands += target.set_speaker(
                 user, may_publish=speaker.may_publish, gain_db=speaker.gain_db, mutes=speaker.mutes
             )
-        row = None
-        if participant.row is not None:
-            row, added = target._take_row(user, None)
-            commands += added
-        rows = {Direction.LISTEN: row, Direction.PUBLISH: None}
-        csrc = target.csrc_of(user)
-        commands += [MovePeer(peer, target.id, csrc, rows[way]) for way, peer in participant.peers.items()]
-
         del self.participants[user]
         if participant.connected:
             self._facts.add((Fact.PRESENT, user))
             for way in sorted(participant.connected):
                 self._tell_stopped(way, user, CloseReason.MOVED)
             self.tell("participant.left", user, reason=CloseReason.MOVED, to=target.name)
-        for way, peer in participant.peers.items():
-            commands += target.join(user, way, peer, rows[way])
-            if way in participant.connected:
+        for way, peer in (*participant.peers.items(), *participant.coming.items()):
+            row = None
+            if peer in participant.rows:
+                row, added = target._take_row(user, None)
+                commands += added
+            commands.append(MovePeer(peer, target.id, target.csrc_of(user), row))
+            commands += target.join(user, way, peer, row)
+            is_coming = participant.coming.get(way) == peer
+            if way in (participant.ready if is_coming else participant.connected):
                 target.connected(user, way, peer)
-        commands += self._drop_row(participant.row)
+        for row in participant.rows.values():
+            commands += self._drop_row(row)
         commands += self._unseat(user, CloseReason.MOVED)
         self._release_csrc(user)
         return commands
+
+    def _is_coming(self, user: str, direction: Direction, peer: int) -> bool:
+        participant = self.participants.get(user)
+        return participant is not None and participant.coming.get(direction) == peer
+
+    def _back_in_time(self, user: str, direction: Direction) -> None:
+        participant = self.participants[user]
+        if direction not in participant.late:
+            return
+        participant.late.remove(direction)
+        if not participant.late:
+            self.tell("participant.reconnected", user)
+
+    def _replaced(self, participant: Participant, peer: int) -> list[Command]:
+        """Its end, which is nobody's news: another session of the user has its place."""
+        return [ClosePeer(peer, CloseReason.REPLACED), *self._drop_row(participant.rows.pop(peer, None))]
 
     def _participant(self, user: str, direction: Direction, peer: int) -> Participant | None:
         """The user, if this peer is his session of that direction."""
@@ -493,17 +532,18 @@ class Room:
         """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining: of
         users
         who are about to listen to the mix, not only of those who do."""
-        rows = {user: participant.row for user, participant in self._listening(wishes)}
-        moving = wishes if joining else rows
+        listening = dict(self._listening(wishes))
+        moving = wishes if joining else listening
         cells = [cells_of(user, wishes[user], seated=user in self.speakers) for user in moving]
         if any(is_wished(row, self.speakers) for row in cells):
-            self.rows.check(cells, rows.values(), self.speakers)
+            leaving = [row for participant in listening.values() for row in participant.rows.values()]
+            self.rows.check(cells, leaving, self.speakers)
 
     def _listening(self, users: Iterable[str]) -> Iterator[tuple[str, Participant]]:
         """Those of them who listen to the mix."""
         for user in users:
             participant = self.participants.get(user)
-            if participant is not None and participant.row is not None:
+            if participant is not None and participant.rows:
                 yield user, participant
 
     def _seat(self, user: str, speaker: Speaker) -> list[Command]:
@@ -540,17 +580,25 @@ class Room:
         participant = self.participants.get(user)
         if participant is None:
             return []
-        peers = [
-            (direction, participant.peers[direction]) for direction in directions if direction in participant.peers
-        ]
-        commands: list[Command] = [ClosePeer(peer, reason) for _, peer in peers]
-        for direction, _ in peers:
+        commands: list[Command] = []
+        for direction in directions:
+            if direction in participant.coming:
+                peer = participant.coming.pop(direction)
+                participant.ready.discard(direction)
+                commands += [ClosePeer(peer, reason), *self._drop_row(participant.rows.pop(peer, None))]
+        there = [direction for direction in directions if direction in participant.peers]
+        commands += [ClosePeer(participant.peers[direction], reason) for direction in there]
+        for direction in there:
             commands += self._forget(user, direction, reason)
         return commands
 
     def _forget(self, user: str, direction: Direction, reason: CloseReason) -> list[Command]:
+        """A session has ended. One that is coming has its place; that is no news if it is ready."""
         participant = self.participants[user]
-        del participant.peers[direction]
+        if direction in participant.ready:
+            (_, *commands) = self.take_over(user, direction, participant.coming[direction])
+            return commands
+        commands = self._drop_row(participant.rows.pop(participant.peers.pop(direction), None))
         participant.late.discard(direction)
         if direction in participant.connected:
             participant.connected.remove(direction)
@@ -558,20 +606,12 @@ class Room:
             self._tell_stopped(direction, user, reason)
             if not participant.connected:
                 self.tell("participant.left", user, reason=reason)
-        commands: list[Command] = []
-        if direction is Direction.LISTEN:
-            row, participant.row = participant.row, None
-            commands = self._drop_row(row)
+        if direction in participant.coming:
+            participant.peers[direction] = participant.coming.pop(direction)
         if not participant.peers:
             del self.participants[user]
             self._release_csrc(user)
         return commands
-
-    def _tell_started(self, participant: Participant, direction: Direction, user: str) -> None:
-        if direction is Direction.PUBLISH:
-            self.tell("publishing.started", user)
-        else:
-            self.tell("listening.started", user, mode="select" if participant.row is None else "mix")
 
     def _tell_stopped(self, direction: Direction, user: str, reason: CloseReason) -> None:
         self.tell("publishing.stopped" if direction is Direction.PUBLISH else "listening.stopped", user, reason=reason)
@@ -600,12 +640,16 @@ class Room:
         return [RemoveRow(self.id, row)]
 
     def _follow_row(self, user: str) -> list[Command]:
-        """A seat or a wish changed: the user's session on the mix, if there is one, moves to the row it has now."""
+        """A seat or a wish changed: the user's sessions on the mix, if there are any, move to the row they have now."""
         participant = self.participants.get(user)
-        if participant is None or participant.row is None:
+        commands: list[Command] = []
+        if participant is None:
             return []
-        before = participant.row
-        participant.row, commands = self._take_row(user, before)
-        if participant.row != before:
-            commands.append(SetListenerRow(participant.peers[Direction.LISTEN], participant.row))
-        return [*commands, *self._drop_row(before)]
+        for peer, before in participant.rows.items():
+            row, added = self._take_row(user, before)
+            commands += added
+            if row != before:
+                participant.rows[peer] = row
+                commands.append(SetListenerRow(peer, row))
+            commands += self._drop_row(before)
+        return commands

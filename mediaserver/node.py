@@ -57,6 +57,11 @@ log = logs.get(__name__)
 traffic = logs.get(__name__, limited=True)  # what clients can cause
 
 
+# After a session is connected it takes the place of an older one, though no media has come of it: a muted microphone
+# may send nothing. Lower is heard as a gap by whose first packets are lost, higher lets two sessions of a user go on.
+TAKE_OVER_S = 1.0
+
+
 class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
 
@@ -526,6 +531,13 @@ class Node:
     def connected(self, session: Session) -> None:
         """What a session calls when media can flow."""
         session.room.connected(session.user, session.direction, session.peer)
+        self.record(session.room)
+        if self._timers is not None:
+            self._timers.call_at(self._timers.time() + TAKE_OVER_S, lambda: self.media(session))
+
+    def media(self, session: Session) -> None:
+        """What a session calls when its media has begun: an older one, which was heard until now, has done its part."""
+        self.perform(session.room.take_over(session.user, session.direction, session.peer))
         self.record(session.room)
 
     def late(self, session: Session) -> None:

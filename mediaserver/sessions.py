@@ -63,6 +63,9 @@ class Owner(Protocol):
     def connected(self, session: "Session") -> None:
         """Media can flow."""
 
+    def media(self, session: "Session") -> None:
+        """Some has come."""
+
     def late(self, session: "Session") -> None:
         """The client has not been heard of for seconds."""
 
@@ -163,6 +166,7 @@ class Session:
                 self.state = State.SECURING
             case Event.MEDIA:
                 self._release_in_plane()
+                self._owner.media(self)
             case Event.CONSENT_LATE if self.state is State.CONNECTED:
                 self._owner.late(self)
             case Event.CONSENT_BACK if self.state is State.CONNECTED:

@@ -38,7 +38,7 @@ def hear_mix(room: Room, user: str, peer: int) -> list[Command]:
 
 
 def row_of(room: Room, user: str) -> int | None:
-    return room.participants[user].row
+    return next(iter(room.participants[user].rows.values()), None)
 
 
 # What one listener's row is

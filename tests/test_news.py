@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mediaserver.commands import CloseReason
+from mediaserver.commands import ClosePeer, CloseReason
 from mediaserver.events import TYPES
 from mediaserver.matrix import Ears
-from mediaserver.model import Direction, Fact, MuteSource, News, Room, Speaker
+from mediaserver.model import Direction, Fact, MuteSource, News, Participant, Room, Speaker
 from mediaserver.scenarios import Scenario
 
 PUBLISH, LISTEN = Direction.PUBLISH, Direction.LISTEN
@@ -62,12 +62,46 @@ def test_a_session_that_takes_the_place_of_another_is_no_news() -> None:
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
     said(room)
-    room.join("ann", PUBLISH, 2)
-    room.leave("ann", PUBLISH, 1, CloseReason.REPLACED)
+    assert room.join("ann", PUBLISH, 2) == []
     room.connected("ann", PUBLISH, 2)
+    assert room.take_over("ann", PUBLISH, 2) == [ClosePeer(1, CloseReason.REPLACED)]
+    room.leave("ann", PUBLISH, 1, CloseReason.REPLACED)
     assert said(room) == []
     room.leave("ann", PUBLISH, 2, CloseReason.PEER_CLOSED)
     assert said(room) == ["publishing.stopped ann", "participant.left ann"]
+
+
+def test_an_older_session_that_ends_when_the_newer_is_ready_is_no_news() -> None:
+    room = make_room()
+    arrive(room, "ann", LISTEN, 1)
+    said(room)
+    row, _ = room.take_row("ann")
+    room.join("ann", LISTEN, 2, row)
+    room.connected("ann", LISTEN, 2)
+    assert room.leave("ann", LISTEN, 1, CloseReason.CONSENT_EXPIRED) == []
+    assert said(room) == []
+    assert (room.participants["ann"].peers, room.participants["ann"].rows) == ({LISTEN: 2}, {2: row})
+
+
+def test_a_newer_session_that_cannot_connect_costs_the_older_nothing() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    said(room)
+    room.join("ann", PUBLISH, 2)
+    assert room.join("ann", PUBLISH, 3) == [ClosePeer(2, CloseReason.REPLACED)]
+    assert room.leave("ann", PUBLISH, 3, CloseReason.HANDSHAKE_TIMEOUT) == []
+    assert (said(room), room.participants["ann"].peers) == ([], {PUBLISH: 1})
+
+
+def test_who_leaves_while_a_newer_session_is_not_connected_has_left_and_joins_with_it() -> None:
+    room = make_room()
+    arrive(room, "ann", PUBLISH, 1)
+    said(room)
+    room.join("ann", PUBLISH, 2)
+    room.leave("ann", PUBLISH, 1)
+    assert said(room) == ["publishing.stopped ann", "participant.left ann"]
+    room.connected("ann", PUBLISH, 2)
+    assert said(room) == ["participant.joined ann", "publishing.started ann"]
 
 
 def test_a_client_that_is_late_is_told_once_and_again_when_it_is_back() -> None:
@@ -214,7 +248,7 @@ def test_revocations_are_forgotten_when_no_token_can_be_that_old() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["join", "connect", "leave", "late", "back", "seat", "unseat", "kick", "move"]),
+        st.sampled_from(["join", "connect", "join newer", "take over", "leave", "late", "back", "seat", "unseat", "kick", "move"]),
         st.sampled_from(["ann", "bob"]),
         st.sampled_from([PUBLISH, LISTEN]),
     ),
@@ -235,12 +269,15 @@ def test_whatever_happens_each_spell_begins_before_it_ends_and_is_told_once(
         room = rooms[where[user]]
         participant = room.participants.get(user)
         peer = participant.peers.get(direction, 0) if participant else 0
+        coming = participant.coming.get(direction, 0) if participant else 0
         match what:
-            case "join":
+            case "join" | "join newer":
                 row = room.take_row(user)[0] if direction is LISTEN else None
                 room.join(user, direction, next(peers), row)
             case "connect":
-                room.connected(user, direction, peer)
+                room.connected(user, direction, coming or peer)
+            case "take over" if coming in ready(participant, direction):
+                room.take_over(user, direction, coming)
             case "leave":
                 room.leave(user, direction, peer)
             case "late":
@@ -262,6 +299,10 @@ def test_whatever_happens_each_spell_begins_before_it_ends_and_is_told_once(
         each.close()
         story[number] += each.take_news()
         check(story[number])
+
+
+def ready(participant: Participant | None, direction: Direction) -> set[int]:
+    return {participant.coming[direction]} if participant and direction in participant.ready else set()
 
 
 SPELLS = {

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +32,7 @@ from tests.client import (
 from tests.conftest import StartServer
 from tests.control import Control
 from tests.edge import assert_problem
-from tests.netem import Relay, is_dtls
+from tests.netem import Link, Relay, is_dtls
 from tests.voices import SAMPLE_RATE, level_db, opus_frames, voice
 
 ANN_HZ, BOB_HZ, CYD_HZ = 440, 590, 770
@@ -471,6 +472,44 @@ async def test_a_newer_publisher_of_a_user_continues_the_older_ones_stream(contr
             assert_continuous(eve.slots[0].packets)
             assert {packet.csrcs for packet in eve.slots[0].packets} == {(person["csrc"],)}
             assert_problem(await older.delete(), "no-session")
+
+
+async def test_a_speaker_who_joins_again_over_a_slow_network_leaves_no_gap(control: Control, room: str) -> None:
+    async with (
+        await control.speak(room, "ann", ANN_HZ) as ann,
+        await control.listen(room, "eve", slots=1) as eve,
+    ):
+        await connected(ann, eve)
+        await hears(eve, ANN_HZ)
+        eve.clear()
+        slow = Link(delay_ms=150)
+        with Relay(up=slow, down=slow) as relay:
+            async with await control.speak(room, "ann", ANN_HZ, relay=relay) as again:
+                await connected(again)
+                await ann.closed(within_s=5)
+                await until(lambda: again.sent > 50)
+                packets = list(eve.slots[0].packets)
+                assert_continuous(packets)
+                steps = [(after.timestamp - before.timestamp) % 2**32 for before, after in pairwise(packets)]
+                # Joining takes four round trips of 0.3 s; what is left is this process's own hesitation.
+                assert max(steps) < 0.3 * SAMPLE_RATE
+                await hears(eve, ANN_HZ)
+
+
+async def test_a_newer_session_that_never_connects_costs_the_speaker_nothing(control: Control, room: str) -> None:
+    async with (
+        await control.speak(room, "ann", ANN_HZ) as ann,
+        await control.listen(room, "eve", slots=1) as eve,
+    ):
+        await connected(ann, eve)
+        nowhere = Link(loss=1.0)
+        with Relay(up=nowhere, down=nowhere) as relay:
+            async with await control.speak(room, "ann", ANN_HZ, relay=relay):
+                await asyncio.sleep(1)
+                assert ann.open
+                await hears(eve, ANN_HZ)
+                assert len((await control.participants(room))["ann"]["sessions"]) == 1
+        await hears(eve, ANN_HZ)
 
 
 async def test_a_newer_listener_of_a_user_takes_the_place_of_the_older(control: Control, room: str) -> None:

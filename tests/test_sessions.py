@@ -99,6 +99,9 @@ class World:
     def connected(self, session: Session) -> None:
         assert session.state is State.CONNECTED
 
+    def media(self, session: Session) -> None:
+        self.spells.append("media")
+
     def late(self, session: Session) -> None:
         self.spells.append("late")
 
