@@ -78,6 +78,10 @@ class Control:
         """A speaker with a room, a seat and a token of his own; its offer has been accepted."""
         await self.make_room(room)
         await self.seat(room, user)
+        return await self.come_back(room, user, pitch_hz, relay=relay)
+
+    async def come_back(self, room: str, user: str, pitch_hz: int | None, *, relay: Relay | None = None) -> Speaker:
+        """A speaker who takes the seat that he has."""
         token = await self.token(room, user, publish=True)
         return await speak(self.http, f"/whip/{quote(room, safe='')}", token, pitch_hz, relay=relay)
 

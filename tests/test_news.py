@@ -248,7 +248,9 @@ def test_revocations_are_forgotten_when_no_token_can_be_that_old() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["join", "connect", "join newer", "take over", "leave", "late", "back", "seat", "unseat", "kick", "move"]),
+        st.sampled_from(
+            ["join", "connect", "join newer", "take over", "leave", "late", "back", "seat", "unseat", "kick", "move"]
+        ),
         st.sampled_from(["ann", "bob"]),
         st.sampled_from([PUBLISH, LISTEN]),
     ),
