@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from mediaserver.admission import OverloadedError
+from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
 from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
@@ -165,47 +166,13 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="This occurrence in a sentence", examples=["There is no room of this name."])
 
 
-# What any call of the control API can be answered, beside its own refusals.
-_ANYWHERE = (
-    "malformed",
-    "unauthorized",
-    "invalid-token",
-    "forbidden",
-    "too-large",
-    "unsupported-media-type",
-    "invalid",
-    "too-many-requests",
-    "internal",
-    "state-not-kept",
-    "limit-reached",
-)
-
-
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI is told: these refusals by status, and those that any call can have, each with an example."""
+    """What OpenAPI is told of a route: the kinds of its own. openapi.py adds those that come of what the route has."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for name in sorted({*names, *_ANYWHERE}, key=list(KINDS).index):
-        kind = KINDS[name]
-        known = responses.setdefault(
-            kind.status,
-            {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}, "examples": {}}}},
-        )
-        known["description"] += f"{'; ' if known['description'] else ''}[{kind.title}]({kind.type})"
-        known["content"][MEDIA_TYPE]["examples"][name] = {
-            "summary": kind.title,
-            "value": Problem(name, kind.meaning).document(),
-        }
+    for name in names:
+        responses.setdefault(KINDS[name].status, {KINDS_OF: []})[KINDS_OF].append(name)
     return responses
 
-
-_SCHEMA = "#/components/schemas/ProblemDocument"
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {
-        "description": "Refused, see [the kinds](/problems)",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}}},
-    }
-    for code in ("4XX", "5XX")
-}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -234,17 +201,10 @@ def problem_of(error: Exception) -> Problem:
 def install(app: FastAPI) -> None:
     """Makes every refusal of the app a problem document, those of the framework included."""
     app.add_exception_handler(HTTPException, _refused)
-    app.openapi = lambda: _with_document(FastAPI.openapi(app))  # type: ignore[method-assign]
     app.add_exception_handler(RequestValidationError, _invalid)
     for error in _BY_EXCEPTION:
         app.add_exception_handler(error, _refused_below)
     app.add_exception_handler(Exception, _failed)
-
-
-def _with_document(schema: dict[str, Any]) -> dict[str, Any]:
-    """Adds what RESPONSES refers to: FastAPI knows models of JSON answers only."""
-    schema["components"]["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
-    return schema
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
