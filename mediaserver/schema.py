@@ -7,7 +7,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB
 from mediaserver.names import MAX_NAME_BYTES, valid_name
@@ -28,6 +28,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def whole(value: Any) -> Any:
+    """To JSON Schema 3.0 is an integer, and some languages write all numbers so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # JSON Schema counts characters and has no words for bytes, so maxLength is a bound that only ASCII reaches. What holds
 # is the format, which the description of the API explains.
 NAME_FORMAT = {"format": "name"}
@@ -36,7 +41,8 @@ Name = Annotated[
 ]
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
 MuteSourceName = Literal["self", "host", "system"]
-Seat = Annotated[int, Field(ge=0, lt=MAX_SEATS)]
+Whole = BeforeValidator(whole)
+Seat = Annotated[int, Whole, Field(ge=0, lt=MAX_SEATS)]
 
 
 class Document(BaseModel):
@@ -89,11 +95,11 @@ class MixDocument(Document):
     """How the room's mixes are encoded; what is left out follows the scenario."""
 
     stereo: bool | None = Field(default=None, description="Two channels", examples=[True])
-    bitrate: int | None = Field(default=None, ge=6_000, le=510_000, description="In bit/s", examples=[64000])
-    ptime_ms: Literal[20, 40, 60] | None = Field(
+    bitrate: Annotated[int | None, Whole] = Field(default=None, ge=6_000, le=510_000, description="In bit/s", examples=[64000])
+    ptime_ms: Annotated[Literal[20, 40, 60] | None, Whole] = Field(
         default=None, description="Length of a packet in ms; longer costs less and waits longer", examples=[20]
     )
-    complexity: int | None = Field(
+    complexity: Annotated[int | None, Whole] = Field(
         default=None,
         ge=0,
         le=10,
@@ -108,8 +114,8 @@ class MixDocument(Document):
 class LimitsDocument(Document):
     """Of this room; the server's own apply as well."""
 
-    speakers: int | None = Field(default=None, ge=0, le=MAX_SEATS, description="Number of seats", examples=[16])
-    listeners: int | None = Field(
+    speakers: Annotated[int | None, Whole] = Field(default=None, ge=0, le=MAX_SEATS, description="Number of seats", examples=[16])
+    listeners: Annotated[int | None, Whole] = Field(
         default=None, ge=0, le=1_000_000, description="Number of listening sessions at a time", examples=[5000]
     )
 
@@ -388,7 +394,7 @@ class TokenRequest(Document):
     once: bool = Field(
         default=False, description="Good for one WHIP and one WHEP session, not for another after it", examples=[False]
     )
-    ttl_s: int = Field(
+    ttl_s: Annotated[int, Whole] = Field(
         default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, description="Lifetime in seconds, at most a week", examples=[3600]
     )
 

@@ -1,6 +1,7 @@
 """A room's document over HTTP: what is put is what is, for whoever reads it, the plane and the next writer."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -143,6 +144,19 @@ async def test_what_is_not_known_or_not_there_yet_is_refused_and_changes_nothing
     assert_problem(await put(edge, document, "another"), "invalid")
     assert list(edge.node.rooms) == [ROOM]
     assert (await get(edge)).headers["etag"] == first.headers["etag"]
+
+
+async def test_a_whole_number_may_be_written_with_a_point(edge: Edge) -> None:
+    document = {
+        "speakers": {"alice": {"seat": 3.0}},
+        "mix": {"bitrate": 64000.0, "ptime_ms": 40.0, "complexity": 5.0},
+        "limits": {"speakers": 16.0, "listeners": 1.0e3},
+    }
+    found = (await put(edge, document)).json()
+    assert (found["speakers"]["alice"]["seat"], found["mix"]["ptime_ms"], found["limits"]["listeners"]) == (3, 40, 1000)
+    assert "3.0" not in json.dumps(found["speakers"])
+    token = await edge.control("POST", "rooms", ROOM, "tokens", json={"user": USER, "ttl_s": 60.0})
+    assert token.status_code == 200
 
 
 async def test_metadata_that_is_nested_without_end_is_refused(edge: Edge) -> None:
