@@ -16,6 +16,7 @@ MAX_SEATS = 1000
 MAX_LISTENERS = 20_000  # whose wishes one document can hold
 MAX_WISHES = 64  # users that one listener hears otherwise; more would make rows long
 MAX_METADATA_BYTES = 4096
+MAX_METADATA_DEPTH = 32  # deeper than some 250 cannot be written as JSON again
 MAX_ROOMS_PER_CALL = 1000
 DEFAULT_TTL_S = 3600
 MAX_TTL_S = 7 * 24 * 3600
@@ -31,6 +32,19 @@ def check_name(name: str) -> str:
 def whole(value: Any) -> Any:
     """To JSON Schema 3.0 is an integer, and some languages write all numbers so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether JSON has more than so many objects and lists one in another."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            member
+            for found in level
+            if isinstance(found, dict | list)
+            for member in (found.values() if isinstance(found, dict) else found)
+        ]
+    return any(isinstance(found, dict | list) for found in level)
 
 
 # JSON Schema counts characters and has no words for bytes, so maxLength is a bound that only ASCII reaches. What holds
@@ -95,7 +109,9 @@ class MixDocument(Document):
     """How the room's mixes are encoded; what is left out follows the scenario."""
 
     stereo: bool | None = Field(default=None, description="Two channels", examples=[True])
-    bitrate: Annotated[int | None, Whole] = Field(default=None, ge=6_000, le=510_000, description="In bit/s", examples=[64000])
+    bitrate: Annotated[int | None, Whole] = Field(
+        default=None, ge=6_000, le=510_000, description="In bit/s", examples=[64000]
+    )
     ptime_ms: Annotated[Literal[20, 40, 60] | None, Whole] = Field(
         default=None, description="Length of a packet in ms; longer costs less and waits longer", examples=[20]
     )
@@ -114,7 +130,9 @@ class MixDocument(Document):
 class LimitsDocument(Document):
     """Of this room; the server's own apply as well."""
 
-    speakers: Annotated[int | None, Whole] = Field(default=None, ge=0, le=MAX_SEATS, description="Number of seats", examples=[16])
+    speakers: Annotated[int | None, Whole] = Field(
+        default=None, ge=0, le=MAX_SEATS, description="Number of seats", examples=[16]
+    )
     listeners: Annotated[int | None, Whole] = Field(
         default=None, ge=0, le=1_000_000, description="Number of listening sessions at a time", examples=[5000]
     )
@@ -150,7 +168,7 @@ class RoomDocument(Document):
     )
     metadata: dict[str, Any] = Field(
         default_factory=dict,
-        description=f"The room service's own, at most {MAX_METADATA_BYTES} bytes of JSON",
+        description=f"The room service's own, at most {MAX_METADATA_BYTES} bytes of JSON, {MAX_METADATA_DEPTH} deep",
         examples=[{"title": "Evening talk"}],
     )
     e2ee: bool | None = Field(
@@ -164,10 +182,12 @@ class RoomDocument(Document):
         seats = [speaker.seat for speaker in self.speakers.values() if speaker.seat is not None]
         if len(set(seats)) < len(seats):
             raise ValueError("two speakers have the same seat")
+        if is_deeper(self.metadata, MAX_METADATA_DEPTH):
+            raise ValueError(f"metadata must be nested at most {MAX_METADATA_DEPTH} deep")
         try:
             size = len(json.dumps(self.metadata, ensure_ascii=False, allow_nan=False).encode())
-        except (ValueError, RecursionError):
-            raise ValueError("metadata must be JSON that is not nested deeply") from None
+        except ValueError:
+            raise ValueError("metadata must be JSON: without NaN, infinity and half surrogates") from None
         if size > MAX_METADATA_BYTES:
             raise ValueError(f"metadata must be at most {MAX_METADATA_BYTES} bytes of JSON")
         return self
