@@ -191,6 +191,13 @@ async def test_metadata_that_is_no_json_is_refused(edge: Edge, text: str) -> Non
     assert "surrogates" in response.json()["detail"]
 
 
+async def test_a_refusal_does_not_repeat_long_names(edge: Edge) -> None:
+    response = await put(edge, {"x" * 10_000: 1, **{f"{n}{'y' * 1000}": 1 for n in range(50)}})
+    assert_problem(response, "invalid")
+    assert len(response.content) < 5000
+    assert response.json()["errors"][0]["in"] == ["body", "x" * 64 + "…"]
+
+
 # Merge patches
 
 

@@ -1,7 +1,7 @@
 """Every refusal is a problem document (RFC 9457). The table below is all there are; the page /problems shows it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from mediaserver.used_ids import FullError as UsedIdsFullError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MAX_PART = 64  # characters of each name on the way to an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +229,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     if any(item["type"] == "json_invalid" for item in found):
         return Problem("malformed", "The body is not JSON.").response()
     # The offending values are left out: they may be secrets, and they may be large.
-    errors = [{"in": list(item["loc"]), "detail": item["msg"]} for item in found[:20]]
-    detail = f"{'.'.join(map(str, found[0]['loc']))}: {found[0]['msg']}."
+    errors = [{"in": _place(item["loc"]), "detail": item["msg"]} for item in found[:20]]
+    detail = f"{'.'.join(map(str, errors[0]['in']))}: {found[0]['msg']}."
     return Problem("invalid", detail, errors=errors).response()
+
+
+def _place(loc: Iterable[int | str]) -> list[int | str]:
+    """Where in the request. Names in bodies may be as long as bodies, so they are shortened."""
+    return [part if isinstance(part, int) or len(part) <= MAX_PART else part[:MAX_PART] + "…" for part in loc]
 
 
 async def _failed(_: Request, __: Exception) -> JSONResponse:
