@@ -7,7 +7,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB
 from mediaserver.names import MAX_NAME_BYTES, valid_name
@@ -16,6 +16,7 @@ MAX_SEATS = 1000
 MAX_LISTENERS = 20_000  # whose wishes one document can hold
 MAX_WISHES = 64  # users that one listener hears otherwise; more would make rows long
 MAX_METADATA_BYTES = 4096
+MAX_METADATA_DEPTH = 32  # deeper than some 250 cannot be written as JSON again
 MAX_ROOMS_PER_CALL = 1000
 DEFAULT_TTL_S = 3600
 MAX_TTL_S = 7 * 24 * 3600
@@ -30,10 +31,34 @@ def check_name(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES), AfterValidator(check_name)]
+def whole(value: Any) -> Any:
+    """To JSON Schema 3.0 is an integer, and some languages write all numbers so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether JSON has more than so many objects and lists one in another."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            member
+            for found in level
+            if isinstance(found, dict | list)
+            for member in (found.values() if isinstance(found, dict) else found)
+        ]
+    return any(isinstance(found, dict | list) for found in level)
+
+
+# JSON Schema counts characters and has no words for bytes, so maxLength is a bound that only ASCII reaches. What holds
+# is the format, which the description of the API explains.
+NAME_FORMAT = {"format": "name"}
+Name = Annotated[
+    str, Field(min_length=1, max_length=MAX_NAME_BYTES, json_schema_extra=NAME_FORMAT), AfterValidator(check_name)
+]
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
 MuteSourceName = Literal["self", "host", "system"]
-Seat = Annotated[int, Field(ge=0, lt=MAX_SEATS)]
+Whole = BeforeValidator(whole)
+Seat = Annotated[int, Whole, Field(ge=0, lt=MAX_SEATS)]
 
 
 class Document(BaseModel):
@@ -44,11 +69,17 @@ class Document(BaseModel):
 
 
 class SpeakerDocument(Document):
-    """A seat."""
+    """A seat: what its user may do, and how he is heard."""
 
-    may_publish: bool = Field(default=True, description="false keeps the seat and its mutes but silences it")
-    gain_db: GainDb = Field(default=0.0, description="For everybody, in dB, -60 (silence) to 12")
-    seat: Seat | None = Field(default=None, description="Number of the seat, for those who show it", examples=[3])
+    may_publish: bool = Field(
+        default=True, description="false keeps the seat and its mutes but silences it", examples=[True]
+    )
+    gain_db: GainDb = Field(default=0.0, description="For everybody, in dB, -60 (silence) to 12", examples=[-3])
+    seat: Seat | None = Field(
+        default=None,
+        description=f"Number of the seat, 0 to {MAX_SEATS - 1}, for those who show it; no two speakers have the same",
+        examples=[3],
+    )
     mutes: dict[MuteSourceName, bool] = Field(
         default_factory=dict,
         description="Who mutes the speaker; heard only when none is true. `self` is the participant's own",
@@ -79,28 +110,33 @@ class ScenarioName(StrEnum):
 class MixDocument(Document):
     """How the room's mixes are encoded; what is left out follows the scenario."""
 
-    stereo: bool | None = Field(default=None, description="Two channels")
-    bitrate: int | None = Field(default=None, ge=6_000, le=510_000, description="bit/s", examples=[64000])
-    ptime_ms: Literal[20, 40, 60] | None = Field(
-        default=None, description="Length of a packet in ms; longer costs less and waits longer"
+    stereo: bool | None = Field(default=None, description="Two channels", examples=[True])
+    bitrate: Annotated[int | None, Whole] = Field(
+        default=None, ge=6_000, le=510_000, description="In bit/s", examples=[64000]
     )
-    complexity: int | None = Field(
+    ptime_ms: Annotated[Literal[20, 40, 60] | None, Whole] = Field(
+        default=None, description="Length of a packet in ms; longer costs less and waits longer", examples=[20]
+    )
+    complexity: Annotated[int | None, Whole] = Field(
         default=None,
         ge=0,
         le=10,
-        description="Of the Opus encoder: 9 sounds a little better in voice mode and costs twice as much as 5",
+        description="Of the Opus encoder, 0 to 10: 9 sounds a little better in voice mode and costs twice as much as 5",
+        examples=[5],
     )
     music: bool | None = Field(
-        default=None, description="Opus's `audio` application instead of `voip`; soft sounds are kept"
+        default=None, description="Opus's `audio` application instead of `voip`; soft sounds are kept", examples=[False]
     )
 
 
 class LimitsDocument(Document):
     """Of this room; the server's own apply as well."""
 
-    speakers: int | None = Field(default=None, ge=0, le=MAX_SEATS, description="Seats", examples=[16])
-    listeners: int | None = Field(
-        default=None, ge=0, le=1_000_000, description="Listening sessions at a time", examples=[5000]
+    speakers: Annotated[int | None, Whole] = Field(
+        default=None, ge=0, le=MAX_SEATS, description="Number of seats", examples=[16]
+    )
+    listeners: Annotated[int | None, Whole] = Field(
+        default=None, ge=0, le=1_000_000, description="Number of listening sessions at a time", examples=[5000]
     )
 
 
@@ -120,21 +156,27 @@ class RoomDocument(Document):
         description="What listeners want for themselves, by user",
         examples=[{"bob": {"user_gains_db": {"carol": -6}, "user_mutes": {"dave": True}}}],
     )
-    mix: MixDocument = Field(default_factory=MixDocument)
-    limits: LimitsDocument = Field(default_factory=LimitsDocument)
+    mix: MixDocument = Field(
+        default_factory=MixDocument, description="How mixes are encoded, where it is not as the scenario has it"
+    )
+    limits: LimitsDocument = Field(
+        default_factory=LimitsDocument, description="Of this room, below the server's own; none where it says nothing"
+    )
     scenario: ScenarioName = Field(
         default=ScenarioName.CHAT,
         strict=False,
         description="What the room is for: sets how mixes are encoded where `mix` says nothing, and hints for capture",
+        examples=["chat"],
     )
     metadata: dict[str, Any] = Field(
         default_factory=dict,
-        description=f"The room service's own, at most {MAX_METADATA_BYTES} bytes of JSON",
+        description=f"The room service's own, at most {MAX_METADATA_BYTES} bytes of JSON, {MAX_METADATA_DEPTH} deep",
         examples=[{"title": "Evening talk"}],
     )
     e2ee: bool | None = Field(
         default=None,
         description="Payloads are end-to-end encrypted, so nothing is mixed. Settled when the room is made (false)",
+        examples=[False],
     )
 
     @model_validator(mode="after")
@@ -142,10 +184,12 @@ class RoomDocument(Document):
         seats = [speaker.seat for speaker in self.speakers.values() if speaker.seat is not None]
         if len(set(seats)) < len(seats):
             raise ValueError("two speakers have the same seat")
+        if is_deeper(self.metadata, MAX_METADATA_DEPTH):
+            raise ValueError(f"metadata must be nested at most {MAX_METADATA_DEPTH} deep")
         try:
             size = len(json.dumps(self.metadata, ensure_ascii=False, allow_nan=False).encode())
-        except (ValueError, RecursionError):
-            raise ValueError("metadata must be JSON that is not nested deeply") from None
+        except ValueError:
+            raise ValueError("metadata must be JSON: without NaN, infinity and half surrogates") from None
         if size > MAX_METADATA_BYTES:
             raise ValueError(f"metadata must be at most {MAX_METADATA_BYTES} bytes of JSON")
         return self
@@ -154,17 +198,47 @@ class RoomDocument(Document):
 class Rooms(Document):
     """Many rooms at once, by name: for a room service that recovers."""
 
-    rooms: dict[Name, RoomDocument] = Field(max_length=MAX_ROOMS_PER_CALL)
+    rooms: dict[Name, RoomDocument] = Field(
+        max_length=MAX_ROOMS_PER_CALL,
+        description="Documents by the room's name",
+        examples=[{"lobby": {"speakers": {"alice": {"seat": 3}}}, "stage": {"scenario": "ktv"}}],
+    )
 
 
 class PutResult(Document):
-    status: int = Field(description="As if the room had been put by itself", examples=[201])
-    etag: str | None = Field(default=None, description="Of the room's document, when it was put")
-    problem: dict[str, Any] | None = Field(default=None, description="A problem document, when it was not")
+    """What became of one room of many."""
+
+    status: int = Field(description="The HTTP status, as if the room had been put by itself", examples=[201])
+    etag: str | None = Field(
+        default=None, description="Of the room's document, when it was put", examples=['"k3v9x2m1.1"']
+    )
+    problem: dict[str, Any] | None = Field(
+        default=None,
+        description="A problem document, when it was not",
+        examples=[{"type": "/problems#seats-taken", "title": "No seat left", "status": 409, "detail": "Why."}],
+    )
 
 
 class PutResults(Document):
-    rooms: dict[str, PutResult]
+    """What became of each room."""
+
+    rooms: dict[Name, PutResult] = Field(
+        description="By the room's name",
+        examples=[
+            {
+                "lobby": {"status": 201, "etag": '"k3v9x2m1.1"'},
+                "stage": {
+                    "status": 409,
+                    "problem": {
+                        "type": "/problems#seats-taken",
+                        "title": "No seat left",
+                        "status": 409,
+                        "detail": "The room's own limit is 16 speakers.",
+                    },
+                },
+            }
+        ],
+    )
 
 
 # ---- what is: read only
@@ -177,49 +251,66 @@ class State(BaseModel):
 
 
 class SpeakerState(SpeakerDocument):
+    """A seat, and what the server adds to it."""
+
     model_config = ConfigDict(extra="ignore")
 
-    user: str = Field(examples=["alice"])
-    csrc: int = Field(description="The CSRC of the user in RTP packets, 1 to 2^32-1; it stays while the room lives")
-    heard: bool = Field(description="Whether the user may be heard: he may publish and nobody mutes him")
+    user: Name = Field(description="Name of the user", examples=["alice"])
+    csrc: int = Field(
+        description="The CSRC of the user in RTP packets, 1 to 2^32-1; it stays while the room lives",
+        examples=[2857740885],
+    )
+    heard: bool = Field(
+        description="Whether the user may be heard: he may publish and nobody mutes him", examples=[False]
+    )
 
 
 class SpeakerPage(State):
-    speakers: list[SpeakerState]
-    next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
+    """Seats by user, a page of them."""
+
+    speakers: list[SpeakerState] = Field(description="At most `limit`")
+    next: str | None = Field(
+        default=None, description="`cursor` of the next page; absent on the last", examples=["alice"]
+    )
 
 
 class MixState(State):
     """How the room's mixes are encoded now."""
 
-    stereo: bool
-    bitrate: int = Field(description="bit/s")
-    ptime_ms: int
-    complexity: int
-    music: bool
+    stereo: bool = Field(description="Two channels", examples=[False])
+    bitrate: int = Field(description="In bit/s", examples=[48000])
+    ptime_ms: int = Field(description="Length of a packet in ms", examples=[20])
+    complexity: int = Field(description="Of the Opus encoder, 0 to 10", examples=[5])
+    music: bool = Field(description="Opus's `audio` application instead of `voip`", examples=[False])
 
 
 class RoomState(State):
     """A room at a glance."""
 
-    name: str = Field(examples=["lobby"])
+    name: Name = Field(description="Name of the room", examples=["lobby"])
     etag: str = Field(description="Of the room's document", examples=['"k3v9x2m1.17"'])
     instance: str = Field(description="Tells the room from earlier and later ones of its name", examples=["k3v9x2m1"])
-    scenario: ScenarioName
-    mix: MixState
-    e2ee: bool
-    speakers: int = Field(description="Seats given")
-    participants: int = Field(description="Connected users")
-    publishing: int = Field(description="Publishing sessions")
-    listening: int = Field(description="Listening sessions")
-    talking: list[str] = Field(description="Users who speak now and are heard")
-    fraction_lost: float = Field(description="RTP, 0..1: the mean over sessions of what each lost in its last interval")
-    metadata: dict[str, Any]
+    scenario: ScenarioName = Field(description="What the room is for", examples=["chat"])
+    mix: MixState = Field(description="What the scenario and the document's `mix` come to")
+    e2ee: bool = Field(description="Whether payloads are end-to-end encrypted", examples=[False])
+    speakers: int = Field(description="Number of seats given", examples=[16])
+    participants: int = Field(description="Number of connected users", examples=[212])
+    publishing: int = Field(description="Number of publishing sessions", examples=[12])
+    listening: int = Field(description="Number of listening sessions", examples=[212])
+    talking: list[str] = Field(description="Users who speak now and are heard", examples=[["alice"]])
+    fraction_lost: float = Field(
+        description="RTP, 0..1: the mean over sessions of what each lost in its last interval", examples=[0.004]
+    )
+    metadata: dict[str, Any] = Field(description="The room service's own", examples=[{"title": "Evening talk"}])
 
 
 class RoomPage(State):
-    rooms: list[RoomState]
-    next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
+    """Rooms by name, a page of them."""
+
+    rooms: list[RoomState] = Field(description="At most `limit`")
+    next: str | None = Field(
+        default=None, description="`cursor` of the next page; absent on the last", examples=["lobby"]
+    )
 
 
 class SessionState(StrEnum):
@@ -233,89 +324,139 @@ DirectionName = Literal["publish", "listen"]
 
 
 class SessionDocument(State):
-    id: str = Field(description="The last part of the session's address")
-    direction: DirectionName = Field(description="As the client sees it: WHIP publishes, WHEP listens")
-    state: SessionState
-    quality: Literal["good", "low"] = Field(description="`low` while much is lost on the way")
-    level_dbov: float = Field(description="Publisher: smoothed level, -127..0 dBov (RFC 6464)")
-    speaking: bool
-    fraction_lost: float = Field(description="RTP, 0..1. Publisher: last interval here; listener: its last report")
-    packets_lost: int = Field(description="RTP. Publisher: of its stream, here; listener: of all slots, as it reports")
-    jitter_ms: float = Field(description="RFC 3550 A.8. Publisher: measured here; listener: worst slot it reports")
-    round_trip_ms: float | None = Field(default=None, description="By RTCP; absent before the first report that tells")
-    packets_received: int = Field(description="Authenticated RTP packets from the client")
-    bytes_received: int = Field(description="Their bytes, headers included")
-    packets_sent: int = Field(description="RTP packets to the client")
-    bytes_sent: int = Field(description="Their bytes, headers included")
-    playout_delay_ms: float = Field(description="Publisher who is mixed: how long his audio waits in the jitter buffer")
-    frames_recovered: int = Field(description="Publisher who is mixed: lost frames that in-band FEC brought back")
-    frames_concealed: int = Field(description="Publisher who is mixed: lost or late frames that were made up")
-    packets_late: int = Field(description="Publisher who is mixed: packets that came too late to be heard")
+    """A connection, and how it does."""
+
+    id: str = Field(description="The last part of the session's address", examples=["Xq3vJ0pTz1uYh8sK"])
+    direction: DirectionName = Field(
+        description="As the client sees it: WHIP publishes, WHEP listens", examples=["publish"]
+    )
+    state: SessionState = Field(description="From the first ICE check to the end", examples=["connected"])
+    quality: Literal["good", "low"] = Field(description="`low` while much is lost on the way", examples=["good"])
+    level_dbov: float = Field(description="Publisher: smoothed level, -127..0 dBov (RFC 6464)", examples=[-31.5])
+    speaking: bool = Field(description="Publisher: whether he speaks now", examples=[True])
+    fraction_lost: float = Field(
+        description="RTP, 0..1. Publisher: last interval here; listener: its last report", examples=[0.004]
+    )
+    packets_lost: int = Field(
+        description="Number of RTP packets. Publisher: of its stream, here; listener: of all slots, as it reports",
+        examples=[17],
+    )
+    jitter_ms: float = Field(
+        description="In ms (RFC 3550 A.8). Publisher: measured here; listener: worst slot it reports", examples=[2.4]
+    )
+    round_trip_ms: float | None = Field(
+        default=None, description="In ms, by RTCP; absent before the first report that tells", examples=[38.2]
+    )
+    packets_received: int = Field(description="Number of authenticated RTP packets from the client", examples=[15012])
+    bytes_received: int = Field(description="Their bytes, headers included", examples=[1501200])
+    packets_sent: int = Field(description="Number of RTP packets to the client", examples=[0])
+    bytes_sent: int = Field(description="Their bytes, headers included", examples=[0])
+    playout_delay_ms: float = Field(
+        description="Publisher who is mixed: ms that his audio waits in the jitter buffer", examples=[41.0]
+    )
+    frames_recovered: int = Field(
+        description="Publisher who is mixed: number of lost frames that in-band FEC brought back", examples=[12]
+    )
+    frames_concealed: int = Field(
+        description="Publisher who is mixed: number of lost or late frames that were made up", examples=[5]
+    )
+    packets_late: int = Field(
+        description="Publisher who is mixed: number of packets that came too late to be heard", examples=[2]
+    )
 
 
 class ParticipantDocument(State):
-    user: str = Field(examples=["ann"])
-    csrc: int = Field(description="The CSRC of the user in RTP packets, 1 to 2^32-1")
-    may_publish: bool = Field(description="Whether the user has a seat from which he may publish")
-    muted_by: list[MuteSourceName]
-    reconnecting: bool = Field(description="Whether the client has not been heard of for some seconds")
+    """A user who is connected."""
+
+    user: Name = Field(description="Name of the user", examples=["ann"])
+    csrc: int = Field(description="The CSRC of the user in RTP packets, 1 to 2^32-1", examples=[2857740885])
+    may_publish: bool = Field(description="Whether the user has a seat from which he may publish", examples=[True])
+    muted_by: list[MuteSourceName] = Field(description="Who mutes him", examples=[["host"]])
+    reconnecting: bool = Field(
+        description="Whether the client has not been heard of for some seconds", examples=[False]
+    )
     sessions: list[SessionDocument] = Field(description="At most one of each direction")
 
 
 class ParticipantPage(State):
-    participants: list[ParticipantDocument]
-    next: str | None = Field(default=None, description="`cursor` of the next page; absent on the last")
+    """Participants by name, a page of them."""
+
+    participants: list[ParticipantDocument] = Field(description="At most `limit`")
+    next: str | None = Field(
+        default=None, description="`cursor` of the next page; absent on the last", examples=["ann"]
+    )
 
 
 class WorkerState(State):
-    cpu_share: float = Field(description="Of one core, 0..1, over the last seconds")
+    """A thread that moves packets."""
+
+    cpu_share: float = Field(description="Of one core, 0..1, over the last seconds", examples=[0.31])
     tick_late_p99_ms: float = Field(
-        description="How late room ticks began over the last seconds, 99th percentile: a bound that it lies below"
+        description="How late room ticks began over the last seconds, 99th percentile: ms that it lies below",
+        examples=[0.5],
     )
-    peers: int
-    rooms: int = Field(description="Rooms whose home this worker is")
-    mixes: int = Field(description="Distinct mixes")
-    packets_received: int
-    packets_sent: int
+    peers: int = Field(description="Number of sessions", examples=[224])
+    rooms: int = Field(description="Number of rooms whose home this worker is", examples=[3])
+    mixes: int = Field(description="Number of distinct mixes", examples=[9])
+    packets_received: int = Field(description="Number of RTP packets since the start", examples=[1204411])
+    packets_sent: int = Field(description="Number of RTP packets since the start", examples=[8841020])
 
 
 class NodeState(State):
     """The server at a glance."""
 
-    version: str
-    uptime_s: float
-    draining: bool
-    rooms: int
-    sessions: dict[DirectionName, int]
-    workers: list[WorkerState]
+    version: str = Field(description="Of the server", examples=["0.1.0"])
+    uptime_s: float = Field(description="Seconds since the start", examples=[86400.5])
+    draining: bool = Field(description="Whether it takes no new rooms", examples=[False])
+    rooms: int = Field(description="Number of rooms", examples=[3])
+    sessions: dict[DirectionName, int] = Field(
+        description="Number of sessions by direction", examples=[{"publish": 12, "listen": 212}]
+    )
+    workers: list[WorkerState] = Field(description="One for each thread that moves packets")
 
 
 # ---- tokens, moves
 
 
 class TokenRequest(Document):
-    user: Name = Field(examples=["ann"])
-    may_publish: bool = Field(default=False, description="Takes effect only while the user also has a seat in the room")
-    may_listen: bool = True
-    mode: Literal["mix", "select"] | None = Field(default=None, description="The only mode of WHEP that it allows")
-    once: bool = Field(default=False, description="Good for one WHIP and one WHEP session, not for another after it")
-    ttl_s: int = Field(default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, description="Lifetime in seconds")
+    """What a participant is to be allowed."""
+
+    user: Name = Field(description="Who the participant is", examples=["ann"])
+    may_publish: bool = Field(
+        default=False,
+        description="Takes effect only while the user also has a seat in the room",
+        examples=[True],
+    )
+    may_listen: bool = Field(default=True, description="Whether it opens WHEP sessions", examples=[True])
+    mode: Literal["mix", "select"] | None = Field(
+        default=None, description="The only mode of WHEP that it allows", examples=["mix"]
+    )
+    once: bool = Field(
+        default=False, description="Good for one WHIP and one WHEP session, not for another after it", examples=[False]
+    )
+    ttl_s: Annotated[int, Whole] = Field(
+        default=DEFAULT_TTL_S, ge=1, le=MAX_TTL_S, description="Lifetime in seconds, at most a week", examples=[3600]
+    )
 
 
 class CaptureHints(State):
     """Constraints for the client's getUserMedia, by the room's scenario."""
 
-    echo_cancellation: bool
-    noise_suppression: bool
-    auto_gain_control: bool
-    channel_count: int
+    echo_cancellation: bool = Field(description="Its `echoCancellation`", examples=[True])
+    noise_suppression: bool = Field(description="Its `noiseSuppression`", examples=[True])
+    auto_gain_control: bool = Field(description="Its `autoGainControl`", examples=[True])
+    channel_count: int = Field(description="Its `channelCount`: number of channels", examples=[1])
 
 
 class TokenDocument(State):
+    """A token for one user in one room."""
+
     token: str = Field(description="JWT for `Authorization: Bearer` of WHIP and WHEP", examples=["eyJhbGciOiJIUz…"])
     expires: int = Field(description="Unix time in seconds", examples=[1893456000])
-    capture: CaptureHints
+    capture: CaptureHints = Field(description="How to open the microphone for this room")
 
 
 class MoveRequest(Document):
-    room: Name = Field(description="Where the participant goes; the room exists", examples=["table 2"])
+    """Where a participant goes."""
+
+    room: Name = Field(description="Name of the other room, which exists", examples=["table 2"])

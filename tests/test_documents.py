@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from mediaserver.http import idempotency
-from mediaserver.schema import MAX_METADATA_BYTES, MAX_ROOMS_PER_CALL, MAX_WISHES
+from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES
 from tests.edge import ROOM, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
@@ -146,12 +146,56 @@ async def test_what_is_not_known_or_not_there_yet_is_refused_and_changes_nothing
     assert (await get(edge)).headers["etag"] == first.headers["etag"]
 
 
-async def test_metadata_that_is_nested_without_end_is_refused(edge: Edge) -> None:
-    text = '{"metadata": {"x": ' + "[" * 20_000 + "]" * 20_000 + "}}"
+async def test_a_whole_number_may_be_written_with_a_point(edge: Edge) -> None:
+    document = {
+        "speakers": {"alice": {"seat": 3.0}},
+        "mix": {"bitrate": 64000.0, "ptime_ms": 40.0, "complexity": 5.0},
+        "limits": {"speakers": 16.0, "listeners": 1.0e3},
+    }
+    found = (await put(edge, document)).json()
+    assert (found["speakers"]["alice"]["seat"], found["mix"]["ptime_ms"], found["limits"]["listeners"]) == (3, 40, 1000)
+    assert "3.0" not in json.dumps(found["speakers"])
+    token = await edge.control("POST", "rooms", ROOM, "tokens", json={"user": USER, "ttl_s": 60.0})
+    assert token.status_code == 200
+
+
+@pytest.mark.parametrize("depth", [MAX_METADATA_DEPTH, 300, 900, 20_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+async def test_metadata_that_is_nested_deeply_is_refused_and_spoils_no_list(
+    edge: Edge, depth: int, brackets: str
+) -> None:
+    nested = '{"x":' * depth + "1" + "}" * depth if brackets == "{}" else "[" * depth + "]" * depth
+    text = f'{{"metadata": {{"x": {nested}}}}}'
     headers = {"Content-Type": "application/json"}
     response = await edge.control("PUT", "rooms", ROOM, content=text, headers=headers)
     assert response.status_code in (400, 422)
     assert not edge.node.rooms
+    await put(edge, {})
+    response = await edge.control("PATCH", "rooms", ROOM, content=text, headers=PATCH)
+    assert response.status_code in (400, 422)
+    assert (await get(edge)).status_code == (await edge.control("GET", "rooms")).status_code == 200
+
+
+async def test_metadata_may_be_nested_some_way(edge: Edge) -> None:
+    nested: Any = 1
+    for _ in range(MAX_METADATA_DEPTH - 1):
+        nested = {"x": nested}
+    assert (await put(edge, {"metadata": {"x": nested}})).json()["metadata"] == {"x": nested}
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", r'"\ud800"', r'{"\ud800": 1}'])
+async def test_metadata_that_is_no_json_is_refused(edge: Edge, text: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await edge.control("PUT", "rooms", ROOM, content=f'{{"metadata": {{"x": {text}}}}}', headers=headers)
+    assert_problem(response, "invalid")
+    assert "surrogates" in response.json()["detail"]
+
+
+async def test_a_refusal_does_not_repeat_long_names(edge: Edge) -> None:
+    response = await put(edge, {"x" * 10_000: 1, **{f"{n}{'y' * 1000}": 1 for n in range(50)}})
+    assert_problem(response, "invalid")
+    assert len(response.content) < 5000
+    assert response.json()["errors"][0]["in"] == ["body", "x" * 64 + "…"]
 
 
 # Merge patches

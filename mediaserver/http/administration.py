@@ -1,10 +1,13 @@
 """The node in the control API: how it does, and whether it takes new rooms."""
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Response
 
 from mediaserver import __version__
 from mediaserver.http.answers import answer
 from mediaserver.http.auth import AdministersOf, administers, reads
+from mediaserver.http.describe import described
 from mediaserver.http.idempotency import RepeatableOf
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
@@ -15,9 +18,11 @@ from mediaserver.schema import NodeState, WorkerState
 
 router = APIRouter(prefix="/v1/node", tags=["node"], dependencies=[Depends(require_json)])
 
+_STATE: dict[int | str, dict[str, Any]] = {200: described("The node")}
+
 
 @router.get(
-    "", summary="The node at a glance", dependencies=[Depends(reads)], response_model=NodeState, responses=refusals()
+    "", summary="The node at a glance", dependencies=[Depends(reads)], response_model=NodeState, responses=_STATE
 )
 async def get_node(node: NodeOf) -> Response:
     return answer(_state(node))
@@ -27,7 +32,7 @@ async def get_node(node: NodeOf) -> Response:
     "/drain",
     summary="Take no new rooms",
     response_model=NodeState,
-    responses=refusals("idempotency-conflict", "idempotency-mismatch"),
+    responses=_STATE,
 )
 async def post_drain(key: AdministersOf, node: NodeOf, repeatable: RepeatableOf) -> Response:
     """Rooms that are here go on and still take sessions; /readyz says 503, and the rooms' owners are told by an
@@ -46,7 +51,7 @@ async def post_drain(key: AdministersOf, node: NodeOf, repeatable: RepeatableOf)
     summary="Take new rooms again",
     dependencies=[Depends(administers)],
     response_model=NodeState,
-    responses=refusals(),
+    responses={**_STATE, **refusals("shutting-down")},
 )
 async def delete_drain(node: NodeOf) -> Response:
     node.undrain()

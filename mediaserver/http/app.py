@@ -13,6 +13,7 @@ from mediaserver.http import (
     events,
     health,
     listeners,
+    openapi,
     pages,
     participants,
     problems,
@@ -28,11 +29,6 @@ from mediaserver.http.rates import Rates
 from mediaserver.http.traces import Traces
 from mediaserver.node import Node
 
-DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by WHEP (draft-ietf-wish-whep).
-
-A room service makes rooms, gives seats and issues tokens with an API key; clients publish and listen with tokens.
-Every refusal is a [problem document](/problems) (RFC 9457)."""
-
 # For webhooks to be told how it all ended, when nothing of it is kept for the next start.
 LAST_WORDS_S = 2.0
 
@@ -42,7 +38,7 @@ def create_app(node: Node) -> FastAPI:
     app = FastAPI(
         title="Media server",
         version=__version__,
-        description=DESCRIPTION,
+        generate_unique_id_function=lambda route: route.name,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -57,6 +53,7 @@ def create_app(node: Node) -> FastAPI:
         app.include_router(development.router)
     app.include_router(pages.router(node.settings.development))
     problems.install(app)
+    openapi.install(app)
     # The last added is the outermost: RawPath, Cors, Rates, Traces, BodyLimit, routes.
     app.add_middleware(BodyLimit, node=node)
     app.add_middleware(Traces)

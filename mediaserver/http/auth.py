@@ -31,7 +31,7 @@ from starlette.types import Scope
 
 from mediaserver import tokens
 from mediaserver.http.nodes import NodeOf, existing_room, node_of
-from mediaserver.http.paths import RoomName, UserName, decode
+from mediaserver.http.paths import MuteSourcePath, RoomName, SessionId, UserName, decode
 from mediaserver.http.problems import Problem
 from mediaserver.keys import ApiKey, Rights
 from mediaserver.model import Direction, MuteSource, Room
@@ -240,7 +240,7 @@ def opening(node: Node, claims: Claims, direction: Direction) -> Iterator[None]:
         raise
 
 
-async def session_of(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
+async def session_of(request: Request, room: RoomName, session: SessionId, node: NodeOf) -> Session:
     """The session of the path, for its own user or the room service. It keeps its address, and the token that it was
     opened with goes on being good for it, when it has moved to another room."""
     caller = await _participant_or(controls, request)
@@ -279,7 +279,7 @@ async def self_or_controls(request: Request, room: RoomName, user: UserName, nod
     _check_self(node, await _participant_or(controls, request), room, user)
 
 
-async def muter(request: Request, room: RoomName, user: UserName, source: MuteSource, node: NodeOf) -> None:
+async def muter(request: Request, room: RoomName, user: UserName, source: MuteSourcePath, node: NodeOf) -> None:
     """Who may set or undo this mute: a key that controls any, a participant his own source `self`."""
     if source is MuteSource.SELF:
         await self_or_controls(request, room, user, node)

@@ -4,31 +4,45 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from mediaserver.http.auth import issue
+from mediaserver.http.describe import described
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.participants import capture_of
 from mediaserver.http.paths import encode
-from mediaserver.http.problems import RESPONSES
+from mediaserver.http.problems import refusals
 from mediaserver.model import Speaker
 from mediaserver.schema import DEFAULT_TTL_S, CaptureHints, Document, Name
 
-router = APIRouter(prefix="/dev", tags=["development"], responses=RESPONSES, dependencies=[Depends(require_json)])
+router = APIRouter(prefix="/dev", tags=["development"], dependencies=[Depends(require_json)])
 
 
 class Wish(Document):
-    room: Name = Field(examples=["lobby"])
-    user: Name = Field(examples=["ann"])
-    publish: bool = Field(default=False, description="Whether to get a seat and a token that allows publishing")
+    """Who wants to go where."""
+
+    room: Name = Field(description="Made if there is none", examples=["lobby"])
+    user: Name = Field(description="Who asks; nobody checks it", examples=["ann"])
+    publish: bool = Field(
+        default=False, description="Whether to get a seat and a token that allows publishing", examples=[True]
+    )
 
 
 class Entry(Document):
-    token: str
+    """What a page needs to take part."""
+
+    token: str = Field(description="JWT for `Authorization: Bearer` of WHIP and WHEP", examples=["eyJhbGciOiJIUz…"])
     whip: str = Field(description="Path of the WHIP endpoint", examples=["/whip/lobby"])
-    capture: CaptureHints
+    capture: CaptureHints = Field(description="How to open the microphone for this room")
     whep: str = Field(description="Path of the WHEP endpoint", examples=["/whep/lobby"])
 
 
-@router.post("/join", summary="A room, a seat and a token for whoever asks")
+@router.post(
+    "/join",
+    summary="A room, a seat and a token for whoever asks",
+    responses={
+        200: described("Where to go, and with what"),
+        **refusals("seats-taken", "limit-reached", "overloaded", "draining", "shutting-down"),
+    },
+)
 async def join(wish: Wish, node: NodeOf) -> Entry:
     room, _ = node.open_room(wish.room)
     if wish.publish and wish.user not in room.speakers:

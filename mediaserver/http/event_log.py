@@ -14,27 +14,40 @@ from starlette.types import Receive, Scope, Send
 
 from mediaserver.events import Event, PatternError, Types, to_wire
 from mediaserver.http.auth import ReadsOf, require_reach
+from mediaserver.http.describe import described, text
 from mediaserver.http.media import EVENT_STREAM, require_accepts
 from mediaserver.http.nodes import NodeOf
-from mediaserver.http.problems import RESPONSES, Problem
+from mediaserver.http.problems import Problem, refusals
 from mediaserver.node import ClosingError
 from mediaserver.outbox import Cursor, Filter, Outbox
 from mediaserver.schema import Name
 from mediaserver.store import StateError
 
-router = APIRouter(prefix="/v1", tags=["control"], responses=RESPONSES)
+router = APIRouter(prefix="/v1", tags=["events"])
 
 # A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
 HEARTBEAT_S = 15.0
 # Each costs a connection and up to 10,000 positions of events.
 STREAMS_PER_NODE = 64
+_EXAMPLE = (
+    'id: 6f1d2c3b.118\nevent: voicerooms.speaker.muted\ndata: {"specversion":"1.0","id":"k3v9x2m1/17",'
+    '"source":"/v1/rooms/lobby","type":"voicerooms.speaker.muted","subject":"alice","time":"2025-11-25T21:00:00.125Z",'
+    '"datacontenttype":"application/json","room":"lobby","sequence":"17","data":{"source":"host"}}\n\n'
+)
 
 
 @router.get(
     "/events",
     summary="Read the events of all rooms",
     response_class=StreamingResponse,
-    responses={200: {"description": "Events", "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+    operation_id="read_events",
+    responses={
+        200: described(
+            "Each event's `data` is an [Event](#/components/schemas/Event), its `id` where to go on after it",
+            content=text(EVENT_STREAM, _EXAMPLE),
+        ),
+        **refusals("not-acceptable", "shutting-down"),
+    },
 )
 async def read(
     request: Request,
@@ -42,7 +55,12 @@ async def read(
     key: ReadsOf,
     *,
     types: Annotated[
-        str, Query(max_length=1024, description="Types or groups of them, as in `room.*,speaker.muted`; `*` for all")
+        str,
+        Query(
+            max_length=1024,
+            description="Types or groups of them, with commas between; `*` for all",
+            examples=["room.*,speaker.muted"],
+        ),
     ] = "",
     room: Annotated[
         list[Name] | None, Query(max_length=100, description="Repeated: of these rooms alone; of all without it")
@@ -50,7 +68,15 @@ async def read(
     last_event_id: Annotated[
         str, Query(max_length=256, description="Where to go on, for clients that cannot set the header")
     ] = "",
-    last_event_id_header: Annotated[str, Header(alias="Last-Event-ID", max_length=256)] = "",
+    last_event_id_header: Annotated[
+        str,
+        Header(
+            alias="Last-Event-ID",
+            max_length=256,
+            description="The `id` after which to go on, as an EventSource that reconnects sends it",
+            examples=["6f1d2c3b.118"],
+        ),
+    ] = "",
 ) -> StreamingResponse:
     """Begins with what happens from now on, or after the event whose id is given. `voicerooms.gap` says where events
     are missing: the stream was left too long ago, or was read too slowly."""

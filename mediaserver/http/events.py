@@ -8,26 +8,27 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mediaserver.feed import EVENTS, EventName, Subscription
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf, session_at
+from mediaserver.http.describe import described, text
 from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
 from mediaserver.http.nodes import NodeOf, existing_room
-from mediaserver.http.paths import RoomName
-from mediaserver.http.problems import RESPONSES, Problem
+from mediaserver.http.paths import RoomName, SessionId
+from mediaserver.http.problems import Problem, refusals
 from mediaserver.http.whip import session_path
 from mediaserver.node import Node
 from mediaserver.sessions import Session
 
-router = APIRouter(tags=["media"], responses=RESPONSES)
+router = APIRouter(tags=["media"])
 
 # A proxy between may close a connection on which nothing comes for a minute. Lower costs bytes for nothing.
 HEARTBEAT_S = 15.0
 
 
-async def _listening(request: Request, room: RoomName, session: str, node: NodeOf) -> Session:
+async def _listening(request: Request, room: RoomName, session: SessionId, node: NodeOf) -> Session:
     """The session of a stream's address, without credentials: who knows the address may read."""
     found = session_at(request, node, room, session)
     if found is None:
@@ -36,6 +37,9 @@ async def _listening(request: Request, room: RoomName, session: str, node: NodeO
     return found
 
 
+_EXAMPLE = 'event: levels\ndata: {"levels": {"ann": -31.5}, "speaking": ["ann"]}\n\n'
+
+StreamId = Annotated[str, Path(description="The last part of the stream's address", examples=["bU9sYk1xQm5ZQ2ZhYg"])]
 ListeningOf = Annotated[Session, Depends(_listening)]
 
 
@@ -44,14 +48,23 @@ ListeningOf = Annotated[Session, Depends(_listening)]
     summary="Create an event stream",
     status_code=201,
     response_class=Response,
-    responses={201: {"description": "Location is the stream; it needs no credentials, its address is the secret."}},
+    operation_id="create_event_stream",
+    responses={
+        201: described(
+            "Location is the stream; it needs no credentials, its address is the secret", "Location", "Cache-Control"
+        ),
+        **refusals("no-room", "no-session", "streams-taken"),
+    },
     dependencies=[Depends(require_json)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
 )
 async def create(
     session: SessionOf,
     node: NodeOf,
-    wanted: Annotated[list[EventName] | None, Body(description="The events wanted; all without a body")] = None,
+    wanted: Annotated[
+        list[EventName] | None,
+        Body(description="The events wanted; all without a body", examples=[["sources", "levels"]]),
+    ] = None,
 ) -> Response:
     stream = node.streams.create(session.id, EVENTS if wanted is None else wanted)
     headers = {"Location": f"{session_path(session)}/sse/{stream}", "Cache-Control": "no-store"}
@@ -62,9 +75,13 @@ async def create(
     "/whep/{room}/{session}/sse/{stream}",
     summary="Read an event stream",
     response_class=StreamingResponse,
-    responses={200: {"description": "Events", "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}},
+    operation_id="read_event_stream",
+    responses={
+        200: described("The events that were asked for", "Cache-Control", content=text(EVENT_STREAM, _EXAMPLE)),
+        **refusals("no-room", "no-session", "not-acceptable"),
+    },
 )
-async def read(request: Request, session: ListeningOf, stream: str, node: NodeOf) -> StreamingResponse:
+async def read(request: Request, session: ListeningOf, stream: StreamId, node: NodeOf) -> StreamingResponse:
     """Begins with the whole state, whenever it is read. A newer reader takes the place of an older one."""
     require_accepts(request, EVENT_STREAM)
     subscription = node.streams.read(session.room, session.id, stream)
@@ -75,8 +92,14 @@ async def read(request: Request, session: ListeningOf, stream: str, node: NodeOf
     return StreamingResponse(_lines(node, session, subscription), headers=headers, media_type=EVENT_STREAM)
 
 
-@router.delete("/whep/{room}/{session}/sse/{stream}", summary="End an event stream", response_class=Response)
-async def delete(session: ListeningOf, stream: str, node: NodeOf) -> Response:
+@router.delete(
+    "/whep/{room}/{session}/sse/{stream}",
+    summary="End an event stream",
+    response_class=Response,
+    operation_id="delete_event_stream",
+    responses={200: described("It has ended"), **refusals("no-room", "no-session")},
+)
+async def delete(session: ListeningOf, stream: StreamId, node: NodeOf) -> Response:
     if not node.streams.delete(session.room, session.id, stream):
         raise _gone()
     return Response(status_code=200)

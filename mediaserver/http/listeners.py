@@ -7,10 +7,11 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from mediaserver.document import ears_of, show_listener
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, self_or_controls, self_or_reads
-from mediaserver.http.media import MERGE_PATCH, require_json
+from mediaserver.http.describe import described, merge_patch
+from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paths import UserName
-from mediaserver.http.preconditions import require
+from mediaserver.http.preconditions import conditional, require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.matrix import Ears
 from mediaserver.merge import merge
@@ -22,7 +23,7 @@ router = APIRouter(
     dependencies=[Depends(require_json)],
 )
 
-_CHANGE = ("no-room", "mixes-taken", "precondition-failed")
+_WISHES = {200: described("What the listener wants", "ETag")}
 
 
 @router.get(
@@ -31,7 +32,7 @@ _CHANGE = ("no-room", "mixes-taken", "precondition-failed")
     dependencies=[Depends(self_or_reads)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=ListenerDocument,
-    responses=refusals("no-room"),
+    responses={**_WISHES, **refusals("no-room")},
 )
 async def get_listener(room: RoomOf, user: UserName) -> Response:
     """The participant's own bearer token will do."""
@@ -41,10 +42,10 @@ async def get_listener(room: RoomOf, user: UserName) -> Response:
 @router.put(
     "/listeners/{user}",
     summary="Turn others down, up or off, for this listener alone",
-    dependencies=[Depends(self_or_controls)],
+    dependencies=[Depends(self_or_controls), Depends(conditional)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=ListenerDocument,
-    responses=refusals(*_CHANGE),
+    responses={**_WISHES, **refusals("no-room", "mixes-taken")},
 )
 async def put_listener(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, wishes: ListenerDocument
@@ -60,15 +61,12 @@ async def put_listener(
 @router.patch(
     "/listeners/{user}",
     summary="Change what a listener wants by a merge patch",
-    dependencies=[Depends(self_or_controls)],
+    dependencies=[Depends(self_or_controls), Depends(conditional)],
     response_model=ListenerDocument,
-    responses=refusals(*_CHANGE),
+    responses={**_WISHES, **refusals("no-room", "mixes-taken")},
     openapi_extra={
         **BY_SERVICE_OR_PARTICIPANT,
-        "requestBody": {
-            "required": True,
-            "content": {MERGE_PATCH: {"schema": {"type": "object"}, "example": {"user_gains_db": {"carol": None}}}},
-        },
+        "requestBody": merge_patch("ListenerDocument", {"user_gains_db": {"carol": None}}),
     },
 )
 async def patch_listener(
@@ -86,10 +84,10 @@ async def patch_listener(
 @router.delete(
     "/listeners/{user}",
     summary="The listener wants nothing of his own any more",
-    dependencies=[Depends(self_or_controls)],
+    dependencies=[Depends(self_or_controls), Depends(conditional)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     status_code=204,
-    responses=refusals("no-room", "precondition-failed"),
+    responses={204: described("He wants nothing", "ETag"), **refusals("no-room")},
 )
 async def delete_listener(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """The participant's own bearer token will do."""

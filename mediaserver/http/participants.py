@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from mediaserver import logs
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import ControlsOf, controls, issue, reads
+from mediaserver.http.describe import described
 from mediaserver.http.idempotency import RepeatableOf
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import UserName
-from mediaserver.http.preconditions import require
+from mediaserver.http.preconditions import conditional, require
 from mediaserver.http.problems import Problem, refusals
 from mediaserver.model import Direction, Room
 from mediaserver.node import Node
@@ -35,10 +36,13 @@ log = logs.get(__name__, limited=True)
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["participants"], dependencies=[Depends(require_json)])
 
-_POST = ("no-room", "idempotency-conflict", "idempotency-mismatch")
 
-
-@router.post("/tokens", summary="Issue a participant's token", response_model=TokenDocument, responses=refusals(*_POST))
+@router.post(
+    "/tokens",
+    summary="Issue a participant's token",
+    response_model=TokenDocument,
+    responses={200: described("The token", "Cache-Control"), **refusals("no-room")},
+)
 async def post_token(
     key: ControlsOf, room: RoomOf, asked: TokenRequest, node: NodeOf, repeatable: RepeatableOf
 ) -> Response:
@@ -68,7 +72,7 @@ async def post_token(
     summary="Who is connected, and how well",
     dependencies=[Depends(reads)],
     response_model=ParticipantPage,
-    responses=refusals("no-room"),
+    responses={200: described("A page of participants"), **refusals("no-room")},
 )
 async def get_participants(
     room: RoomOf,
@@ -99,7 +103,7 @@ async def get_participants(
     summary="A participant",
     dependencies=[Depends(reads)],
     response_model=ParticipantDocument,
-    responses=refusals("no-room", "no-participant"),
+    responses={200: described("The participant"), **refusals("no-room", "no-participant")},
 )
 async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Response:
     if user not in room.participants:
@@ -110,9 +114,9 @@ async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Respons
 @router.delete(
     "/participants/{user}",
     summary="Kick: ends the user's sessions, takes the seat, revokes tokens issued until now",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     status_code=204,
-    responses=refusals("no-room", "precondition-failed"),
+    responses={204: described("The user is not connected, and has no seat", "ETag"), **refusals("no-room")},
 )
 async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     require(request, room)
@@ -126,7 +130,11 @@ async def delete_participant(request: Request, room: RoomOf, user: UserName, nod
     "/participants/{user}/move",
     summary="Move a participant to another room, over the connection that he has",
     response_model=ParticipantDocument,
-    responses=refusals(*_POST, "no-participant", "encrypted-room", "mixes-taken", "seats-taken", "precondition-failed"),
+    dependencies=[Depends(conditional)],
+    responses={
+        200: described("The participant in the other room, whose ETag it is", "ETag"),
+        **refusals("no-room", "no-participant", "encrypted-room", "mixes-taken", "seats-taken"),
+    },
 )
 async def post_move(
     key: ControlsOf,

@@ -12,7 +12,9 @@ from pydantic import AfterValidator
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mediaserver.schema import check_name
+from mediaserver.model import MuteSource
+from mediaserver.names import MAX_NAME_BYTES
+from mediaserver.schema import NAME_FORMAT, check_name
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -42,8 +44,22 @@ def encode(name: str) -> str:
     return quote(name, safe="")
 
 
-RoomName = Annotated[str, Path(description="Name of the room, percent-encoded UTF-8"), AfterValidator(decode)]
-UserName = Annotated[str, Path(description="Name of the user, percent-encoded UTF-8"), AfterValidator(decode)]
+# The route sees the segment, which is longer than the name that it encodes; OpenAPI speaks of the name.
+_NAME = {"minLength": 1, "maxLength": MAX_NAME_BYTES, **NAME_FORMAT}
+RoomName = Annotated[
+    str,
+    Path(description="Name of the room, one percent-encoded segment", examples=["lobby"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
+UserName = Annotated[
+    str,
+    Path(description="Name of the user, one percent-encoded segment", examples=["ann"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
+MuteSourcePath = Annotated[MuteSource, Path(description="Who mutes: the participant, the host or the system")]
+SessionId = Annotated[
+    str, Path(description="The last part of the session's address, see `Location`", examples=["Xq3vJ0pTz1uYh8sK"])
+]
 
 
 def methods_at(app: FastAPI, scope: Scope) -> list[str]:

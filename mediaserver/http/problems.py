@@ -1,7 +1,7 @@
 """Every refusal is a problem document (RFC 9457). The table below is all there are; the page /problems shows it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from mediaserver.admission import OverloadedError
+from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
 from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
@@ -26,6 +27,7 @@ from mediaserver.used_ids import FullError as UsedIdsFullError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MAX_PART = 64  # characters of each name on the way to an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,47 +167,13 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="This occurrence in a sentence", examples=["There is no room of this name."])
 
 
-# What any call of the control API can be answered, beside its own refusals.
-_ANYWHERE = (
-    "malformed",
-    "unauthorized",
-    "invalid-token",
-    "forbidden",
-    "too-large",
-    "unsupported-media-type",
-    "invalid",
-    "too-many-requests",
-    "internal",
-    "state-not-kept",
-    "limit-reached",
-)
-
-
 def refusals(*names: str) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI is told: these refusals by status, and those that any call can have, each with an example."""
+    """What OpenAPI is told of a route: the kinds of its own. openapi.py adds those that come of what the route has."""
     responses: dict[int | str, dict[str, Any]] = {}
-    for name in sorted({*names, *_ANYWHERE}, key=list(KINDS).index):
-        kind = KINDS[name]
-        known = responses.setdefault(
-            kind.status,
-            {"description": "", "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}, "examples": {}}}},
-        )
-        known["description"] += f"{'; ' if known['description'] else ''}[{kind.title}]({kind.type})"
-        known["content"][MEDIA_TYPE]["examples"][name] = {
-            "summary": kind.title,
-            "value": Problem(name, kind.meaning).document(),
-        }
+    for name in names:
+        responses.setdefault(KINDS[name].status, {KINDS_OF: []})[KINDS_OF].append(name)
     return responses
 
-
-_SCHEMA = "#/components/schemas/ProblemDocument"
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {
-        "description": "Refused, see [the kinds](/problems)",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}}},
-    }
-    for code in ("4XX", "5XX")
-}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -234,17 +202,10 @@ def problem_of(error: Exception) -> Problem:
 def install(app: FastAPI) -> None:
     """Makes every refusal of the app a problem document, those of the framework included."""
     app.add_exception_handler(HTTPException, _refused)
-    app.openapi = lambda: _with_document(FastAPI.openapi(app))  # type: ignore[method-assign]
     app.add_exception_handler(RequestValidationError, _invalid)
     for error in _BY_EXCEPTION:
         app.add_exception_handler(error, _refused_below)
     app.add_exception_handler(Exception, _failed)
-
-
-def _with_document(schema: dict[str, Any]) -> dict[str, Any]:
-    """Adds what RESPONSES refers to: FastAPI knows models of JSON answers only."""
-    schema["components"]["schemas"]["ProblemDocument"] = ProblemDocument.model_json_schema()
-    return schema
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
@@ -268,9 +229,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     if any(item["type"] == "json_invalid" for item in found):
         return Problem("malformed", "The body is not JSON.").response()
     # The offending values are left out: they may be secrets, and they may be large.
-    errors = [{"in": list(item["loc"]), "detail": item["msg"]} for item in found[:20]]
-    detail = f"{'.'.join(map(str, found[0]['loc']))}: {found[0]['msg']}."
+    errors = [{"in": _place(item["loc"]), "detail": item["msg"]} for item in found[:20]]
+    detail = f"{'.'.join(map(str, errors[0]['in']))}: {found[0]['msg']}."
     return Problem("invalid", detail, errors=errors).response()
+
+
+def _place(loc: Iterable[int | str]) -> list[int | str]:
+    """Where in the request. Names in bodies may be as long as bodies, so they are shortened."""
+    return [part if isinstance(part, int) or len(part) <= MAX_PART else part[:MAX_PART] + "…" for part in loc]
 
 
 async def _failed(_: Request, __: Exception) -> JSONResponse:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from mediaserver.document import show
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import ControlsOf, ReadsOf, controls, reads
-from mediaserver.http.media import MERGE_PATCH, require_json
+from mediaserver.http.describe import described, merge_patch
+from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import RoomName
-from mediaserver.http.preconditions import is_unchanged, require
+from mediaserver.http.preconditions import cached, conditional, is_unchanged, require
 from mediaserver.http.problems import Problem, problem_of, refusals, validated
 from mediaserver.merge import merge
 from mediaserver.model import Direction, Room
@@ -33,10 +34,16 @@ from mediaserver.schema import (
 router = APIRouter(prefix="/v1", tags=["rooms"], dependencies=[Depends(require_json)])
 
 ROOMS_PER_TURN = 20  # of a bulk put, between which others get their turn
-_PUT = ("encrypted-room", "mixes-taken", "seats-taken", "precondition-failed", "shutting-down")
+_PUT = ("encrypted-room", "mixes-taken", "seats-taken")
+_NEW = ("overloaded", "draining", "shutting-down")  # also limit-reached, which is everywhere
 
 
-@router.get("/rooms", summary="Rooms at a glance", response_model=RoomPage, responses=refusals())
+@router.get(
+    "/rooms",
+    summary="Rooms at a glance",
+    response_model=RoomPage,
+    responses={200: described("A page of rooms"), **refusals()},
+)
 async def get_rooms(
     node: NodeOf,
     key: ReadsOf,
@@ -46,7 +53,7 @@ async def get_rooms(
     prefix: Annotated[str, Query(max_length=256, description="Names that begin so")] = "",
     user: Annotated[Name | None, Query(description="Rooms in which this user has a seat or is connected")] = None,
     active: Annotated[bool | None, Query(description="Rooms in which somebody is connected, or nobody")] = None,
-    scenario: Annotated[ScenarioName | None, Query()] = None,
+    scenario: Annotated[ScenarioName | None, Query(description="Rooms of this scenario")] = None,
 ) -> Response:
     """By name, a page at a time; of those that the key reaches."""
 
@@ -64,7 +71,9 @@ async def get_rooms(
     return answer(RoomPage(rooms=[state_of(node, node.rooms[name]) for name in chosen], next=following))
 
 
-@router.put("/rooms", summary="Put many rooms", response_model=PutResults, responses=refusals("shutting-down"))
+@router.put(
+    "/rooms", summary="Put many rooms", response_model=PutResults, responses={200: described("What became of each")}
+)
 async def put_rooms(node: NodeOf, key: ControlsOf, many: Rooms) -> Response:
     """Each as by a PUT of its own; one that is refused does not keep the others from being put. Rooms that are not
     named
@@ -88,9 +97,13 @@ async def put_rooms(node: NodeOf, key: ControlsOf, many: Rooms) -> Response:
 @router.get(
     "/rooms/{room}",
     summary="The document of a room",
-    dependencies=[Depends(reads)],
+    dependencies=[Depends(reads), Depends(cached)],
     response_model=RoomDocument,
-    responses={304: {"description": "It is still as If-None-Match names it"}, **refusals("no-room")},
+    responses={
+        200: described("The document", "ETag"),
+        304: described("It is still as If-None-Match names it", "ETag"),
+        **refusals("no-room"),
+    },
 )
 async def get_room(request: Request, room: RoomOf) -> Response:
     if is_unchanged(request, room.etag):
@@ -101,9 +114,13 @@ async def get_room(request: Request, room: RoomOf) -> Response:
 @router.put(
     "/rooms/{room}",
     summary="Make a room, or bring it to a document",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     response_model=RoomDocument,
-    responses={201: {"description": "The room is new", "model": RoomDocument}, **refusals(*_PUT)},
+    responses={
+        200: described("The document of the room, which was there", "ETag"),
+        201: described("The document of the room, which is new", "ETag", model=RoomDocument),
+        **refusals(*_PUT, *_NEW),
+    },
 )
 async def put_room(request: Request, room: RoomName, node: NodeOf, document: RoomDocument | None = None) -> Response:
     """What the document leaves out gets its default; only what belongs to participants (their `self` mutes, what
@@ -118,19 +135,11 @@ async def put_room(request: Request, room: RoomName, node: NodeOf, document: Roo
 @router.patch(
     "/rooms/{room}",
     summary="Change a room by a merge patch of its document",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     response_model=RoomDocument,
-    responses=refusals("no-room", *_PUT),
+    responses={200: described("The document as it is now", "ETag"), **refusals("no-room", *_PUT)},
     openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                MERGE_PATCH: {
-                    "schema": {"type": "object"},
-                    "example": {"speakers": {"alice": {"mutes": {"host": True}}, "bob": None}},
-                }
-            },
-        }
+        "requestBody": merge_patch("RoomDocument", {"speakers": {"alice": {"mutes": {"host": True}}, "bob": None}})
     },
 )
 async def patch_room(request: Request, room: RoomOf, node: NodeOf, patch: Annotated[Any, Body()] = None) -> Response:
@@ -145,9 +154,9 @@ async def patch_room(request: Request, room: RoomOf, node: NodeOf, patch: Annota
 @router.delete(
     "/rooms/{room}",
     summary="Close a room and all its sessions",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     status_code=204,
-    responses=refusals("precondition-failed"),
+    responses={204: described("There is no room")},
 )
 async def delete_room(request: Request, room: RoomName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from mediaserver.document import show_speaker, speaker_fields, wanted_mutes, wanted_speaker
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, controls, muter, reads
-from mediaserver.http.media import MERGE_PATCH, require_json
+from mediaserver.http.describe import described, merge_patch
+from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
-from mediaserver.http.paths import UserName
-from mediaserver.http.preconditions import require
+from mediaserver.http.paths import MuteSourcePath, UserName
+from mediaserver.http.preconditions import conditional, require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.merge import merge
 from mediaserver.model import MuteSource, Room, Speaker
@@ -19,7 +20,7 @@ from mediaserver.schema import SpeakerDocument, SpeakerPage, SpeakerState
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["speakers"], dependencies=[Depends(require_json)])
 
-_CHANGE = ("no-room", "precondition-failed")
+_SEAT = {200: described("The seat", "ETag")}
 
 
 @router.get(
@@ -40,7 +41,7 @@ async def get_speakers(room: RoomOf, limit: Limit = 100, cursor: Cursor = "") ->
     summary="A seat",
     dependencies=[Depends(reads)],
     response_model=SpeakerState,
-    responses=refusals("no-room", "no-speaker"),
+    responses={**_SEAT, **refusals("no-room", "no-speaker")},
 )
 async def get_speaker(room: RoomOf, user: UserName) -> Response:
     return answer(_state(room, user), room)
@@ -49,9 +50,9 @@ async def get_speaker(room: RoomOf, user: UserName) -> Response:
 @router.put(
     "/speakers/{user}",
     summary="Give a seat, or change it",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     response_model=SpeakerState,
-    responses=refusals(*_CHANGE, "seats-taken"),
+    responses={**_SEAT, **refusals("no-room", "seats-taken")},
 )
 async def put_speaker(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, document: SpeakerDocument | None = None
@@ -73,15 +74,10 @@ async def put_speaker(
 @router.patch(
     "/speakers/{user}",
     summary="Change a seat by a merge patch",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     response_model=SpeakerState,
-    responses=refusals(*_CHANGE, "no-speaker", "seats-taken"),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {MERGE_PATCH: {"schema": {"type": "object"}, "example": {"gain_db": -3, "seat": None}}},
-        }
-    },
+    responses={**_SEAT, **refusals("no-room", "no-speaker", "seats-taken")},
+    openapi_extra={"requestBody": merge_patch("SpeakerDocument", {"gain_db": -3, "seat": None})},
 )
 async def patch_speaker(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, patch: Annotated[Any, Body()] = None
@@ -99,9 +95,9 @@ async def patch_speaker(
 @router.delete(
     "/speakers/{user}",
     summary="Take a seat: the publishing session ends, mutes are forgotten",
-    dependencies=[Depends(controls)],
+    dependencies=[Depends(controls), Depends(conditional)],
     status_code=204,
-    responses=refusals(*_CHANGE),
+    responses={204: described("There is no seat", "ETag"), **refusals("no-room")},
 )
 async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
@@ -114,12 +110,12 @@ async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: N
 @router.put(
     "/speakers/{user}/mutes/{source}",
     summary="Mute a speaker, by this source",
-    dependencies=[Depends(muter)],
+    dependencies=[Depends(muter), Depends(conditional)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=SpeakerState,
-    responses=refusals(*_CHANGE, "no-speaker"),
+    responses={**_SEAT, **refusals("no-room", "no-speaker")},
 )
-async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteSource, node: NodeOf) -> Response:
+async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do."""
     require(request, room)
     node.change(room, room.mute(user, source))
@@ -130,12 +126,12 @@ async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteS
 @router.delete(
     "/speakers/{user}/mutes/{source}",
     summary="Undo the mute of this source",
-    dependencies=[Depends(muter)],
+    dependencies=[Depends(muter), Depends(conditional)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=SpeakerState,
-    responses=refusals(*_CHANGE, "no-speaker"),
+    responses={**_SEAT, **refusals("no-room", "no-speaker")},
 )
-async def delete_mute(request: Request, room: RoomOf, user: UserName, source: MuteSource, node: NodeOf) -> Response:
+async def delete_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do. The speaker is heard when no source is left."""
     require(request, room)
     node.change(room, room.unmute(user, source))

@@ -1,0 +1,120 @@
+"""What is told because time passes: who speaks, for those who ask, and whose quality is low."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from mediaserver.events import Types
+from mediaserver.outbox import Filter
+from mediaserver.quality import GOOD_AFTER_S, LOW_AFTER_S, Quality
+from mediaserver.sessions import State
+from tests import fake_plane
+from tests.edge import ROOM, USER, Edge, serving
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[Edge]:
+    async with serving() as edge:
+        yield edge
+
+
+async def publishing(edge: Edge, user: str = USER) -> fake_plane.PeerStats:
+    """What the plane measures of a speaker who is connected."""
+    edge.seat(user)
+    peer = edge.peer_of(await edge.whip(user))
+    edge.node.session_of(peer).state = State.CONNECTED
+    return edge.plane.peers[peer].stats
+
+
+async def said(edge: Edge, *types: str) -> list[tuple[str, str, Any]]:
+    await edge.node.settled()
+    rows = await edge.node.store.read(
+        lambda connection: connection.execute("SELECT type, user, data FROM events ORDER BY position").fetchall()
+    )
+    return [(type_, user, json.loads(data)) for type_, user, data in rows if type_ in types]
+
+
+async def test_speaking_is_told_only_while_somebody_asks_for_it(edge: Edge) -> None:
+    stats = await publishing(edge)
+    stats.speaking = True
+    edge.node.observer.look(0.0)
+    assert await said(edge, "speaking.started") == []
+    cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
+    edge.node.observer.look(0.2)
+    edge.node.observer.look(0.4)
+    stats.speaking = False
+    edge.node.observer.look(0.6)
+    both = ("speaking.started", "speaking.stopped")
+    assert await said(edge, *both) == [("speaking.started", USER, {}), ("speaking.stopped", USER, {})]
+    edge.node.outbox.leave(cursor)
+
+
+async def test_who_is_muted_does_not_speak(edge: Edge) -> None:
+    stats = await publishing(edge)
+    cursor = await edge.node.outbox.follow(Filter(Types.parse(["*"])))
+    stats.speaking = True
+    edge.node.observer.look(0.0)
+    await edge.control("PUT", "rooms", ROOM, "speakers", USER, "mutes", "host")
+    edge.node.observer.look(0.2)
+    order = [type_ for type_, _, _ in await said(edge, "speaking.started", "speaker.muted", "speaking.stopped")]
+    assert order == ["speaking.started", "speaker.muted", "speaking.stopped"]
+    edge.node.outbox.leave(cursor)
+
+
+async def test_low_quality_is_told_once_and_its_end(edge: Edge) -> None:
+    stats = await publishing(edge)
+    now = 0.0
+
+    def pass_time(seconds: float) -> None:
+        nonlocal now
+        for _ in range(round(seconds / 0.2)):
+            now += 0.2
+            edge.node.observer.look(now)
+
+    stats.fraction_lost = 0.25
+    pass_time(LOW_AFTER_S + 3)
+    participant = (await edge.control("GET", "rooms", ROOM, "participants", USER)).json()
+    assert participant["sessions"][0]["quality"] == "low"
+    stats.fraction_lost = 0.01
+    pass_time(GOOD_AFTER_S + 3)
+    assert await said(edge, "quality.low", "quality.recovered") == [
+        ("quality.low", USER, {"direction": "publish", "fraction_lost": 0.25}),
+        ("quality.recovered", USER, {"direction": "publish"}),
+    ]
+
+
+async def test_a_session_that_is_not_connected_has_no_quality(edge: Edge) -> None:
+    stats = await publishing(edge)
+    for session in edge.node.sessions.values():
+        session.state = State.CONNECTING
+    stats.fraction_lost = 1.0
+    for second in range(20):
+        for _ in range(5):
+            edge.node.observer.look(float(second))
+    assert await said(edge, "quality.low") == []
+
+
+async def test_the_observer_looks_by_itself(edge: Edge) -> None:
+    stats = await publishing(edge)
+    cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
+    stats.speaking = True
+    async with asyncio.timeout(5):
+        await cursor.wait()
+    edge.node.outbox.leave(cursor)
+
+
+def test_a_moment_of_loss_is_not_low_quality_and_a_moment_without_is_no_recovery() -> None:
+    quality = Quality()
+    assert not quality.update(0.0, 0.5)
+    assert not quality.update(LOW_AFTER_S - 0.1, 0.05)
+    assert not quality.update(LOW_AFTER_S + 0.1, 0.5)
+    assert quality.update(2 * LOW_AFTER_S + 0.2, 0.5)
+    assert str(quality.verdict) == "low"
+    assert not quality.update(10.0, 0.0)
+    assert not quality.update(12.0, 0.05)  # between the two it stays as it is
+    assert not quality.update(13.0, 0.0)
+    assert quality.update(13.0 + GOOD_AFTER_S, 0.0)
+    assert str(quality.verdict) == "good"
