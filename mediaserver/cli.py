@@ -12,7 +12,7 @@ import click
 from mediaserver import __version__
 from mediaserver.commandline import COMMANDS
 from mediaserver.commandline.lazy import LazyGroup
-from mediaserver.settings import DEFAULT_STATE, Limits, Settings, SettingsError
+from mediaserver.settings import DEFAULT_STATE, DEFAULT_TURN_TTL_S, Limits, Settings, SettingsError
 
 USAGE_EXIT_CODE = 2
 _DEFAULTS = Limits()
@@ -147,6 +147,29 @@ def cli() -> None:
     "STUN or TURN server that clients are told to use, for those who cannot reach the media port directly.",
     metavar="URL[,USERNAME,CREDENTIAL]",
     multiple=True,
+)
+@_option(
+    "--turn",
+    "TURN server that clients are given time-limited credentials for, made with --turn-secret (coturn's "
+    "use-auth-secret). Repeat it for UDP, TCP and TLS.",
+    metavar="turn[s]:HOST[:PORT][?transport=udp|tcp]",
+    multiple=True,
+)
+@_option(
+    "--turn-secret",
+    "Secret shared with the TURN servers. Other users of the machine see a command line: prefer the environment, or "
+    "--turn-secret-file.",
+)
+@_option(
+    "--turn-secret-file",
+    "File with that secret in one line; lines that start with # are comments.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+@_option(
+    "--turn-ttl",
+    "Seconds for which TURN credentials are good; a relay that is in use outlives them.",
+    type=int,
+    default=DEFAULT_TURN_TTL_S,
 )
 @_option(
     "--log-level",

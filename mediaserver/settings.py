@@ -14,6 +14,7 @@ from mediaserver.events import DEFAULT_TYPES, PatternError, Types
 from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
 from mediaserver.tls import Tls
+from mediaserver.turn import Turn
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -26,6 +27,10 @@ _QUOTABLE = r"[!#-+\--\[\]-~]+"  # what can stand in a quoted string as it is, b
 _ICE_SERVER = re.compile(
     rf"(stuns?:{_HOST}|turns?:{_HOST}(?:\?transport=(?:udp|tcp))?)(?:,({_QUOTABLE}),({_QUOTABLE}))?"
 )
+_TURN_URL = re.compile(rf"turns?:{_HOST}(?:\?transport=(?:udp|tcp))?")
+# Whoever was given one credential can try secrets at home. A day outlasts a call; more would serve whoever copied them.
+MIN_TURN_SECRET_BYTES = 16
+DEFAULT_TURN_TTL_S = 86_400
 _HTTP_URL = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
 DEFAULT_STATE = "mediaserver.db"
 # Each is a task, a connection, and up to 10,000 kept events.
@@ -132,6 +137,7 @@ class Settings:
     tls: Tls | None = None
     cors_origins: tuple[str, ...] = ()
     ice_servers: tuple[IceServer, ...] = ()
+    turn: Turn | None = None
     log_level: str = "info"
     log_format: str | None = None
     otlp_endpoint: str | None = None
@@ -160,6 +166,10 @@ class Settings:
         tls_key: Path | None = None,
         cors_origin: Sequence[str] = (),
         ice_server: Sequence[str] = (),
+        turn: Sequence[str] = (),
+        turn_secret: str | None = None,
+        turn_secret_file: Path | None = None,
+        turn_ttl: int = DEFAULT_TURN_TTL_S,
         log_level: str = "info",
         state: str | None = None,
         webhook: Sequence[str] = (),
@@ -219,6 +229,7 @@ class Settings:
             tls=_tls(tls_cert, tls_key),
             cors_origins=tuple(cors_origin),
             ice_servers=tuple(IceServer.parse(text) for text in ice_server),
+            turn=_turn(turn, turn_secret, turn_secret_file, turn_ttl),
             log_level=log_level,
             log_format=log_format,
             otlp_endpoint=otlp_endpoint,
@@ -313,6 +324,30 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
         return Tls(certificate, key)
     except ValueError as error:
         raise SettingsError(str(error)) from None
+
+
+def _turn(urls: Sequence[str], secret: str | None, file: Path | None, ttl_s: int) -> Turn | None:
+    """No message repeats the secret."""
+    if not urls and secret is None and file is None:
+        return None
+    if not urls:
+        raise SettingsError("A TURN secret is of no use without --turn.")
+    if (secret is None) == (file is None):
+        raise SettingsError(
+            "TURN servers need the secret that they know: --turn-secret or --turn-secret-file, not both."
+        )
+    for url in urls:
+        if not _TURN_URL.fullmatch(url):
+            raise SettingsError(f"The TURN server {url!r} is not written turn:HOST[:PORT][?transport=udp|tcp].")
+    if file is not None:
+        lines = _lines("TURN secret", file)
+        if len(lines) != 1:
+            raise SettingsError(f"The TURN secret file {file} must have one line.")
+        secret = lines[0]
+    if secret is None or not re.fullmatch(rf"[!-~]{{{MIN_TURN_SECRET_BYTES},}}", secret):
+        raise SettingsError(f"A TURN secret has at least {MIN_TURN_SECRET_BYTES} printable characters and no space.")
+    _check_number("lifetime of TURN credentials", ttl_s, 60, 30 * 86_400)
+    return Turn(tuple(urls), secret, ttl_s)
 
 
 def _state(option: str | None, *, development: bool) -> str | None:

@@ -88,8 +88,11 @@ class Chromium:
         self._browser = browser
         self.tabs: list[Tab] = []
 
-    async def open(self, url: str, *, context: BrowserContext | None = None) -> Tab:
+    async def open(self, url: str, *, context: BrowserContext | None = None, script: str = "") -> Tab:
+        """`script` runs before the page's own."""
         page = await (context.new_page() if context else self._browser.new_page())
+        if script:
+            await page.add_init_script(script)
         tab = Tab(page)
         page.on("pageerror", lambda error: tab.errors.append(str(error)))
         page.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,7 @@ from playwright.async_api import expect
 from tests.browser import Chromium, Tab, chromium
 from tests.conftest import StartServer
 from tests.control import Control
+from tests.coturn import SECRET, coturn
 from tests.server import Server
 
 ANN_HZ, BOB_HZ = 440, 590
@@ -29,6 +31,7 @@ class People:
     def __init__(self, stack: AsyncExitStack, room: str, microphones: Callable[[int], Path]) -> None:
         self.room = room
         self.hearing = "slots=2"  # what the page's address says of how to listen
+        self.script = ""  # runs before the page's own
         self._stack = stack
         self._microphones = microphones
 
@@ -37,7 +40,10 @@ class People:
         return await self._stack.enter_async_context(chromium(microphone, asks=asks))
 
     async def open(self, browser: Chromium, server: Server, user: str, options: str = "") -> Tab:
-        return await browser.open(f"{server.url}/?room={quote(self.room)}&user={user}&{self.hearing}{options}")
+        return await browser.open(
+            f"{server.url}/?room={quote(self.room)}&user={user}&{self.hearing}{options}",
+            script=self.script,
+        )
 
     async def speaker(self, server: Server, user: str, pitch_hz: int) -> Tab:
         tab = await self.open(await self.browser(pitch_hz), server, user)
@@ -232,17 +238,48 @@ async def test_an_ice_restart_changes_the_credentials_and_is_not_heard(people: P
     assert ann.errors + eve.errors == []
 
 
-async def credentials_in_use(tab: Tab, session: str) -> str:
-    """The local username fragment of the candidate pair that carries the session."""
-    ufrag: str = await tab.state(
+async def candidate_in_use(tab: Tab, session: str) -> dict[str, Any]:
+    """The statistics of the local candidate that carries the session."""
+    candidate: dict[str, Any] = await tab.state(
         f"""(async () => {{
             const stats = await {session}.connection.getStats();
             const transport = [...stats.values()].find(({{type}}) => type === 'transport');
             const pair = stats.get(transport.selectedCandidatePairId);
-            return stats.get(pair.localCandidateId).usernameFragment;
+            return stats.get(pair.localCandidateId);
         }})()"""
     )
-    return ufrag
+    return candidate
+
+
+async def credentials_in_use(tab: Tab, session: str) -> str:
+    """The local username fragment of the candidate pair that carries the session."""
+    return str((await candidate_in_use(tab, session))["usernameFragment"])
+
+
+RELAY_ONLY = """const Browsers = RTCPeerConnection;
+window.RTCPeerConnection = class extends Browsers {
+    constructor(configuration) { super({...configuration, iceTransportPolicy: 'relay'}); }
+};"""
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_who_reaches_nothing_but_a_turn_server_talks_and_listens_through_it(
+    people: People, start_server: StartServer, tmp_path: Path, transport: str
+) -> None:
+    people.script = RELAY_ONLY
+    with coturn(tmp_path) as relay:
+        server = start_server("--turn", relay.url(transport), "--turn-secret", SECRET)
+        ann = await people.speaker(server, "ann", ANN_HZ)
+        eve = await people.listener(server, "eve")
+        await hears(eve, ANN_HZ)
+        for tab, session in ((ann, "room.publisher"), (ann, "room.listener"), (eve, "room.listener")):
+            candidate = await candidate_in_use(tab, session)
+            assert (candidate["candidateType"], candidate["relayProtocol"]) == ("relay", transport)
+        async with Control(server.url) as control:
+            sessions = (await control.participants(people.room))["ann"]["sessions"]
+        (publisher,) = [session for session in sessions if session["direction"] == "publish"]
+        assert publisher["packets_received"] > 50
+        assert ann.errors + eve.errors == []
 
 
 async def test_a_speaker_who_leaves_and_joins_again_is_heard_again_without_renegotiation(

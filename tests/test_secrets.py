@@ -13,6 +13,7 @@ from tests.credentials import basic
 from tests.offers import offer
 
 SECRET, OTHER, TURN = "right-" + "s" * 32, "wrong-" + "o" * 32, "turn-credential"
+TURN_SECRET = "turn-" + "t" * 32
 PATHS = [
     ("POST", "/whip/hall"),
     ("POST", "/whep/hall?mode=mix"),
@@ -50,10 +51,13 @@ def credentials(now: float) -> list[str]:
 def test_nothing_secret_is_logged_answered_or_counted(start_server: StartServer, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"alpha:{SECRET}\n")
+    turn_secret = tmp_path / "turn"
+    turn_secret.write_text(TURN_SECRET)
     server = start_server(
         *("--api-key-file", str(keys), "--media-address", "127.0.0.1", "--log-level", "debug"),
         *("--rate-per-address", "0", "--drain-timeout", "0", "--state", "none"),
         *("--ice-server", f"turn:turn.example.org,ann,{TURN}"),
+        *("--turn", "turn:turn.example.org", "--turn-secret-file", str(turn_secret)),
     )
     given = credentials(time.time())
     seen = ""
@@ -85,6 +89,6 @@ def test_nothing_secret_is_logged_answered_or_counted(start_server: StartServer,
     assert {401, 403, 404, 415} <= statuses
     assert max(statuses) < 500
     parts = {part for value in given for part in (value, *value.split(" ")[-1].split(".")) if len(part) > 20}
-    for secret in [SECRET, OTHER, TURN, "token-name", "garbage-instead", *parts]:
+    for secret in [SECRET, OTHER, TURN, TURN_SECRET, "token-name", "garbage-instead", *parts]:
         assert secret not in seen
     assert repr(ApiKey("alpha", SECRET)).count(SECRET) == 0

@@ -11,6 +11,7 @@ from mediaserver.events import DEFAULT_TYPES, Types
 from mediaserver.keys import EVERY_ROOM, MIN_SECRET_BYTES, ApiKey, Rights
 from mediaserver.settings import DEVELOPMENT_KEY, IceServer, MediaAddress, Settings, SettingsError, Webhook
 from mediaserver.tracing import TracingError
+from mediaserver.turn import Turn
 
 SECRET = "s" * MIN_SECRET_BYTES
 KEY = f"alpha:{SECRET}"
@@ -177,6 +178,13 @@ def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -
         ["--webhook-file", "/nonexistent"],
         ["--ice-server", "turn:example.org,user"],
         ["--ice-server", 'turn:example.org,user,"'],
+        ["--turn", "turn:example.org"],
+        ["--turn-secret", SECRET],
+        ["--turn", "stun:example.org", "--turn-secret", SECRET],
+        ["--turn", "turn:example.org", "--turn-secret", "short"],
+        ["--turn", "turn:example.org", "--turn-secret", SECRET, "--turn-secret-file", "/nonexistent"],
+        ["--turn", "turn:example.org", "--turn-secret-file", "/nonexistent"],
+        ["--turn", "turn:example.org", "--turn-secret", SECRET, "--turn-ttl", "1"],
         ["--log-level", "loud"],
         ["--log-format", "xml"],
         ["--otlp-endpoint", "collector:4318"],
@@ -248,6 +256,18 @@ def test_ipv6_addresses_may_be_bracketed() -> None:
     assert MediaAddress.parse("[::1]") == MediaAddress("::1", "::1")
     with pytest.raises(SettingsError):
         MediaAddress.parse("[::1")
+
+
+def test_turn_servers_share_the_secret_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"# of both\n{SECRET}\n")
+    urls = ["turn:[2001:db8::1]:3478", "turns:turn.example.org:443?transport=tcp"]
+    turn = Settings.check(turn=urls, turn_secret_file=file, turn_ttl=600).turn
+    assert turn == Turn(tuple(urls), SECRET, 600)
+    assert SECRET not in repr(turn)
+    file.write_text(f"{SECRET}\nanother\n")
+    with pytest.raises(SettingsError, match="one line"):
+        Settings.check(turn=urls, turn_secret_file=file)
 
 
 def test_ice_servers_may_have_credentials() -> None:

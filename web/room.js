@@ -58,17 +58,21 @@ class Session {
             body: offer.sdp,
         });
         this.url = new URL(response.headers.get('Location'), response.url);
-        const links = linksOf(response);
-        this.eventsUrl = links.find(({rel}) => rel === EVENT_STREAM)?.target;
-        const iceServers = links.filter(({rel}) => rel === 'ice-server')
-            .map(({target, username, credential}) => ({urls: target, username, credential}));
-        connection.setConfiguration({...connection.getConfiguration(), iceServers});
+        this.eventsUrl = linksOf(response).find(({rel}) => rel === EVENT_STREAM)?.target;
+        this.#useIceServers(response);
         connection.onconnectionstatechange = () => this.#stateChanged();
         await connection.setLocalDescription(offer);
         await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
         const [transceiver] = connection.getTransceivers();
         const dtls = transceiver.sender.transport ?? transceiver.receiver.transport;
         dtls.onstatechange = () => dtls.state === 'closed' && this.#end('closed');
+    }
+
+    /** Takes effect when candidates are gathered next: after open(), and for a restart after this one. */
+    #useIceServers(response) {
+        const iceServers = linksOf(response).filter(({rel}) => rel === 'ice-server')
+            .map(({target, username, credential}) => ({urls: target, username, credential}));
+        this.connection.setConfiguration({...this.connection.getConfiguration(), iceServers});
     }
 
     get connected() {
@@ -86,6 +90,7 @@ class Session {
                 headers: {'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*'},
                 body: iceFragment(connection.localDescription.sdp),
             });
+            this.#useIceServers(response);
             const sdp = withIceOf(await response.text(), answer);
             await connection.setRemoteDescription({type: 'answer', sdp});
         } catch (error) {

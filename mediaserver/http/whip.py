@@ -191,7 +191,11 @@ async def patch(request: Request, session: SessionOf, node: NodeOf) -> Response:
         # An ICE-lite agent sends no checks of its own, so the client's candidates are of no use to it.
         return Response(status_code=204)
     answer = node.restart_ice(session, (fragment.ufrag, fragment.pwd))
-    return Response(answer, media_type=SDP_FRAGMENT, headers={"ETag": session.etag})
+    # Fresh credentials as well: those of the first answer may have expired.
+    links = {"Link": ", ".join(servers)} if (servers := _ice_servers(node)) else {}
+    return Response(
+        answer, media_type=SDP_FRAGMENT, headers={"ETag": session.etag, "Cache-Control": "no-store", **links}
+    )
 
 
 @router.delete("/whip/{room}/{session}", operation_id="stop_publishing", **_DELETES)
@@ -240,13 +244,22 @@ async def _text(request: Request) -> str:
 def _created(node: Node, session: Session, answer: str) -> Response:
     """Section 4.2, and the links of sections 4.6 (ICE servers) and 4.9 (extensions)."""
     location = session_path(session)
-    links = [_ice_server(server) for server in node.settings.ice_servers]
+    links = _ice_servers(node)
     if session.direction is Direction.LISTEN:
         links.append(f'<{location}/sse>; rel="{EVENTS_RELATION}"; events="{",".join(EVENTS)}"')
     headers = {"Location": location, "ETag": session.etag, "Cache-Control": "no-store"}
     if links:
         headers["Link"] = ", ".join(links)
     return Response(answer, 201, headers, SDP)
+
+
+def _ice_servers(node: Node) -> list[str]:
+    """Links to the settings' servers; the time-limited credentials are this answer's own."""
+    servers = list(node.settings.ice_servers)
+    if turn := node.settings.turn:
+        username, credential = turn.credentials(node.clock())
+        servers += [IceServer(url, username, credential) for url in turn.urls]
+    return [_ice_server(server) for server in servers]
 
 
 def _ice_server(server: IceServer) -> str:
