@@ -141,8 +141,7 @@ class Hall:
                 self.room.csrc_of(name): sine(pitch_hz, 0.02 * self.frame, TONE_DB)[-960:]
                 for name, pitch_hz in self.users.items()
             }
-            row = self.room.participants[user].row
-            assert row is not None
+            (row,) = self.room.participants[user].rows.values()
             pieces.append(self.gains.mix(row, inputs))
         return np.concatenate(pieces)
 
