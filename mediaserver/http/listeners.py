@@ -23,7 +23,7 @@ router = APIRouter(
     dependencies=[Depends(require_json)],
 )
 
-_WISHES = {200: described("What the listener wants", "ETag")}
+_WISHES: dict[int | str, dict[str, Any]] = {200: described("What the listener wants", "ETag")}
 
 
 @router.get(

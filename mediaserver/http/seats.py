@@ -20,7 +20,7 @@ from mediaserver.schema import SpeakerDocument, SpeakerPage, SpeakerState
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["speakers"], dependencies=[Depends(require_json)])
 
-_SEAT = {200: described("The seat", "ETag")}
+_SEAT: dict[int | str, dict[str, Any]] = {200: described("The seat", "ETag")}
 
 
 @router.get(
