@@ -13,6 +13,7 @@ from mediaserver.events import GAP, PREFIX, TYPES, Event, gap, to_wire
 from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.openapi import HEADERS, TAGS, operations
 from mediaserver.http.problems import KINDS
+from mediaserver.http.reference import inline, pretty
 from tests.edge import NOW, ROOM, SDP, USER, Edge, bearer, serving
 
 Json = dict[str, Any]
@@ -207,3 +208,36 @@ async def test_the_offers_in_the_examples_are_good() -> None:
             sent = path["requestBody"]["content"]["application/trickle-ice-sdpfrag"]["example"]
             patched = await edge.patch(response.headers["location"], sent, {"If-Match": "*"})
             assert patched.status_code == 200, patched.text
+
+
+async def test_the_page_shows_everything_and_needs_nothing_from_elsewhere() -> None:
+    async with serving(api_key=[]) as edge:
+        response = await edge.http.get("/docs")
+        problems = await edge.http.get("/problems")
+    for page in (response, problems):
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert not re.search(r"<script|<link|<img|url\(|https?://|\son\w+=", page.text)
+    ids = set(re.findall(r'\bid="?([\w-]+)', response.text))
+    for anchor in re.findall(r'href="#([^"]*)"', response.text):
+        assert anchor in ids, anchor
+    for kind in re.findall(r'href="/problems#([^"]*)"', response.text):
+        assert f'id="{kind}"' in problems.text
+    for path, _, operation in OPERATIONS:
+        assert f'id="{operation["operationId"]}"' in response.text
+        assert path in response.text
+    assert {f"schema-{name}" for name in SCHEMAS} <= ids
+    assert "receive_events" in ids
+
+
+def test_the_page_escapes_what_it_shows() -> None:
+    assert inline("a <b> & `<c>` **d** [e](/f)") == (
+        'a &lt;b&gt; &amp; <code>&lt;c&gt;</code> <strong>d</strong> <a href="/f">e</a>'
+    )
+    assert "<a" not in inline("[x](javascript:alert)")
+
+
+def test_examples_are_shown_on_as_few_lines_as_are_not_long() -> None:
+    assert pretty({"a": [1, 2], "b": None}) == '{"a": [1, 2], "b": null}'
+    long = {"name": "x" * 40, "members": [{"name": "y" * 40}]}
+    assert pretty(long).splitlines()[1:3] == [f'  "name": "{"x" * 40}",', f'  "members": [{{"name": "{"y" * 40}"}}]']
+    assert json.loads(pretty(long)) == long

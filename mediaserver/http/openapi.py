@@ -6,6 +6,7 @@ An operation names the refusals of its own (problems.refusals()); those that com
 parameters, conditions) are added here, so that no route can forget one.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,6 +113,9 @@ _REFUSAL_HEADERS: dict[int, dict[str, bool]] = {
     503: {"Retry-After": True},
 }
 
+# What makes something -> the answers after which it is there.
+_LINKED = {"put_room": ("200", "201"), "put_speaker": ("200",)}
+
 _EVENT = Event("lobby", "k3v9x2m1", 17, "speaker.muted", "alice", 1_764_104_400.125, {"source": "host"})
 
 
@@ -152,12 +156,16 @@ def complete(document: Json) -> Json:
         "MethodNotAllowed": _refusal(405, ["method-not-allowed"]),
     }
     for path, method, operation in operations(document):
-        for parameter in operation.get("parameters", ()):
+        if parameters := operation.get("parameters"):
+            # In the order of the path; others as the route has them.
+            parameters.sort(key=lambda parameter: path.find(f"{{{parameter['name']}}}") % (len(path) + 1))
+        for parameter in parameters or ():
             _complete_parameter(parameter)
         _add_refusals(path, method, operation)
         for content in _contents(operation):
             if "example" not in content and "examples" not in content:
                 content["example"] = example_of(content["schema"], schemas)
+    _add_links(document)
     document["webhooks"] = {"events": {"post": _webhook()}}
     _without_titles(schemas)
     return document
@@ -250,6 +258,24 @@ def _implied(path: str, method: str, operation: Json) -> set[str]:
     if "idempotency-key" in parameters:
         names |= {"idempotency-conflict", "idempotency-mismatch"}
     return names
+
+
+def _add_links(document: Json) -> None:
+    """From the operations that make a room and give a seat to those that are about it."""
+    found = {operation["operationId"]: (path, operation) for path, _, operation in operations(document)}
+    for source, statuses in _LINKED.items():
+        given = _path_names(found[source][0])
+        links = {
+            name: {"operationId": name, "parameters": {part: f"$request.path.{part}" for part in sorted(given)}}
+            for name, (path, _) in found.items()
+            if path.startswith("/v1/") and name != source and given <= _path_names(path)
+        }
+        for status in statuses:
+            found[source][1]["responses"][status]["links"] = links
+
+
+def _path_names(path: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", path))
 
 
 def _refusal(status: int, names: list[str]) -> Json:

@@ -1,16 +1,16 @@
-"""What a person looks at: the voice-room page, the kinds of problems, a plain list of the API.
+"""What a person looks at: the voice-room page, the kinds of problems, the API's description.
 
-The list stands in for FastAPI's own /docs, which loads its scripts from another server: this one works without.
+The last stands in for FastAPI's own /docs, which loads its scripts from another server: this one has none.
 """
 
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 import mediaserver
+from mediaserver.http import reference
 from mediaserver.http.problems import KINDS
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -21,9 +21,11 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 BANNER = '<p class="development">Development mode: anybody who reaches this server can join any room.</p>'
-STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding:.3rem}"
-)
+SELF_CONTAINED = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def router(development: bool) -> APIRouter:
@@ -46,22 +48,11 @@ def web_files() -> list[Path]:
 
 
 async def problems() -> HTMLResponse:
-    rows = "".join(
-        f'<tr id="{kind.name}"><td>{kind.status}<td>{escape(kind.title)}<td>{escape(kind.meaning)}'
-        for kind in KINDS.values()
-    )
-    return _document("Problems", f"<table><tr><th>Status<th>Title<th>Meaning{rows}</table>")
+    return HTMLResponse(reference.problems(KINDS.values()), headers=SELF_CONTAINED)
 
 
 async def docs(request: Request) -> HTMLResponse:
-    rows = "".join(
-        f"<tr><td><code>{method.upper()} {escape(path)}</code><td>{escape(operation.get('summary', ''))}"
-        f"<td>{escape(operation.get('description', ''))}"
-        for path, operations in request.app.openapi()["paths"].items()
-        for method, operation in operations.items()
-    )
-    note = '<p>The whole description, for tools: <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).'
-    return _document("API", f"{note}<table>{rows}</table>")
+    return HTMLResponse(reference.page(request.app.openapi()), headers=SELF_CONTAINED)
 
 
 def _serve(path: Path, banner: str) -> Callable[[], Response]:
@@ -71,8 +62,3 @@ def _serve(path: Path, banner: str) -> Callable[[], Response]:
         return Response(content, headers=HEADERS, media_type=TYPES[path.suffix])
 
     return serve
-
-
-def _document(title: str, body: str) -> HTMLResponse:
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>"
-    return HTMLResponse(f"{head}<h1>{title}</h1>{body}", headers={"X-Content-Type-Options": "nosniff"})
