@@ -232,6 +232,7 @@ class SessionDocument(Document):
     bytes_received: int = Field(description="Their bytes, headers included")
     packets_sent: int = Field(description="RTP packets to the client")
     bytes_sent: int = Field(description="Their bytes, headers included")
+    packets_retransmitted: int = Field(description="Listener: packets sent again that it asked for by NACK")
     playout_delay_ms: float = Field(description="Publisher who is mixed: how long his audio waits in the jitter buffer")
     frames_recovered: int = Field(description="Publisher who is mixed: lost frames that in-band FEC brought back")
     frames_concealed: int = Field(description="Publisher who is mixed: lost or late frames that were made up")
