@@ -367,7 +367,8 @@ class Room:
         return commands
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
-        """Called when the new session's offer has been accepted. An older one that is connected goes on until take_over(),
+        """Called when the new session's offer has been accepted. An older one that is connected goes on until
+        take_over(),
         so that the others hear no gap, and a session that fails to connect costs nobody anything. row: of a listener to
         the mix, from take_row()."""
         participant = self.participants.setdefault(user, Participant(self.csrc_of(user)))
@@ -455,21 +456,11 @@ class Room:
             raise NotConnectedError(f"{user} is not connected to this room.")
         if target is self:
             return []
-        participant, speaker = self.participants[user], self.speakers.get(user)
-        if user in target.speakers:
-            speaker = None
-        if speaker is not None:
-            target._check_seat(user, None)
-        if participant.rows:
-            if target.e2ee:
-                raise EncryptedRoomError("The other room is end-to-end encrypted, so it has no mix to listen to.")
-            target._check_mixes({user: target.ears.get(user, Ears())}, joining=True)
-
+        participant = self.participants[user]
+        target._check_arrival(user, participant)
         commands: list[Command] = []
-        if speaker is not None:
-            commands += target.set_speaker(
-                user, may_publish=speaker.may_publish, gain_db=speaker.gain_db, mutes=speaker.mutes
-            )
+        if user in self.speakers and user not in target.speakers:
+            commands += target._take_over_seat(user, self.speakers[user])
         del self.participants[user]
         if participant.connected:
             self._facts.add((Fact.PRESENT, user))
@@ -491,6 +482,18 @@ class Room:
         commands += self._unseat(user, CloseReason.MOVED)
         self._release_csrc(user)
         return commands
+
+    def _check_arrival(self, user: str, participant: Participant) -> None:
+        """Whether the user can move here with his sessions."""
+        if not participant.rows:
+            return
+        if self.e2ee:
+            raise EncryptedRoomError("The other room is end-to-end encrypted, so it has no mix to listen to.")
+        self._check_mixes({user: self.ears.get(user, Ears())}, joining=True)
+
+    def _take_over_seat(self, user: str, speaker: Speaker) -> list[Command]:
+        """One that he had in another room, where it had another number. FullRoomError."""
+        return self.set_speaker(user, may_publish=speaker.may_publish, gain_db=speaker.gain_db, mutes=speaker.mutes)
 
     def _is_coming(self, user: str, direction: Direction, peer: int) -> bool:
         participant = self.participants.get(user)

@@ -269,38 +269,44 @@ def test_whatever_happens_each_spell_begins_before_it_ends_and_is_told_once(
     peers = iter(range(1, 1000))
     for what, user, direction in steps:
         room = rooms[where[user]]
-        participant = room.participants.get(user)
-        peer = participant.peers.get(direction, 0) if participant else 0
-        coming = participant.coming.get(direction, 0) if participant else 0
-        match what:
-            case "join" | "join newer":
-                row = room.take_row(user)[0] if direction is LISTEN else None
-                room.join(user, direction, next(peers), row)
-            case "connect":
-                room.connected(user, direction, coming or peer)
-            case "take over" if coming in ready(participant, direction):
-                room.take_over(user, direction, coming)
-            case "leave":
-                room.leave(user, direction, peer)
-            case "late":
-                room.late(user, direction, peer)
-            case "back":
-                room.in_time(user, direction, peer)
-            case "seat":
-                room.set_speaker(user)
-            case "unseat":
-                room.remove_speaker(user)
-            case "kick":
-                room.kick(user, 1.0)
-            case "move" if participant is not None:
+        if what == "move":
+            if user in room.participants:
                 room.move(user, rooms[1 - where[user]])
                 where[user] = 1 - where[user]
+        else:
+            step(room, what, user, direction, next(peers))
         for number, each in enumerate(rooms):
             story[number] += each.take_news()
     for number, each in enumerate(rooms):
         each.close()
         story[number] += each.take_news()
         check(story[number])
+
+
+def step(room: Room, what: str, user: str, direction: Direction, new_peer: int) -> None:
+    participant = room.participants.get(user)
+    peer = participant.peers.get(direction, 0) if participant else 0
+    coming = participant.coming.get(direction, 0) if participant else 0
+    match what:
+        case "join" | "join newer":
+            row = room.take_row(user)[0] if direction is LISTEN else None
+            room.join(user, direction, new_peer, row)
+        case "connect":
+            room.connected(user, direction, coming or peer)
+        case "take over" if coming in ready(participant, direction):
+            room.take_over(user, direction, coming)
+        case "leave":
+            room.leave(user, direction, peer)
+        case "late":
+            room.late(user, direction, peer)
+        case "back":
+            room.in_time(user, direction, peer)
+        case "seat":
+            room.set_speaker(user)
+        case "unseat":
+            room.remove_speaker(user)
+        case "kick":
+            room.kick(user, 1.0)
 
 
 def ready(participant: Participant | None, direction: Direction) -> set[int]:

@@ -18,6 +18,7 @@ CONSENT_S = 30.0  # RFC 7675 section 5.1
 async def told(server: Server, room: str) -> AsyncIterator[list[StreamEvent]]:
     """What the room service is told of the room, as it comes."""
     events: list[StreamEvent] = []
+    note = events.append
 
     async def read() -> None:
         async with (
@@ -25,7 +26,7 @@ async def told(server: Server, room: str) -> AsyncIterator[list[StreamEvent]]:
             aclosing(service.events(rooms=[room])) as stream,
         ):
             async for event in stream:
-                events.append(event)
+                note(event)
 
     reading = asyncio.create_task(read())
     try:
