@@ -112,8 +112,7 @@ class ClosePeer:
 @dataclass(frozen=True, slots=True)
 class MovePeer:
     """The peer is of another room from now on, over the connection that it has. csrc: its user's there; row: of a
-    listener
-    to the mix, there."""
+    listener to the mix, there."""
 
     peer: int
     room: int

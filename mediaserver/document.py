@@ -39,9 +39,8 @@ def show(room: Room) -> RoomDocument:
 
 
 def written(room: Room) -> str:
-    """What show() shows, as JSON without the listeners. It is said of every change, and a change is of one seat: what
-    was
-    said of the others is said again, and nothing is validated."""
+    """What show() shows, as JSON without the listeners. It is said of every change, and a change is of one seat:
+    what was said of the others is said again, and nothing is validated."""
     seats = ",".join(_written_seat(user, speaker) for user, speaker in room.speakers.items())
     rest = {
         "mix": room.mix_settings,
@@ -91,8 +90,7 @@ def check(document: RoomDocument, room: Room | None) -> None:
 
 def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Command]:
     """Brings the room to the document, which has been checked. exact: what belongs to participants too is as the
-    document
-    says. TooManyMixesError: then nothing has changed."""
+    document says. TooManyMixesError: then nothing has changed."""
     wishes = {user: ears_of(listener) for user, listener in document.listeners.items()}
     if exact:
         wishes = dict.fromkeys(room.ears, Ears()) | wishes

@@ -1,6 +1,5 @@
 """What is written down of rooms, so that a restart loses nothing: their documents, what is remembered of users, and
-what
-happened, numbered in the order in which it did.
+what happened, numbered in the order in which it did.
 
 Everything a room has to say is taken from it after each change; the store commits it soon after, and settled() says
 when."""

@@ -161,8 +161,7 @@ def _random_csrc() -> int:
 @dataclass(slots=True)
 class Room:
     """`id` is the plane's number for it, never used again; `home` the plane worker of its publishers; `instance`
-    tells it
-    from an earlier or later room of the same name."""
+    tells it from an earlier or later room of the same name."""
 
     id: int
     name: str
@@ -309,9 +308,8 @@ class Room:
         return [*self._seat(user, speaker), *self._follow_row(user)]
 
     def set_speakers(self, speakers: Mapping[str, Speaker]) -> list[Command]:
-        """These are all the seats from now on. The caller has seen to it that they are no more than the room's limit
-        and
-        that no two have the same number."""
+        """These are all the seats from now on. The caller has seen to it that they are no more than the room's
+        limit and that no two have the same number."""
         commands: list[Command] = []
         for user in [user for user in self.speakers if user not in speakers]:
             commands += self.remove_speaker(user)
@@ -368,9 +366,8 @@ class Room:
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
         """Called when the new session's offer has been accepted. An older one that is connected goes on until
-        take_over(),
-        so that the others hear no gap, and a session that fails to connect costs nobody anything. row: of a listener to
-        the mix, from take_row()."""
+        take_over(), so that the others hear no gap, and a session that fails to connect costs nobody anything. row:
+        of a listener to the mix, from take_row()."""
         participant = self.participants.setdefault(user, Participant(self.csrc_of(user)))
         if row is not None:
             participant.rows[peer] = row
@@ -449,9 +446,8 @@ class Room:
 
     def move(self, user: str, target: "Room") -> list[Command]:
         """The user's sessions go over to another room, without a new connection, and his seat if he has one; a seat
-        that
-        the other room gives him already stays as it is. NotConnectedError when he is not here; EncryptedRoomError,
-        FullRoomError or TooManyMixesError of the other room: then nothing has changed."""
+        that the other room gives him already stays as it is. NotConnectedError when he is not here;
+        EncryptedRoomError, FullRoomError or TooManyMixesError of the other room: then nothing has changed."""
         if user not in self.participants:
             raise NotConnectedError(f"{user} is not connected to this room.")
         if target is self:
@@ -532,9 +528,8 @@ class Room:
                 raise SeatTakenError(f"Seat {seat} is taken.")
 
     def _check_mixes(self, wishes: Mapping[str, Ears], *, joining: bool = False) -> None:
-        """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining: of
-        users
-        who are about to listen to the mix, not only of those who do."""
+        """TooManyMixesError when the mixes that come of these wishes would be more than the room allows. joining:
+        of users who are about to listen to the mix, not only of those who do."""
         listening = dict(self._listening(wishes))
         moving = wishes if joining else listening
         cells = [cells_of(user, wishes[user], seated=user in self.speakers) for user in moving]

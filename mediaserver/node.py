@@ -192,9 +192,8 @@ class Node:
     # Rooms
 
     def open_room(self, name: str, *, e2ee: bool = False) -> tuple[Room, bool]:
-        """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there are
-        too
-        many rooms, ClosingError when the server is about to stop."""
+        """The room of this name, and whether it is new. e2ee: what it is to be if it is new. FullError when there
+        are too many rooms, ClosingError when the server is about to stop."""
         if not self.ready:
             raise ClosingError
         if room := self.rooms.get(name):
@@ -252,9 +251,8 @@ class Node:
         traffic.info("room closed", room=name)
 
     def move(self, room: Room, user: str, target: Room) -> None:
-        """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError when
-        he
-        listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
+        """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError
+        when he listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
         participant = room.participants.get(user)
         if participant is not None and target is not room:
             if user in room.speakers and user not in target.speakers:

@@ -38,9 +38,8 @@ class Answers:
     async def once(
         self, who: str, key: str, fingerprint: bytes, now: float, make: Callable[[], Awaitable[Response]]
     ) -> Response:
-        """The answer that make() gave first for this key of this caller. Refusals are not kept: what was refused has
-        not
-        been done. 422 when the key was used for another request, 409 while that is under way."""
+        """The answer that make() gave first for this key of this caller. Refusals are not kept: what was refused
+        has not been done. 422 when the key was used for another request, 409 while that is under way."""
         while self._kept and next(iter(self._kept.values())).until <= now:
             self._kept.popitem(last=False)
         known = self._kept.get((who, key))

@@ -1,6 +1,5 @@
-"""Long lists a page at a time: sorted by name, and a cursor that is the last name shown, so that names which come and
-go
-between two pages neither repeat nor hide others."""
+"""Long lists a page at a time: sorted by name, and a cursor that is the last name shown, so that names which come
+and go between two pages neither repeat nor hide others."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

@@ -76,8 +76,7 @@ async def get_rooms(
 )
 async def put_rooms(node: NodeOf, key: ControlsOf, many: Rooms) -> Response:
     """Each as by a PUT of its own; one that is refused does not keep the others from being put. Rooms that are not
-    named
-    stay as they are."""
+    named stay as they are."""
     results: dict[str, PutResult] = {}
     for number, (name, document) in enumerate(many.rooms.items(), 1):
         try:
