@@ -210,7 +210,7 @@ class PutResult(Document):
 
     status: int = Field(description="The HTTP status, as if the room had been put by itself", examples=[201])
     etag: str | None = Field(
-        default=None, description="Of the room's document, when it was put", examples=['"k3v9x2m1.1"']
+        default=None, description="Of the room's document, when it was put", examples=['"k3v9x2m1.1.1"']
     )
     problem: dict[str, Any] | None = Field(
         default=None,
@@ -226,7 +226,7 @@ class PutResults(Document):
         description="By the room's name",
         examples=[
             {
-                "lobby": {"status": 201, "etag": '"k3v9x2m1.1"'},
+                "lobby": {"status": 201, "etag": '"k3v9x2m1.1.1"'},
                 "stage": {
                     "status": 409,
                     "problem": {
@@ -288,7 +288,7 @@ class RoomState(State):
     """A room at a glance."""
 
     name: Name = Field(description="Name of the room", examples=["lobby"])
-    etag: str = Field(description="Of the room's document", examples=['"k3v9x2m1.17"'])
+    etag: str = Field(description="Of the room's document", examples=['"k3v9x2m1.17.4"'])
     instance: str = Field(description="Tells the room from earlier and later ones of its name", examples=["k3v9x2m1"])
     scenario: ScenarioName = Field(description="What the room is for", examples=["chat"])
     mix: MixState = Field(description="What the scenario and the document's `mix` come to")

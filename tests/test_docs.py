@@ -2,14 +2,28 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
 
 from mediaserver.metrics import plane_metric, webhook_metrics
-from tests.edge import serving
+from mediaserver.schema import (
+    MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
+    MAX_SEATS,
+    MAX_WISHES,
+    LimitsDocument,
+    ListenerDocument,
+    MixDocument,
+    RoomDocument,
+    SpeakerDocument,
+)
+from tests.edge import Edge, serving
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -92,3 +106,104 @@ def test_queries_are_balanced_and_rate_counters_alone() -> None:
             assert query.count(opening) == query.count(closing), query
         for name in re.findall(r"rate\((\w+)", query):
             assert name.endswith(("_total", "_bucket")), query
+
+
+def commands(document: str, heading: str) -> list[str]:
+    """The calls in the first block that begins with `api=` behind these words, without their comments."""
+    text = (ROOT / document).read_text().partition(heading)[2]
+    block = re.search(r"^```\n(api=.*?)^```", text, re.M | re.S)
+    assert block
+    values: dict[str, str] = {}
+    calls = []
+    for line in block[1].splitlines():
+        if found := re.match(r"(\w+)=(?:'(.*)'|(\S+))$", line):
+            values[found[1]] = found[2] or found[3]
+        else:
+            calls.append(re.sub(r"\$(\w+)", lambda name: values[name[1]], line))
+    return calls
+
+
+async def perform(edge: Edge, command: str) -> httpx.Response:
+    """What curl would do, against the edge."""
+    words = iter(shlex.split(command, comments=True))
+    assert next(words) == "curl"
+    method, url, headers, content, auth = "GET", "", {}, None, ("", "")
+    for word in words:
+        match word:
+            case "-X":
+                method = next(words)
+            case "-H":
+                name, _, headers_value = next(words).partition(":")
+                headers[name] = headers_value.strip()
+            case "-d":
+                content = next(words)
+            case "-u":
+                identifier, _, secret = next(words).partition(":")
+                auth = (identifier, secret)
+            case "-sS" | "--fail-with-body":
+                pass
+            case _:
+                assert not url, command
+                url = word.removeprefix("http://127.0.0.1:8090")
+                assert url.startswith("/v1/"), command
+    return await edge.http.request(method, url, content=content, headers=headers, auth=auth)
+
+
+@pytest.mark.parametrize(
+    ("document", "heading", "count"),
+    [("README.md", "The room service drives it", 5), ("docs/protocol.md", "## A room in five calls", 5)],
+)
+async def test_the_calls_in_the_documentation_work(document: str, heading: str, count: int) -> None:
+    calls = commands(document, heading)
+    assert len(calls) == count
+    async with serving(api_key=[]) as edge:
+        for call in calls:
+            response = await perform(edge, call)
+            assert response.is_success, (call, response.text)
+
+
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """The fields of the room's document as the documentation names them; `mix` and `limits` stand for their own."""
+    keys = {"speakers": "{user}", "listeners": "{user}", "mutes": "{source}"}
+    inner: dict[str, type[BaseModel]] = {
+        "speakers": SpeakerDocument,
+        "listeners": ListenerDocument,
+        "mix": MixDocument,
+        "limits": LimitsDocument,
+    }
+    found = set()
+    for name in model.model_fields:
+        path = prefix + name + (f".{keys[name]}" if name in keys and not prefix.startswith("limits") else "")
+        if name in inner and not prefix:
+            found |= fields(inner[name], f"{path}.")
+        if name not in ("mix", "limits") or prefix:
+            found.add(path)
+    return found
+
+
+def test_every_field_of_the_rooms_document_is_documented() -> None:
+    section = PROTOCOL.partition("### The room's document")[2].partition("\n### ")[0]
+    assert set(re.findall(r"^\| `([^`]+)`", section, re.M)) == fields(RoomDocument)
+    example = re.search(r"^```\n(.*?)^```", section, re.M | re.S)
+    assert example
+    RoomDocument.model_validate_json(example[1])
+    for number in (f"{MAX_METADATA_BYTES}", f"{MAX_METADATA_DEPTH} deep", f"{MAX_WISHES} users", f"{MAX_SEATS}"):
+        assert number in section
+
+
+async def test_every_call_of_the_control_api_is_documented() -> None:
+    section = PROTOCOL.partition("## Control API")[2].partition("\n### ")[0]
+    documented = set()
+    for cell in re.findall(r"^\| (`(?:GET|PUT|POST|DELETE|PATCH).*?) \|", section, re.M):
+        for part in cell.split(", "):
+            words = part.replace("`", "").split()
+            methods = [word for word in words if word.isupper()] or ["GET"]
+            path = words[-1].replace("…", "/v1/rooms/{room}")
+            documented |= {(method, path) for method in methods}
+    async with serving() as edge:
+        paths = edge.app.openapi()["paths"]
+    described = {(method.upper(), path) for path, item in paths.items() if path.startswith("/v1") for method in item}
+    assert documented == described

@@ -31,8 +31,8 @@ refusal is a [problem document](/problems) (RFC 9457). What is not at any addres
 does not take is 405 with `Allow`; `OPTIONS` says what it takes.
 
 - **Names** of rooms and users (format `name`) are opaque UTF-8: 1 to 256 **bytes** without control characters and line
-  separators. In a path a name is one percent-encoded segment. JSON Schema counts characters, so `maxLength` is only a
-  bound on them.
+  separators, and not a dot or two. In a path a name is one percent-encoded segment. JSON Schema counts characters, so
+  `maxLength` is only a bound on them.
 - **Units** are in names: `_ms`, `_s`, `_db`, `_dbov`; a `bitrate` is in bit/s, a `fraction_` is 0 to 1.
 - **Unknown members** of a body are refused, not ignored.
 - **Bodies** are at most 64 KiB; a room's document 1 MiB and `PUT /v1/rooms` 8 MiB, for who has a key that may change
@@ -59,7 +59,7 @@ HEADERS: dict[str, Json] = {
     "ETag": {
         "description": "The state that the answer is about: of a room's document, or of an ICE session (RFC 9110)",
         "schema": {"type": "string", "pattern": '^"[^"]+"$'},
-        "example": '"k3v9x2m1.17"',
+        "example": '"k3v9x2m1.17.4"',
     },
     "Location": {
         "description": "Path of what was made",

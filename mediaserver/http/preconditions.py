@@ -7,7 +7,7 @@ from fastapi import Header, Request
 from mediaserver.http.problems import Problem
 from mediaserver.model import Room
 
-_EXAMPLE = '"k3v9x2m1.17"'
+_EXAMPLE = '"k3v9x2m1.17.4"'
 
 
 async def conditional(

@@ -28,7 +28,7 @@ _SEAT: dict[int | str, dict[str, Any]] = {200: described("The seat", "ETag")}
     summary="All seats",
     dependencies=[Depends(reads)],
     response_model=SpeakerPage,
-    responses=refusals("no-room"),
+    responses={200: described("A page of seats", "ETag"), **refusals("no-room")},
 )
 async def get_speakers(room: RoomOf, limit: Limit = 100, cursor: Cursor = "") -> Response:
     """By name, a page at a time."""
