@@ -72,7 +72,8 @@ ALLOWED: dict[str, set[str]] = {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
         *("feed", "streams", "settings", "keys", "tokens", "used_ids", "matrix", "metrics"),
         *("admission", "buckets", "logs", "tracing"),
-        *("document", "merge", "scenarios", "schema", "store", "events", "outbox"),
+        *("document", "merge", "scenarios", "schema", "names", "store", "events", "outbox"),
+        *("webhooks", "webhook_signature"),  # what OpenAPI says of deliveries
     },
     "server": {"http", "node", "plane", "dtls", "settings", "store", "kernels", "_native", "drain", "logs", "tracing"},
     "client": {"events", "merge", "schema", "signing", "webhook_signature"},
