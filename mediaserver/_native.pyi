@@ -87,7 +87,17 @@ class PeerStats:
         """Publisher who is mixed: how long his audio waits in the jitter buffer."""
 
     @property
-    def playout_target_ms(self) -> float: ...
+    def playout_target_ms(self) -> float:
+        """How long it should."""
+
+    @property
+    def accelerated_ms(self) -> float:
+        """Audio taken out to play faster."""
+
+    @property
+    def decelerated_ms(self) -> float:
+        """Audio put in to play slower."""
+
     @property
     def frames_recovered(self) -> int:
         """By in-band FEC."""

@@ -357,6 +357,16 @@ class SessionDocument(State):
     playout_delay_ms: float = Field(
         description="Publisher who is mixed: ms that his audio waits in the jitter buffer", examples=[41.0]
     )
+    playout_target_ms: float = Field(
+        description="Publisher who is mixed: how long it should, by how late his packets come", examples=[35.0]
+    )
+    accelerated_ms: float = Field(
+        description="Publisher who is mixed: audio taken out to play faster, by whole periods of pitch",
+        examples=[120.5],
+    )
+    decelerated_ms: float = Field(
+        description="Publisher who is mixed: audio put in to play slower, by whole periods of pitch", examples=[140.25]
+    )
     frames_recovered: int = Field(
         description="Publisher who is mixed: number of lost frames that in-band FEC brought back", examples=[12]
     )

@@ -201,7 +201,12 @@ NB_MODULE(_native, m) {
         .def_prop_ro("speaking", [](const PeerStats& s) { return s.speaking.get(); })
         .def_prop_ro("playout_delay_ms", [](const PeerStats& s) { return s.playout_delay_ms.get(); },
                      "Publisher who is mixed: how long his audio waits in the jitter buffer.")
-        .def_prop_ro("playout_target_ms", [](const PeerStats& s) { return s.playout_target_ms.get(); })
+        .def_prop_ro("playout_target_ms", [](const PeerStats& s) { return s.playout_target_ms.get(); },
+                     "How long it should.")
+        .def_prop_ro("accelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_taken.get()) / 48; },
+                     "Audio taken out to play faster.")
+        .def_prop_ro("decelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_put_in.get()) / 48; },
+                     "Audio put in to play slower.")
         .def_prop_ro("frames_recovered", [](const PeerStats& s) { return s.frames_recovered.get(); }, "By in-band FEC.")
         .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
         .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")

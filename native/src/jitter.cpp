@@ -8,53 +8,18 @@ namespace plane {
 
 namespace {
 
-// Share that the newest packet gets in the histogram once it is full: 1/500 is 10 s of 20 ms packets. More forgets a
-// burst sooner and meets the next unprepared.
-constexpr unsigned memory_packets = 500;
-constexpr Duration minimum_window = seconds{5};
-// Concealment fades out by itself; after so many frames there is nothing left to hear.
-constexpr unsigned max_dry_steps = 5;
-// A delay this much above the target, for so long, is given back.
+// Concealment fades out by itself; after 100 ms there is nothing left to hear.
+constexpr std::uint32_t max_dry_samples = opus::sample_rate / 10;
+// Opus conceals whole steps of 2.5 ms.
+constexpr std::uint32_t step_samples = 120;
+// After a hold-up beyond all bounds it goes on with this much more than the target.
 constexpr Duration slow_margin = milliseconds{25};
-constexpr Duration slow_patience = milliseconds{500};
 
 Duration media_time(std::int64_t samples) noexcept {
     return nanoseconds{samples * 1'000'000 / (opus::sample_rate / 1000)};
 }
 
 }  // namespace
-
-Duration Lateness::update(Instant arrival, Duration media) noexcept {
-    const Duration transit = arrival.time_since_epoch() - media;
-    if (!any_ || arrival - window_start_ > minimum_window) {
-        previous_minimum_ = any_ ? minimum_ : transit;
-        minimum_ = transit;
-        window_start_ = arrival;
-    }
-    minimum_ = std::min(minimum_, transit);
-    if (transit - fastest() > limit) {
-        reset();
-        previous_minimum_ = minimum_ = transit;
-        window_start_ = arrival;
-    }
-    const Duration late = transit - fastest();
-
-    any_ = true;
-    seen_ = std::min(seen_ + 1, memory_packets);
-    const float weight = 1.0F / static_cast<float>(seen_);
-    for (float& share : histogram_) share *= 1 - weight;
-    histogram_[std::min<std::size_t>(static_cast<std::size_t>(late / bin), bins - 1)] += weight;
-    return late;
-}
-
-Duration Lateness::target() const noexcept {
-    double sum = 0;
-    for (std::size_t i = 0; i < bins; ++i) {
-        sum += double{histogram_[i]};
-        if (sum >= percentile) return bin * static_cast<int>(i + 1);
-    }
-    return Duration::zero();
-}
 
 void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t samples) noexcept {
     if (position.run != run_) restart(position);
@@ -63,14 +28,14 @@ void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t
 
     const std::int64_t media = last_media_ + distance32(position.timestamp, static_cast<std::uint32_t>(last_media_));
     last_media_ = media;
+    Entry& entry = at(position.index);
+    if (entry.held && entry.index == position.index) return void(++counters_.duplicate);
     lateness_.update(position.time, media_time(media));
 
     if (position.index < next_index_) {
         if (playing_) return void(++counters_.late);
         next_index_ = position.index;  // came out of order before playout began
     }
-    Entry& entry = at(position.index);
-    if (entry.held && entry.index == position.index) return void(++counters_.duplicate);
     entry.held = true;
     entry.index = position.index;
     entry.media = media;
@@ -114,8 +79,8 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         }
         next_media_ = entry->media;
         last_samples_ = entry->samples;
-        const Step step{too_slow(now) ? Action::skip : Action::decode, entry->payload, entry->samples};
-        ++(step.action == Action::skip ? counters_.skipped : counters_.decoded);
+        const Step step{Action::decode, entry->payload, entry->samples};
+        ++counters_.decoded;
         advance(*entry);
         return step;
     }
@@ -124,8 +89,8 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         const bool adjacent = later->index == next_index_ + 1;
         const auto gap = std::clamp<std::int64_t>(later->media - next_media_, 0, opus::max_samples);
         const auto missing = static_cast<std::int64_t>(later->index - next_index_);
-        // Whole steps of 2.5 ms, the shortest that Opus conceals.
-        const auto samples = static_cast<std::uint32_t>(std::clamp<std::int64_t>(gap / missing, 120, last_samples_) / 120 * 120);
+        const auto samples = static_cast<std::uint32_t>(
+            std::clamp<std::int64_t>(gap / missing, step_samples, std::max(step_samples, last_samples_)) / step_samples * step_samples);
         ++next_index_;
         next_media_ = adjacent ? later->media : next_media_ + samples;
         if (adjacent && opus::has_redundancy(later->payload)) {
@@ -136,12 +101,14 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         return {Action::conceal, {}, samples};
     }
     // Nothing held: late, or the sender has stopped. Its time stands still, so that a late packet is still heard.
-    if (++dry_ > max_dry_steps) {
+    const std::uint32_t samples = (frame + step_samples - 1) / step_samples * step_samples;
+    dry_ += samples;
+    if (dry_ > max_dry_samples) {
         playing_ = false;
         return {Action::nothing, {}, frame};
     }
     ++counters_.concealed;
-    return {Action::conceal, {}, frame};
+    return {Action::conceal, {}, samples};
 }
 
 void JitterBuffer::pass(Instant now) noexcept {
@@ -156,19 +123,31 @@ Duration JitterBuffer::delay(Instant now) const noexcept {
     return playing_ ? delay_of(now, next_media_) : Duration::zero();
 }
 
+bool JitterBuffer::ready() const noexcept {
+    const Entry* entry = playing_ ? held(next_index_) : nullptr;
+    return entry && entry->media <= next_media_;
+}
+
+void JitterBuffer::clear() noexcept {
+    run_ = 0;
+    for (Entry& entry : entries_) entry.held = false;
+    playing_ = false;
+}
+
 void JitterBuffer::restart(const Position& position) noexcept {
     for (Entry& entry : entries_) entry.held = false;
     // The network is the same as before: only the sender's clock may have jumped.
     if (run_ != position.run) lateness_.reset();
+    const bool same_clock = run_ == position.run;
     run_ = position.run;
     next_index_ = highest_index_ = position.index;
-    last_media_ = position.timestamp;
+    if (!same_clock) last_media_ = position.timestamp;
     playing_ = false;
     dry_ = 0;
 }
 
-JitterBuffer::Entry* JitterBuffer::held(std::uint64_t index) noexcept {
-    Entry& entry = at(index);
+const JitterBuffer::Entry* JitterBuffer::held(std::uint64_t index) const noexcept {
+    const Entry& entry = entries_[index % capacity];
     return entry.held && entry.index == index ? &entry : nullptr;
 }
 
@@ -187,17 +166,6 @@ void JitterBuffer::advance(Entry& entry) noexcept {
 
 Duration JitterBuffer::delay_of(Instant now, std::int64_t media) const noexcept {
     return now - lateness_.earliest(media_time(media));
-}
-
-bool JitterBuffer::too_slow(Instant now) noexcept {
-    if (delay(now) <= target() + slow_margin) {
-        slow_since_ = {};
-        return false;
-    }
-    if (slow_since_ == Instant{}) slow_since_ = now;
-    if (now - slow_since_ < slow_patience) return false;
-    slow_since_ = {};
-    return true;
 }
 
 }  // namespace plane

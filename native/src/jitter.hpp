@@ -1,48 +1,22 @@
 // The jitter buffer of one speaker: packets in by their own time, one decision at a time out by ours.
 //
 // It knows bytes and time, not the codec: next() says what is to be decoded, recovered or concealed, and a Playout does
-// it. How long packets wait follows the lateness that the network shows: a percentile of the arrival times relative to
-// the fastest packet of late.
+// it. How long packets should wait follows the lateness that the network shows; that they wait so long is the Playout's
+// doing: it plays a little faster or slower. Here no packet is passed over or played twice for that.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "bytes.hpp"
 #include "clock.hpp"
+#include "lateness.hpp"
 #include "packet.hpp"
 
 namespace plane {
-
-// How late packets come: arrival time less media time, against the smallest such difference of the last 5 to 10 s.
-class Lateness {
-public:
-    // media: the packet's own time. Returns how much later it came than the fastest.
-    Duration update(Instant arrival, Duration media) noexcept;
-    // The arrival that a packet of this media time would have had on the fastest path.
-    Instant earliest(Duration media) const noexcept { return Instant{media + fastest()}; }
-    // What `percentile` of the packets of about the last 10 s stayed below.
-    Duration target() const noexcept;
-    void reset() noexcept { *this = {}; }
-
-    static constexpr double percentile = 0.97;
-    static constexpr Duration bin = milliseconds{5};
-    static constexpr std::size_t bins = 80;
-    // Later than that is no lateness but another clock: the sender or the path has stood still. It counts anew.
-    static constexpr Duration limit = bin * bins;
-
-private:
-    Duration fastest() const noexcept { return std::min(minimum_, previous_minimum_); }
-
-    std::array<float, bins> histogram_{};  // weights, their sum 1 once there was a packet
-    bool any_ = false;
-    unsigned seen_ = 0;
-    Duration minimum_ = Duration::max(), previous_minimum_ = Duration::max();
-    Instant window_start_{};
-};
 
 class JitterBuffer {
 public:
@@ -64,7 +38,6 @@ public:
         decode,    // payload
         recover,   // the frame before payload is lost; payload stays for the next call
         conceal,   // lost, or late so far
-        skip,      // decode payload, and let it pass unheard: the delay has grown longer than it need be
     };
     struct Step {
         Action action = Action::nothing;
@@ -74,11 +47,22 @@ public:
     // What comes next in the speaker's time; `now` is when it will be heard. frame: samples wanted when there is nothing.
     Step next(Instant now, std::uint32_t frame) noexcept;
 
+    // Whether the next step is to decode a packet that is there and goes on where the last ended.
+    bool ready() const noexcept;
+
     // Lets packets pass whose time has come, undecoded: nobody hears this speaker.
     void pass(Instant now) noexcept;
 
+    // Nothing that came before is heard any more, or counts for how late packets are.
+    void clear() noexcept;
+
+    bool playing() const noexcept { return playing_; }
     // From the ideal arrival of the next sample to now; zero while nothing plays.
     Duration delay(Instant now) const noexcept;
+    // The next sample's own time; only its differences mean anything.
+    std::int64_t next_media() const noexcept { return next_media_; }
+    // How long the last packet lasts, in samples.
+    std::uint32_t packet_samples() const noexcept { return last_samples_; }
     Duration target() const noexcept { return std::clamp<Duration>(lateness_.target(), min_delay, max_delay); }
     const Counters& counters() const noexcept { return counters_; }
 
@@ -93,11 +77,11 @@ private:
 
     void restart(const Position& position) noexcept;
     Entry& at(std::uint64_t index) noexcept { return entries_[index % capacity]; }
-    Entry* held(std::uint64_t index) noexcept;
+    const Entry* held(std::uint64_t index) const noexcept;
+    Entry* held(std::uint64_t index) noexcept { return const_cast<Entry*>(std::as_const(*this).held(index)); }
     Entry* first_held() noexcept;
     void advance(Entry& entry) noexcept;
     Duration delay_of(Instant now, std::int64_t media) const noexcept;
-    bool too_slow(Instant now) noexcept;
 
     std::array<Entry, capacity> entries_;
     Lateness lateness_;
@@ -108,8 +92,7 @@ private:
     std::int64_t last_media_ = 0;            // of the packet that came last: unwraps timestamps
     std::uint32_t last_samples_ = 960;
     bool playing_ = false;
-    unsigned dry_ = 0;                       // steps concealed in a row with nothing held
-    Instant slow_since_{};
+    std::uint32_t dry_ = 0;                  // samples concealed in a row with nothing held
 };
 
 }  // namespace plane

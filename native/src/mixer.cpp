@@ -217,6 +217,7 @@ void Mixer::pull(Instant now, WorkerStats& stats) {
         }
         sounding_[c] = columns_[c].playout->pull(now, frame);
         stats.sources_decoded.add(sounding_[c] ? 1 : 0);
+        columns_[c].playout->count(stats);
     }
 }
 

@@ -1,14 +1,41 @@
 #include "playout.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace plane {
 
 namespace {
-// A skipped packet is joined, and a first one faded in, over this many samples (5 ms): shorter clicks, longer smears.
+
+constexpr std::size_t history = timescale::max_lag;
+// Before the frame that is pulled, one that is decoded at once, and what is looked at to play faster.
+constexpr std::size_t fifo_capacity = history + 2880 + 2 * timescale::max_lag + opus::max_samples + timescale::max_lag;
+
+// A first packet is faded in over this many samples (5 ms): shorter clicks, longer smears.
 constexpr std::size_t join = 240;
+// A pause begins with what the decoder fades to, for 10 ms, not with a step to zero.
+constexpr std::size_t fade_out = 480;
+
+// More than that is played faster (10 ms), if it stays so for 200 ms; less than that (-2.5 ms) slower, at once. Nearer to
+// each other they would answer the network's noise with changes of pace.
+constexpr std::int64_t too_much = 480, too_little = -120;
+constexpr std::size_t patience = 9600;
+// Beyond 40 ms it hurries: speech is up to a fifth shorter or longer then, else up to a tenth.
+constexpr std::size_t far = 1920;
+constexpr std::size_t hurried_periods = 4, calm_periods = 9;
+// How alike two periods must be, and how soon it does with less: by half a second for what is unlike (noise, music).
+constexpr float alike = 0.9F;
+constexpr float relief_per_sample = 0.8F / 48000;
+
+Duration time_of(std::int64_t samples) noexcept { return nanoseconds{samples * 1'000'000 / 48}; }
+std::int64_t samples_of(Duration time) noexcept {
+    return std::chrono::duration_cast<nanoseconds>(time).count() * 48 / 1'000'000;
+}
+
 }  // namespace
+
+Playout::Playout(unsigned channels) : channels_{channels}, decoder_{channels}, fifo_(fifo_capacity * channels) {}
 
 void Playout::insert(const Position& position, Bytes payload) noexcept {
     const auto samples = opus::duration(payload);
@@ -18,51 +45,50 @@ void Playout::insert(const Position& position, Bytes payload) noexcept {
 bool Playout::pull(Instant now, std::span<float> out) noexcept {
     const std::size_t wanted = out.size() / channels_;
     bool heard = fifo_size_ > 0;
+    made_up_ = false;
     while (fifo_size_ < wanted) {
         const auto step = buffer_.next(now, static_cast<std::uint32_t>(wanted - fifo_size_));
         heard |= step.action != JitterBuffer::Action::nothing;
         run(step);
     }
-    std::copy_n(fifo_.begin(), out.size(), out.begin());
-    std::copy(fifo_.begin() + static_cast<std::ptrdiff_t>(out.size()),
-              fifo_.begin() + static_cast<std::ptrdiff_t>(fifo_size_ * channels_), fifo_.begin());
+    adapt(now, wanted);
+    std::copy_n(samples(history, wanted).begin(), out.size(), out.begin());
+    const std::span<float> kept = samples(wanted, history + fifo_size_ - wanted);
+    std::copy(kept.begin(), kept.end(), fifo_.begin());
     fifo_size_ -= wanted;
     return heard;
 }
 
 void Playout::run(const JitterBuffer::Step& step) noexcept {
-    const std::span<float> space{fifo_.begin() + static_cast<std::ptrdiff_t>(fifo_size_ * channels_), fifo_.end()};
+    const std::span<float> space = samples(history + fifo_size_, fifo_capacity - history - fifo_size_);
     std::size_t made = 0;
     switch (step.action) {
         case JitterBuffer::Action::decode: made = decoder_.decode(step.payload, space); break;
         case JitterBuffer::Action::recover: made = decoder_.recover(step.payload, space, step.samples); break;
-        case JitterBuffer::Action::conceal: made = decoder_.conceal(space, step.samples); break;
-        case JitterBuffer::Action::skip: {
-            // Its beginning, which continues what was heard, fades into its end, which the next packet continues.
-            const std::size_t decoded = decoder_.decode(step.payload, space);
-            if (decoded < 2 * join) break;
-            const float* end = space.data() + (decoded - join) * channels_;
-            for (std::size_t i = 0; i < join * channels_; ++i) {
-                const float share = static_cast<float>(i / channels_ + 1) / static_cast<float>(join);
-                space[i] += share * (end[i] - space[i]);
-            }
-            made = join;
+        case JitterBuffer::Action::conceal:
+            made_up_ = true;
+            made = decoder_.conceal(space, step.samples);
             break;
-        }
-        case JitterBuffer::Action::nothing:
+        case JitterBuffer::Action::nothing: {
+            made_up_ = true;
+            std::size_t fading = 0;
             if (std::exchange(sounding_, false)) {
-                // The pause begins with what the decoder fades to, not with a step to zero.
-                made = decoder_.conceal(space, std::max(120U, step.samples / 120 * 120));
-                for (std::size_t i = 0; i < made * channels_; ++i) {
-                    space[i] *= 1.0F - static_cast<float>(i / channels_ + 1) / static_cast<float>(made);
-                }
+                const std::size_t whole = std::clamp<std::size_t>(step.samples / 120 * 120, 120, fade_out);
+                fading = std::min<std::size_t>(decoder_.conceal(space, static_cast<std::uint32_t>(whole)), step.samples);
             }
-            break;
+            for (std::size_t i = 0; i < fading * channels_; ++i) {
+                space[i] *= 1.0F - static_cast<float>(i / channels_ + 1) / static_cast<float>(fading);
+            }
+            made = step.samples;
+            std::fill_n(space.begin() + static_cast<std::ptrdiff_t>(fading * channels_), (made - fading) * channels_, 0.0F);
+            fifo_size_ += made;
+            return;
+        }
     }
     if (made == 0) {
         made = step.samples;
         std::fill_n(space.begin(), made * channels_, 0.0F);
-    } else if (step.action != JitterBuffer::Action::nothing && !std::exchange(sounding_, true)) {
+    } else if (!std::exchange(sounding_, true)) {
         // It may begin in mid-word: packets before it were lost, or nobody was to hear them.
         const std::size_t fade = std::min(join, made);
         for (std::size_t i = 0; i < fade * channels_; ++i) {
@@ -70,6 +96,66 @@ void Playout::run(const JitterBuffer::Step& step) noexcept {
         }
     }
     fifo_size_ += made;
+}
+
+// ---- pace ----------------------------------------------------------------------------------------------------------
+
+std::int64_t Playout::excess(Instant now, std::size_t wanted) const noexcept {
+    const auto grid = static_cast<std::int64_t>(std::gcd(wanted, std::size_t{buffer_.packet_samples()}));
+    const auto ahead = static_cast<std::int64_t>(fifo_size_ - wanted);
+    const std::int64_t over = samples_of(buffer_.delay(now) + time_of(ahead + grid - ahead % grid) - buffer_.target());
+    return over < 0 ? over : ahead % grid + over / grid * grid;
+}
+
+void Playout::adapt(Instant now, std::size_t wanted) noexcept {
+    rest_ -= std::min(rest_, wanted);
+    // What is made up already is not stretched.
+    if (!buffer_.playing() || made_up_) {
+        waited_ = 0;
+        return;
+    }
+    const std::int64_t over = excess(now, wanted);
+    if (over < too_much && over > too_little) {
+        waited_ = 0;
+        return;
+    }
+    waited_ += wanted;
+    if (rest_ > 0) return;
+    if (over >= too_much) {
+        if (waited_ >= patience) play_faster(now, wanted, static_cast<std::size_t>(over));
+    } else {
+        play_slower(static_cast<std::size_t>(-over));
+    }
+}
+
+bool Playout::alike_enough(const timescale::Match& match, std::size_t by) const noexcept {
+    if (match.lag == 0) return false;
+    const float relief = relief_per_sample * static_cast<float>(waited_) * (by > far ? 2.0F : 1.0F);
+    return match.likeness >= alike - relief;
+}
+
+void Playout::play_faster(Instant now, std::size_t wanted, std::size_t by) noexcept {
+    std::size_t longest = std::min(by, timescale::max_lag);
+    const std::size_t looked_at = std::max({wanted + longest, timescale::compared + longest, 2 * longest});
+    while (fifo_size_ < looked_at && buffer_.ready()) run(buffer_.next(now, 0));
+    if (fifo_size_ < wanted + timescale::compared) return;
+    longest = std::min({longest, fifo_size_ - wanted, fifo_size_ - timescale::compared, fifo_size_ / 2});
+    const auto match = timescale::find_surplus(samples(history, fifo_size_), channels_, longest);
+    if (!alike_enough(match, by)) return;
+    timescale::shorten(samples(history, fifo_size_), channels_, match);
+    fifo_size_ -= match.lag;
+    taken_ += match.lag;
+    rest_ = match.lag * (by > far ? hurried_periods : calm_periods);
+}
+
+void Playout::play_slower(std::size_t by) noexcept {
+    if (fifo_size_ < timescale::compared) return;
+    const auto match = timescale::find_filler(samples(0, history + fifo_size_), channels_, history, timescale::max_lag);
+    if (!alike_enough(match, by)) return;
+    timescale::lengthen(samples(0, history + fifo_size_ + match.lag), channels_, history, history + fifo_size_, match);
+    fifo_size_ += match.lag;
+    put_in_ += match.lag;
+    rest_ = match.lag * (by > far ? hurried_periods : calm_periods);
 }
 
 void Playout::pass(Instant now) noexcept {
@@ -80,12 +166,33 @@ void Playout::pass(Instant now) noexcept {
 void Playout::flush() noexcept {
     fifo_size_ = 0;
     sounding_ = false;
+    waited_ = 0;
+}
+
+void Playout::publish(PeerStats& stats, Instant now) const noexcept {
+    const auto ms = [](Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); };
+    stats.playout_delay_ms.set(ms(delay(now)));
+    stats.playout_target_ms.set(ms(buffer_.target()));
+    stats.frames_recovered.set(buffer_.counters().recovered);
+    stats.frames_concealed.set(buffer_.counters().concealed);
+    stats.packets_late.set(buffer_.counters().late);
+    stats.samples_taken.set(taken_);
+    stats.samples_put_in.set(put_in_);
+}
+
+void Playout::count(WorkerStats& stats) noexcept {
+    const JitterBuffer::Counters& now = buffer_.counters();
+    const auto ns = [](std::uint64_t samples) { return samples * 1'000'000 / 48; };
+    stats.frames_recovered.add(now.recovered - counted_.recovered);
+    stats.frames_concealed.add(now.concealed - counted_.concealed);
+    stats.accelerated_ns.add(ns(taken_) - ns(std::exchange(counted_taken_, taken_)));
+    stats.decelerated_ns.add(ns(put_in_) - ns(std::exchange(counted_put_in_, put_in_)));
+    counted_ = now;
 }
 
 Duration Playout::delay(Instant now) const noexcept {
-    const Duration buffered = nanoseconds{static_cast<std::int64_t>(fifo_size_) * 1'000'000 / 48};
     const Duration delay = buffer_.delay(now);
-    return delay == Duration::zero() ? delay : delay + buffered;
+    return delay == Duration::zero() ? delay : delay + time_of(static_cast<std::int64_t>(fifo_size_));
 }
 
 }  // namespace plane

@@ -26,22 +26,12 @@ void Source::take(Packet& packet, Instant now) noexcept {
 void Source::tick(Instant now) noexcept {
     voice_.tick(now);
     publish_voice();
-    if (playout) publish_playout(now);
+    if (playout) playout->publish(*stats_, now);
 }
 
 void Source::publish_voice() noexcept {
     stats_->level_dbov.set(voice_.level_dbov());
     stats_->speaking.set(voice_.speaking());
-}
-
-void Source::publish_playout(Instant now) noexcept {
-    const JitterBuffer& buffer = playout->buffer();
-    const auto ms = [](Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); };
-    stats_->playout_delay_ms.set(ms(playout->delay(now)));
-    stats_->playout_target_ms.set(ms(buffer.target()));
-    stats_->frames_recovered.set(buffer.counters().recovered);
-    stats_->frames_concealed.set(buffer.counters().concealed);
-    stats_->packets_late.set(buffer.counters().late);
 }
 
 }  // namespace plane

@@ -44,7 +44,6 @@ public:
 
 private:
     void publish_voice() noexcept;
-    void publish_playout(Instant now) noexcept;
 
     SourceConfig config_;
     Room& room_;

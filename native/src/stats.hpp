@@ -61,6 +61,7 @@ struct PeerStats {
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
     Counter frames_recovered, frames_concealed, packets_late;
+    Counter samples_taken, samples_put_in;  // to play faster and slower
 
     PeerStats() noexcept {
         round_trip_ms.set(-1.0);
@@ -108,6 +109,10 @@ private:
     X(frames_encoded, "mixed frames encoded: one for each distinct mix and tick")                      \
     X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
     X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \
+    X(frames_recovered, "lost frames of speakers that in-band FEC brought back")                       \
+    X(frames_concealed, "lost or late frames of speakers that were made up")                           \
+    X(accelerated_ns, "audio of speakers taken out to play faster, nanoseconds")                       \
+    X(decelerated_ns, "audio of speakers put in to play slower, nanoseconds")                          \
     X(level_decodes, "packets decoded because their sender gives no level")                            \
     X(room_ticks, "ticks of rooms")                                                                    \
     X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
