@@ -66,7 +66,7 @@ class Room:
         if mixed:
             self.plane.add_row(1, ROW, [])
         for number, sink in enumerate(sinks, start=1000):
-            slot = _native.Slot(ssrc=1000, payload_type=111, mid="0", mid_id=4, level_id=1)
+            slot = _native.Slot(ssrc=1000, payload_type=111, mid="0", mid_id=4, level_id=1, nack=True)
             self.plane.add_listener(
                 number,
                 0,

@@ -25,10 +25,18 @@ class Slot:
     """One outgoing audio stream of a listener: an audio m-line of its offer."""
 
     def __init__(
-        self, *, ssrc: int, payload_type: int, mid: str = "", mid_id: int = 0, level_id: int = 0, csrc_level_id: int = 0
+        self,
+        *,
+        ssrc: int,
+        payload_type: int,
+        mid: str = "",
+        mid_id: int = 0,
+        level_id: int = 0,
+        csrc_level_id: int = 0,
+        nack: bool = False,
     ) -> None:
         """
-        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not.
+        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. nack: whether lost packets may be asked for again (RFC 4585).
         """
 
 class PeerStats:
@@ -44,6 +52,14 @@ class PeerStats:
     def packets_sent(self) -> int: ...
     @property
     def bytes_sent(self) -> int: ...
+    @property
+    def packets_nacked(self) -> int:
+        """Listener: packets that it asked for again."""
+
+    @property
+    def packets_retransmitted(self) -> int:
+        """Listener: packets sent to it again."""
+
     @property
     def packets_lost(self) -> int:
         """

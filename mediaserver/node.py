@@ -485,6 +485,7 @@ class Node:
                 mid_id=section.mid_id,
                 level_id=section.level_id,
                 csrc_level_id=section.csrc_level_id,
+                nack=section.nack,
             )
             for section, payload_type, sending in zip(
                 agreed.sections, agreed.payload_types, agreed.sendings, strict=True

@@ -99,7 +99,8 @@ class Section:
     of its own, which disables nothing (RFC 9143 section 6);
     payload_type: of Opus, None when the section offers no Opus that we can take; fmtp: its parameters (RFC 7587
     section 6.1), names in lower case; ptime, maxptime: in ms; extensions: of those we use, the ones offered for the
-    section's direction; ssrcs: in the order of their first lines.
+    section's direction; nack: whether lost packets may be asked for again (RFC 4585 section 4.2), of Opus;
+    ssrcs: in the order of their first lines.
     """
 
     index: int
@@ -117,6 +118,7 @@ class Section:
     extensions: tuple[Extension, ...] = ()
     extmap_allow_mixed: bool = False
     rtcp_rsize: bool = False
+    nack: bool = False
     ssrcs: tuple[int, ...] = ()
 
     @property
@@ -444,6 +446,7 @@ def _section(
         extensions=_extensions([*attributes.get("extmap", ()), *session.get("extmap", ())], direction),
         extmap_allow_mixed=bool(_inherited("extmap-allow-mixed", (attributes, session))),
         rtcp_rsize="rtcp-rsize" in attributes,
+        nack=any(f"{which} nack" in attributes.get("rtcp-fb", ()) for which in (payload_type, "*")),
         ssrcs=_ssrcs(media),
     )
 
@@ -590,6 +593,8 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
         lines.append("a=rtcp-rsize")
     lines.append(f"a=rtpmap:{section.payload_type} opus/48000/2")
     lines.append(f"a=fmtp:{section.payload_type} {_fmtp(section.fmtp, sending)}")
+    if sending and section.nack:
+        lines.append(f"a=rtcp-fb:{section.payload_type} nack")
     if section.ptime is not None:
         lines.append(f"a=ptime:{min(max(section.ptime, 10), 60)}")
     lines.append("a=maxptime:60")

@@ -46,6 +46,7 @@ class Slot:
     mid_id: int = 0
     level_id: int = 0
     csrc_level_id: int = 0
+    nack: bool = False
 
 
 @dataclass
@@ -54,6 +55,8 @@ class PeerStats:
     bytes_received: int = 0
     packets_sent: int = 0
     bytes_sent: int = 0
+    packets_nacked: int = 0
+    packets_retransmitted: int = 0
     packets_lost: int = 0
     fraction_lost: float = 0.0
     jitter_ms: float = 0.0

@@ -50,11 +50,24 @@ class MixPlane(RawPlane):
         """Other settings from now on, where they differ from those at first."""
         self.plane.configure_room(ROOM, **{**self._options, **options})
 
-    def mix_listener(self, csrc: int, row: int, *, room: int = ROOM, worker: int = 0) -> MixListener:
-        """A connected one; the row must be there."""
-        number, peer = self._add_peer(self.address(worker), AEAD_AES_128_GCM, None)
+    def mix_listener(
+        self,
+        csrc: int,
+        row: int,
+        *,
+        room: int = ROOM,
+        worker: int = 0,
+        profile: int = AEAD_AES_128_GCM,
+        **options: Any,
+    ) -> MixListener:
+        """A connected one; the row must be there. options: of its slot."""
+        number, peer = self._add_peer(self.address(worker), profile, None)
         slot = _native.Slot(
-            ssrc=1000 * number, payload_type=PAYLOAD_TYPE, level_id=LEVEL_ID, csrc_level_id=CSRC_LEVEL_ID
+            ssrc=1000 * number,
+            payload_type=PAYLOAD_TYPE,
+            level_id=LEVEL_ID,
+            csrc_level_id=CSRC_LEVEL_ID,
+            **options,
         )
         self.stats[number] = self.plane.add_listener(
             number, worker, room, ufrag=peer.ufrag, pwd=peer.password, csrc=csrc, slots=[slot], cname="raw", row=row

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import aioice.stun
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtcpPacket, RtpPacket
+from aiortc.rtp import AnyRtcpPacket, HeaderExtensionsMap, RtcpPacket, RtcpRtpfbPacket, RtpPacket
 from pylibsrtp import Error, Policy, Session
 
 from bench.rawpeer import binding_request
@@ -59,6 +59,7 @@ class RawPeer:
         self.sequence = random.getrandbits(15)
         self.sent: list[RtpPacket] = []
         self.received: list[RtpPacket] = []
+        self.wire: list[bytes] = []  # every RTP datagram as it came, also those that do not decrypt
         self.reports: list[AnyRtcpPacket] = []
         self.compounds: list[bytes] = []  # the same as they came, with what aiortc does not know
         self.others: list[bytes] = []  # neither STUN nor RTP nor RTCP
@@ -122,6 +123,10 @@ class RawPeer:
         """RTCP, encrypted."""
         self.send_datagram(self._out.protect_rtcp(compound))
 
+    def ask_again(self, ssrc: int, sequences: Sequence[int]) -> None:
+        """A generic NACK: RFC 4585 section 6.2.1."""
+        self.send_compound(bytes(RtcpRtpfbPacket(fmt=1, ssrc=1, media_ssrc=ssrc, lost=list(sequences))))
+
     def receive_until(self, what: Callable[[], object], *, within_s: float = 5.0) -> None:
         """Reads the socket until `what()` is true. AssertionError after `within_s`."""
         deadline = time.monotonic() + within_s
@@ -144,6 +149,7 @@ class RawPeer:
     def _take(self, data: bytes) -> None:
         try:
             if is_rtp(data):
+                self.wire.append(data)
                 self.received.append(RtpPacket.parse(self._in.unprotect(data), self._extensions))
             elif is_rtcp(data):
                 self.compounds.append(self._in.unprotect_rtcp(data))
@@ -218,6 +224,7 @@ class RawPlane:
         host: int = 0,
         profile: int = AEAD_AES_128_GCM,
         relay: Relay | None = None,
+        nack: bool = False,
     ) -> tuple[int, RawPeer]:
         number, peer = self._add_peer(self.address(worker, host), profile, relay)
         self.stats[number] = self.plane.add_listener(
@@ -229,7 +236,12 @@ class RawPlane:
             csrc=csrc,
             slots=[
                 _native.Slot(
-                    ssrc=1000 * number + i, payload_type=PAYLOAD_TYPE, mid=str(i), mid_id=MID_ID, level_id=LEVEL_ID
+                    ssrc=1000 * number + i,
+                    payload_type=PAYLOAD_TYPE,
+                    mid=str(i),
+                    mid_id=MID_ID,
+                    level_id=LEVEL_ID,
+                    nack=nack,
                 )
                 for i in range(slots)
             ],
@@ -248,10 +260,18 @@ class RawPlane:
         return self.connect(*self.add_publisher(csrc, profile=profile, relay=relay))
 
     def listener(
-        self, csrc: int, *, slots: int = 1, worker: int = 0, profile: int = AEAD_AES_128_GCM, relay: Relay | None = None
+        self,
+        csrc: int,
+        *,
+        slots: int = 1,
+        worker: int = 0,
+        profile: int = AEAD_AES_128_GCM,
+        relay: Relay | None = None,
+        nack: bool = False,
     ) -> RawPeer:
         """A connected one."""
-        return self.connect(*self.add_listener(csrc, slots=slots, worker=worker, profile=profile, relay=relay))
+        added = self.add_listener(csrc, slots=slots, worker=worker, profile=profile, relay=relay, nack=nack)
+        return self.connect(*added)
 
     def events(self, peer: int) -> list[int]:
         """The kinds of this peer's events until now."""

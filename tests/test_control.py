@@ -210,6 +210,7 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "bytes_received": 900,
         "packets_sent": 0,
         "bytes_sent": 0,
+        "packets_retransmitted": 0,
         "playout_delay_ms": 0.0,
         "frames_recovered": 0,
         "frames_concealed": 0,

@@ -623,6 +623,26 @@ async def test_aiortc_accepts_the_answer(listening: bool) -> None:
         await client.close()
 
 
+# Repair
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        ("a=rtcp-fb:111 nack", True),
+        ("a=rtcp-fb:* nack", True),
+        ("a=rtcp-fb:111 transport-cc", False),
+        ("a=rtcp-fb:111 nack pli", False),  # of pictures
+        ("a=rtcp-fb:0 nack", False),  # of another codec
+    ],
+)
+def test_a_listener_who_offers_nack_may_ask_for_lost_packets(offered: str, agreed: bool) -> None:
+    offer = description(audio("0", offered, direction="recvonly"))
+    [section] = listener_sections(parse_offer(offer))
+    assert section.nack is agreed
+    assert ("a=rtcp-fb:111 nack\r\n" in answered(offer, listening=True)) is agreed
+
+
 # Fragments
 
 

@@ -49,9 +49,7 @@ class Session {
         server is ICE-lite and learns our addresses from our checks, and only its answer names the ICE servers. */
     async open(endpoint) {
         const connection = this.connection;
-        const offer = await connection.createOffer();
-        // Browsers decode Opus to mono unless they said that they like stereo; a mix may have it (RFC 7587 section 6.1).
-        offer.sdp = offer.sdp.replaceAll('useinbandfec=1', 'useinbandfec=1;stereo=1');
+        const offer = withOurWishes(await connection.createOffer());
         const response = await request(endpoint, this.token, {
             method: 'POST',
             headers: {'Content-Type': 'application/sdp'},
@@ -83,7 +81,7 @@ class Session {
     async restartIce() {
         const connection = this.connection;
         const answer = connection.currentRemoteDescription.sdp;
-        await connection.setLocalDescription(await connection.createOffer({iceRestart: true}));
+        await connection.setLocalDescription(withOurWishes(await connection.createOffer({iceRestart: true})));
         try {
             const response = await request(this.url, this.token, {
                 method: 'PATCH',
@@ -134,6 +132,14 @@ class Session {
         this.connection.close();
         onend(reason);
     }
+}
+
+/** What browsers can but do not offer: they decode Opus to mono unless they said that they like stereo, and a mix may have
+    it (RFC 7587 section 6.1); and they ask for lost audio again only where that was agreed on (RFC 4585 section 4.2). */
+function withOurWishes({type, sdp}) {
+    const wishes = sdp.replaceAll('useinbandfec=1', 'useinbandfec=1;stereo=1')
+        .replaceAll(/^a=rtpmap:(\d+) opus\/48000\/2\r\n/gm, '$&a=rtcp-fb:$1 nack\r\n');
+    return {type, sdp: wishes};
 }
 
 /** The links of an answer (RFC 8288): the target, resolved, and the parameters by name. */

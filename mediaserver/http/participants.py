@@ -199,6 +199,7 @@ def _session(session: Session) -> SessionDocument:
         bytes_received=stats.bytes_received,
         packets_sent=stats.packets_sent,
         bytes_sent=stats.bytes_sent,
+        packets_retransmitted=stats.packets_retransmitted,
         playout_delay_ms=stats.playout_delay_ms,
         frames_recovered=stats.frames_recovered,
         frames_concealed=stats.frames_concealed,

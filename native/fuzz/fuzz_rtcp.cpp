@@ -32,7 +32,10 @@ std::vector<std::vector<std::uint8_t>> seeds() {
                                              0,    3,   0, 0,  0, 4, 0, 0, 0, 5, 0, 0, 0, 6, 7, 0, 0, 1, 1, 2, 3, 4};
     // A receiver report with four bytes of padding.
     const std::vector<std::uint8_t> padded{0xA0, 201, 0, 2, 0, 0, 0, 7, 0, 0, 0, 4};
-    return {compound, reduced, extended, padded};
+    // A generic NACK of three packets and of nine, and feedback of another format.
+    const std::vector<std::uint8_t> lost{0x81, 205, 0, 4, 0, 0, 0, 7, 0, 0, 0, 1, 0, 9, 0, 3, 0xFF, 0xFF, 0x80, 0xFE,
+                                         0x8F, 205, 0, 3, 0, 0, 0, 7, 0, 0, 0, 1, 1, 2, 3, 4};
+    return {compound, reduced, extended, padded, lost};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -41,7 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     FUZZ_REQUIRE(size >= 4 && size % 4 == 0);
     FUZZ_REQUIRE(reports->block_count <= reports->blocks.size());
     FUZZ_REQUIRE(reports->dlrr_count <= reports->dlrrs.size());
-    FUZZ_REQUIRE(reports->block_count * 24 + reports->dlrr_count * 12 < size);
+    FUZZ_REQUIRE(reports->nack_count <= reports->nacks.size());
+    FUZZ_REQUIRE(reports->block_count * 24 + reports->dlrr_count * 12 + reports->nack_count * 4 < size);
 
     const std::span<const ReportBlock> blocks(reports->blocks.data(), reports->block_count);
     for (const ReportBlock& block : blocks)

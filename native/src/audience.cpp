@@ -60,6 +60,11 @@ Audience::Feed* Audience::feed(FeedKey key) noexcept {
     return found == feeds_.end() || found->live() == 0 ? nullptr : &*found;
 }
 
+const History* Audience::history(FeedKey key) const noexcept {
+    const auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
+    return found == feeds_.end() ? nullptr : found->history.get();
+}
+
 void Audience::finish(Feed& feed) noexcept {
     if (--feed.fan_outs != 0 || feed.holes.empty()) return;
     // Fill each hole with the last subscriber.
@@ -83,13 +88,21 @@ void Audience::carry(Listener& listener, std::uint32_t slot, FeedKey key) {
 void Audience::subscribe(Listener& listener, std::uint32_t slot, FeedKey key) {
     auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
     if (found == feeds_.end()) {
-        // One that nobody carries any more serves again, so that a room of ever new speakers does not grow.
-        found = std::find_if(feeds_.begin(), feeds_.end(),
-                             [](const Feed& feed) { return feed.live() == 0 && feed.fan_outs == 0; });
-        if (found == feeds_.end()) found = feeds_.emplace(feeds_.end());
+        // Of those that nobody carries any more the one that was left first serves again, so that a room of ever new speakers
+        // does not grow.
+        std::size_t idle = 0;
+        for (auto feed = feeds_.begin(); feed != feeds_.end(); ++feed) {
+            if (feed->live() != 0 || feed->fan_outs != 0) continue;
+            ++idle;
+            if (found == feeds_.end() || feed->left < found->left) found = feed;
+        }
+        if (idle <= max_idle_feeds) found = feeds_.emplace(feeds_.end());
         found->key = key;
+        if (found->history) found->history->clear();
     }
+    if (listener.slots[slot].config().nack && !found->history) found->history = std::make_unique<History>();
     listener.slots[slot].feed = key;
+    listener.slots[slot].room = room_;
     listener.slots[slot].place = static_cast<std::uint32_t>(found->subscribers.size());
     listener.slots[slot].turn();
     found->subscribers.push_back({&listener, slot});
@@ -103,6 +116,7 @@ void Audience::unsubscribe(Listener& listener, std::uint32_t slot) {
     const std::uint32_t place = listener.slots[slot].place;
     found->subscribers[place] = {};
     found->holes.push_back(place);
+    if (found->live() == 0) found->left = ++departures_;
     ++found->fan_outs;  // finish() closes the hole at once when no other fan-out is under way
     finish(*found);
 }

@@ -7,9 +7,11 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "history.hpp"
 #include "listener.hpp"
 
 namespace plane {
@@ -28,8 +30,13 @@ public:
         std::vector<Subscriber> subscribers;
         std::vector<std::uint32_t> holes;
         std::uint32_t fan_outs = 0;    // under way
+        std::unique_ptr<History> history;  // when somebody carries it, or did, who may ask for lost packets
+        std::uint64_t left = 0;        // when its last subscriber left it, counted in such events
         std::size_t live() const noexcept { return subscribers.size() - holes.size(); }
     };
+
+    // room: its number, by which slots remember where they were.
+    explicit Audience(std::uint32_t room = 0) : room_{room} {}
 
     // The listener stays the caller's, and must be removed before it dies.
     void add(Listener& listener);
@@ -45,6 +52,9 @@ public:
     Feed* feed(FeedKey key) noexcept;
     void finish(Feed& feed) noexcept;
 
+    // What was carried lately of the source or row, by whomever; null when that is not known.
+    const History* history(FeedKey key) const noexcept;
+
     bool empty() const noexcept { return listeners_.empty(); }
 
 private:
@@ -52,9 +62,15 @@ private:
     void subscribe(Listener& listener, std::uint32_t slot, FeedKey key);
     void unsubscribe(Listener& listener, std::uint32_t slot);
 
+    // Feeds that nobody carries and that are kept for their history: who turned away from one may still miss its last packets.
+    // More costs 24 kB each.
+    static constexpr std::size_t max_idle_feeds = 4;
+
+    std::uint32_t room_;
+    std::uint64_t departures_ = 0;
     std::vector<Listener*> listeners_;
     std::vector<std::uint32_t> order_;
-    std::deque<Feed> feeds_;            // few: as many as were carried at once; addresses are stable
+    std::deque<Feed> feeds_;            // few: as many as were carried at once and the idle; addresses are stable
 };
 
 }  // namespace plane

@@ -174,12 +174,13 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](plane::SlotConfig* self, std::uint32_t ssrc, std::uint8_t payload_type, std::string mid, std::uint8_t mid_id,
-               std::uint8_t level_id, std::uint8_t csrc_level_id) {
-                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id, csrc_level_id};
+               std::uint8_t level_id, std::uint8_t csrc_level_id, bool nack) {
+                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id, csrc_level_id, nack};
             },
             nb::kw_only(), "ssrc"_a, "payload_type"_a, "mid"_a = "", "mid_id"_a = 0, "level_id"_a = 0, "csrc_level_id"_a = 0,
+            "nack"_a = false,
             "mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it "
-            "did not.");
+            "did not. nack: whether lost packets may be asked for again (RFC 4585).");
 
     using plane::PeerStats;
     nb::class_<PeerStats>(m, "PeerStats", "A live view of one peer's counters; reading it costs the plane nothing.")
@@ -187,6 +188,10 @@ NB_MODULE(_native, m) {
         .def_prop_ro("bytes_received", [](const PeerStats& s) { return s.bytes_received.get(); })
         .def_prop_ro("packets_sent", [](const PeerStats& s) { return s.packets_sent.get(); })
         .def_prop_ro("bytes_sent", [](const PeerStats& s) { return s.bytes_sent.get(); })
+        .def_prop_ro("packets_nacked", [](const PeerStats& s) { return s.packets_nacked.get(); },
+                     "Listener: packets that it asked for again.")
+        .def_prop_ro("packets_retransmitted", [](const PeerStats& s) { return s.packets_retransmitted.get(); },
+                     "Listener: packets sent to it again.")
         .def_prop_ro("packets_lost", [](const PeerStats& s) { return s.packets_lost.get(); },
                      "Publisher: of its stream, here; listener: as it reports, over all slots.")
         .def_prop_ro("fraction_lost", [](const PeerStats& s) { return s.fraction_lost.get(); }, "0..1, of the last interval.")

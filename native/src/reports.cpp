@@ -71,9 +71,9 @@ std::uint64_t NtpClock::at(Instant instant) const noexcept {
     return (ns / 1'000'000'000) << 32 | fraction;
 }
 
-bool read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept {
+std::optional<rtcp::Reports> read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept {
     const auto reports = rtcp::parse(compound);
-    if (!reports) return false;
+    if (!reports) return std::nullopt;
     if (peer.reception) {
         if (reports->sender && reports->sender_ssrc == peer.stats->ssrc.get()) peer.reception->sender_report(now, *reports->sender);
         for (std::size_t i = 0; i < reports->dlrr_count; ++i) {
@@ -84,7 +84,7 @@ bool read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) 
     } else {
         read_listener_blocks(peer, *reports, ntp.at(now));
     }
-    return reports->bye;
+    return reports;
 }
 
 std::size_t write_reports(Peer& peer, MutableBytes out, Instant now, const NtpClock& ntp) noexcept {

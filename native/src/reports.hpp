@@ -15,8 +15,8 @@ private:
     std::uint64_t ntp_ns_at_epoch_;  // of Instant{}
 };
 
-// An opened compound packet. True when it says goodbye.
-bool read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept;
+// An opened compound packet; nothing when it is malformed. What it says of goodbyes and lost packets is the caller's to act on.
+std::optional<rtcp::Reports> read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept;
 
 // Receiver report for a publisher, sender reports for a listener's slots; each with its CNAME. 0: nothing to say yet.
 std::size_t write_reports(Peer& peer, MutableBytes out, Instant now, const NtpClock& ntp) noexcept;

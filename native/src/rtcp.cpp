@@ -14,7 +14,7 @@ constexpr std::size_t dlrr_size = 12;
 constexpr std::size_t reference_time_size = 8;
 constexpr std::size_t max_text = 255;  // CNAME and BYE reason have one byte of length
 
-enum PacketType : std::uint8_t { sender_report = 200, receiver_report = 201, sdes = 202, goodbye = 203, xr = 207 };
+enum PacketType : std::uint8_t { sender_report = 200, receiver_report = 201, sdes = 202, goodbye = 203, transport_feedback = 205, xr = 207 };
 enum XrBlock : std::uint8_t { receiver_reference_time = 4, dlrr = 5 };
 constexpr std::uint8_t sdes_cname = 1;
 
@@ -81,6 +81,18 @@ bool take_extended(Reports& reports, Bytes body) noexcept {
     return true;
 }
 
+constexpr std::size_t generic_nack = 1;  // RFC 4585 section 6.2.1: the format, where other packets have their count
+constexpr std::size_t nack_size = 4;
+
+bool take_nacks(Reports& reports, Bytes body) noexcept {
+    // Who asks, whose packets, then at least one entry.
+    if (body.size() < 8 + nack_size) return false;
+    const std::uint32_t ssrc = load32(&body[4]);
+    for (std::size_t at = 8; at < body.size() && reports.nack_count < reports.nacks.size(); at += nack_size)
+        reports.nacks[reports.nack_count++] = {.ssrc = ssrc, .sequence = load16(&body[at]), .following = load16(&body[at + 2])};
+    return true;
+}
+
 // One packet's body, without its header and padding.
 bool take_packet(Reports& reports, std::uint8_t type, std::size_t count, Bytes body) noexcept {
     switch (type) {
@@ -93,6 +105,8 @@ bool take_packet(Reports& reports, std::uint8_t type, std::size_t count, Bytes b
         if (body.size() < sources) return false;
         return body.size() == sources || body[sources] < body.size() - sources;
     }
+    case transport_feedback:
+        return body.size() >= 8 && (count != generic_nack || take_nacks(reports, body));
     case xr:
         return body.size() >= 4 && take_extended(reports, body);
     default:

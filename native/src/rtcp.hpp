@@ -1,4 +1,5 @@
-// RTCP (RFC 3550 section 6), compound and reduced-size (RFC 5506), with the receiver reference time of XR (RFC 3611).
+// RTCP (RFC 3550 section 6), compound and reduced-size (RFC 5506), with the receiver reference time of XR (RFC 3611) and the
+// generic NACK (RFC 4585).
 #pragma once
 
 #include <array>
@@ -33,7 +34,16 @@ struct Dlrr {
     std::uint32_t delay_since_last_rr = 0;
 };
 
+// RFC 4585 section 6.2.1: packets of a stream that did not come. Bit k of `following` is sequence + 1 + k.
+struct Nack {
+    std::uint32_t ssrc = 0;
+    std::uint16_t sequence = 0;
+    std::uint16_t following = 0;
+};
+
 constexpr std::size_t max_blocks = 31;
+// 32 tell of 544 packets. More cannot be worth sending again.
+constexpr std::size_t max_nacks = 32;
 
 // All that a datagram of RTCP says to us. Fixed size: a peer cannot make it grow; surplus blocks are dropped.
 struct Reports {
@@ -43,6 +53,8 @@ struct Reports {
     std::size_t block_count = 0;
     std::array<Dlrr, 4> dlrrs{};
     std::size_t dlrr_count = 0;
+    std::array<Nack, max_nacks> nacks{};
+    std::size_t nack_count = 0;
     std::optional<std::uint64_t> reference_time;  // XR receiver reference time, NTP 32.32
     bool bye = false;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "history.hpp"
 #include "opus.hpp"
 
 namespace plane {
@@ -19,7 +20,9 @@ constexpr std::uint32_t minimum_step = opus::sample_rate / 50;
 }  // namespace
 
 Slot::Slot(SlotConfig config, std::uint16_t first_index, std::uint32_t first_timestamp)
-    : config_{std::move(config)}, next_index_{first_index}, last_timestamp_{first_timestamp} {}
+    : config_{std::move(config)}, next_index_{first_index}, last_timestamp_{first_timestamp} {
+    if (config_.nack) log_ = std::make_unique<SentLog>();
+}
 
 std::optional<Slot::Mapped> Slot::map(const Position& position) noexcept {
     bool turned = false;
@@ -31,6 +34,7 @@ std::optional<Slot::Mapped> Slot::map(const Position& position) noexcept {
         run_base_ = next_index_;
         timestamp_offset_ = last_timestamp_ + step - position.timestamp;
         turned = true;
+        if (log_) log_->begin({run_base_, run_first_index_, feed, room, run_, timestamp_offset_});
     }
     if (position.index < run_first_index_) return std::nullopt;
     const Mapped mapped{run_base_ + (position.index - run_first_index_), position.timestamp + timestamp_offset_,
@@ -41,6 +45,23 @@ std::optional<Slot::Mapped> Slot::map(const Position& position) noexcept {
         last_arrival_ = position.time;
     }
     return mapped;
+}
+
+std::optional<Slot::Sent> Slot::sent(std::uint16_t sequence) const noexcept {
+    if (!log_) return std::nullopt;
+    // The latest index with this sequence number. Before the first run there is none, so it never wraps below zero unseen.
+    std::uint64_t index = (next_index_ & ~std::uint64_t{0xffff}) | sequence;
+    if (index >= next_index_) {
+        if (index < 0x10000) return std::nullopt;
+        index -= 0x10000;
+    }
+    const SentLog::Run* run = next_index_ - index <= History::max_packets ? log_->find(index) : nullptr;
+    if (!run) return std::nullopt;
+    return Sent{index, *run};
+}
+
+Slot::Mapped Slot::map_again(const Sent& sent, const Position& position) noexcept {
+    return {sent.index, position.timestamp + sent.run.timestamp_offset, position.marker || sent.index == sent.run.base};
 }
 
 std::size_t Slot::write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept {

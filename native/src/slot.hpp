@@ -2,12 +2,14 @@
 // reports go on without a break (RFC 3550 section 7: the translator's duty).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "packet.hpp"
 #include "rtcp.hpp"
 #include "rtp.hpp"
+#include "sent_log.hpp"
 
 namespace plane {
 
@@ -22,6 +24,7 @@ struct SlotConfig {
     std::uint8_t mid_id = 0;    // header extension ids as offered; 0: not negotiated
     std::uint8_t level_id = 0;        // RFC 6464, of the whole packet
     std::uint8_t csrc_level_id = 0;   // RFC 6465, of each CSRC
+    bool nack = false;                // lost packets may be asked for again (RFC 4585 section 6.2.1)
 };
 
 class Slot {
@@ -38,6 +41,19 @@ public:
     // Where in this stream the packet belongs. Nothing for one from before the slot turned to its source.
     std::optional<Mapped> map(const Position& position) noexcept;
 
+    // Where the packet came from that was, or would have been, sent with this sequence number; nothing when it is too long ago,
+    // is still to come, or was not negotiated.
+    struct Sent {
+        std::uint64_t index = 0;       // ours
+        SentLog::Run run;
+        std::uint64_t feed_index() const noexcept { return run.index_of(index); }
+    };
+    std::optional<Sent> sent(std::uint16_t sequence) const noexcept;
+    // What map() gave for that packet.
+    static Mapped map_again(const Sent& sent, const Position& position) noexcept;
+    // Whether it may be sent again now; counts it when so. Only after sent() has given it.
+    bool may_repeat(const Sent& sent, Instant now) noexcept { return log_->allow(sent.index, now); }
+
     // The next packet begins a new run, whoever sends it.
     void turn() noexcept { run_ = 0; }
 
@@ -53,8 +69,9 @@ public:
 
     const SlotConfig& config() const noexcept { return config_; }
 
-    // Set by the Audience: what this slot carries, and where in that feed's list it stands.
+    // Set by the Audience: what this slot carries, in which room, and where in that feed's list it stands.
     FeedKey feed = 0;
+    std::uint32_t room = 0;
     std::uint32_t place = 0;
 
 private:
@@ -68,6 +85,7 @@ private:
     Instant last_arrival_{};
     std::uint32_t packets_ = 0;
     std::uint64_t octets_ = 0;
+    std::unique_ptr<SentLog> log_;        // of who negotiated NACK
 };
 
 }  // namespace plane

@@ -50,6 +50,7 @@ private:
 struct PeerStats {
     Counter packets_received, bytes_received;  // authenticated SRTP, with headers
     Counter packets_sent, bytes_sent;
+    Counter packets_nacked, packets_retransmitted;  // listener: asked for again, and sent again
     Gauge<std::int64_t> packets_lost;  // publisher: of its stream, here; listener: as it reports, all slots
     Gauge<double> fraction_lost;       // 0..1
     Gauge<double> jitter_ms;
@@ -102,6 +103,8 @@ private:
     X(dropped_handshake, "DTLS datagrams dropped because the event loop is behind")                    \
     X(ranking_changes, "changes of a room's order of speakers")                                        \
     X(packets_mixed, "RTP packets of the mixer sent to listeners")                                     \
+    X(packets_nacked, "RTP packets that listeners asked for again, by NACK")                           \
+    X(packets_retransmitted, "RTP packets sent to listeners again, bit for bit")                       \
     X(frames_encoded, "mixed frames encoded: one for each distinct mix and tick")                      \
     X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
     X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \

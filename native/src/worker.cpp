@@ -363,7 +363,11 @@ void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
     if (!size) return stats.dropped_unauthentic.add(1);
     note_media(peer);
     stats.rtcp_received.add(1);
-    if (read_reports(peer, {packet.bytes.data(), *size}, now, ntp_)) peer.ice.goodbye(now);
+    const auto reports = read_reports(peer, {packet.bytes.data(), *size}, now, ntp_);
+    if (!reports) return;
+    if (reports->bye) peer.ice.goodbye(now);
+    if (!peer.listener) return;
+    for (std::size_t i = 0; i < reports->nack_count; ++i) retransmit(now, peer, reports->nacks[i]);
 }
 
 // ---- a packet's way out --------------------------------------------------------------------------------------------
@@ -387,6 +391,7 @@ void Worker::start_fan_out(const Handover& handover) {
     if (!feed) return;
     if (fan_out_count_ == max_fan_outs) return stats.dropped_overload.add(1);
     ++feed->fan_outs;
+    if (feed->history) feed->history->record(*handover.packet, handover.position);
     fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {handover.packet, handover.position, audience, feed, 0};
 }
 
@@ -396,17 +401,52 @@ void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const
     if (!peer.keys || !path) return;
     const auto mapped = slot.map(position);
     if (!mapped) return;
-    UdpSocket& socket = *sockets_[path->socket];
-    const MutableBytes space = socket.reserve(stats);
-    const std::size_t header_size = slot.write_header(space, *mapped, packet);
-    const std::size_t size = peer.keys->seal.rtp(mapped->index, header_size, packet.payload(), space);
-    if (header_size == 0 || size == 0) return stats.dropped_malformed.add(1);
     const bool mixed = listener.row.has_value();
-    socket.commit(size, path->remote, mixed ? Instant{} : position.time);
+    if (!send_rtp(peer, *path, slot, *mapped, packet, mixed ? Instant{} : position.time)) return;
     slot.count(packet.payload_size);
+    (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
+}
+
+bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet,
+                      Instant arrival) {
+    UdpSocket& socket = *sockets_[path.socket];
+    const MutableBytes space = socket.reserve(stats);
+    const std::size_t header_size = slot.write_header(space, mapped, packet);
+    const std::size_t size = peer.keys->seal.rtp(mapped.index, header_size, packet.payload(), space);
+    if (header_size == 0 || size == 0) {
+        stats.dropped_malformed.add(1);
+        return false;
+    }
+    socket.commit(size, path.remote, arrival);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
-    (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
+    return true;
+}
+
+void Worker::retransmit(Instant now, Peer& peer, const rtcp::Nack& nack) {
+    auto& slots = peer.listener->slots;
+    const auto slot = std::find_if(slots.begin(), slots.end(), [&](const Slot& s) { return s.config().ssrc == nack.ssrc; });
+    if (slot == slots.end() || !slot->config().nack) return;
+    for (unsigned bit = 0; bit <= 16; ++bit) {
+        if (bit != 0 && (nack.following >> (bit - 1) & 1) == 0) continue;
+        stats.packets_nacked.add(1);
+        peer.stats->packets_nacked.add(1);
+        if (!retransmit(now, peer, *slot, static_cast<std::uint16_t>(nack.sequence + bit))) continue;
+        stats.packets_retransmitted.add(1);
+        peer.stats->packets_retransmitted.add(1);
+    }
+}
+
+bool Worker::retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence) {
+    const Path* path = peer.ice.selected();
+    const auto sent = slot.sent(sequence);
+    // The allowance is asked first: it bounds what a client can make us look up, too.
+    if (!path || !sent || !slot.may_repeat(*sent, now)) return false;
+    const Audience* audience = find_audience(sent->run.room);
+    const History* history = audience ? audience->history(sent->run.feed) : nullptr;
+    if (!history || !history->recall(sent->run.run, sent->feed_index(), recalled_)) return false;
+    if (now - recalled_.position.time > useful_age) return false;
+    return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {});
 }
 
 void Worker::send_now(Peer& peer, Bytes datagram) {

@@ -84,6 +84,9 @@ private:
     void publish_order(Room& room, Instant now);
     void start_fan_out(const Handover& handover);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
+    bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
+    void retransmit(Instant now, Peer& peer, const rtcp::Nack& nack);
+    bool retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence);
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -147,6 +150,8 @@ private:
     };
     // Bounds the memory that a burst can hold; beyond it packets are late anyway and are dropped.
     static constexpr std::size_t max_fan_outs = 2048;
+    // A retransmission after so long is not played any more: browsers' buffers for audio wait a second at most.
+    static constexpr Duration useful_age = seconds{1};
     // Sends between two looks at the sockets and timers: at 3 µs each 0.8 ms. More delays others' packets, less costs
     // system calls.
     static constexpr std::size_t fan_out_slice = 256;
@@ -168,6 +173,7 @@ private:
 
     PacketPool pool_;
     std::array<Received, receive_batch> inbox_;
+    Packet recalled_;  // one that is sent again
 
     std::unordered_map<PeerId, std::unique_ptr<Peer>> peers_;
     std::unordered_map<std::string, Peer*, TextHash, std::equal_to<>> by_ufrag_;

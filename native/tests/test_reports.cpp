@@ -35,7 +35,7 @@ TEST_CASE("a listener's report gives loss, jitter and round trip of its worst sl
     blocks[2] = {.ssrc = 999, .fraction_lost = 255, .cumulative_lost = 1000};  // not ours
     std::array<std::uint8_t, 512> out;
     const std::size_t size = rtcp::write_receiver_report(out, 1, blocks);
-    CHECK_FALSE(read_reports(peer, {out.data(), size}, start + milliseconds{600}, ntp));
+    CHECK_FALSE(read_reports(peer, {out.data(), size}, start + milliseconds{600}, ntp)->bye);
     CHECK(peer.stats->fraction_lost.get() == doctest::Approx(0.25));
     CHECK(peer.stats->jitter_ms.get() == doctest::Approx(20));
     CHECK(peer.stats->packets_lost.get() == 11);
@@ -81,7 +81,7 @@ TEST_CASE("a publisher's round trip comes from the answer to our reference time"
     store32(&xr[12], 9);
     store32(&xr[16], static_cast<std::uint32_t>(ntp.at(start) >> 16));
     store32(&xr[20], 65536 / 10);
-    CHECK_FALSE(read_reports(peer, xr, start + milliseconds{150}, ntp));
+    CHECK_FALSE(read_reports(peer, xr, start + milliseconds{150}, ntp)->bye);
     CHECK(peer.stats->round_trip_ms.get() == doctest::Approx(50).epsilon(0.02));
 }
 
@@ -90,5 +90,5 @@ TEST_CASE("goodbye names every stream, and is recognised") {
     std::array<std::uint8_t, 512> out;
     const std::size_t size = write_goodbye(peer, out);
     REQUIRE(size > 0);
-    CHECK(read_reports(peer, {out.data(), size}, start, ntp));
+    CHECK(read_reports(peer, {out.data(), size}, start, ntp)->bye);
 }

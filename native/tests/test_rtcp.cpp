@@ -306,3 +306,31 @@ TEST_CASE("a compound with changed bytes gives nothing or reports within the lim
     }
     CHECK(refused > 1'000);
 }
+
+TEST_CASE("a generic NACK names its stream and what is lost of it") {
+    const auto reports = parse(joined({empty_rr, from_hex("81cd0004 aaaaaaaa 00000bb8 ffff8001 00050000")}));
+    REQUIRE(reports);
+    REQUIRE(reports->nack_count == 2);
+    CHECK(reports->nacks[0].ssrc == 3000);
+    CHECK(reports->nacks[0].sequence == 0xffff);
+    CHECK(reports->nacks[0].following == 0x8001);
+    CHECK(reports->nacks[1].sequence == 5);
+    CHECK(reports->nacks[1].following == 0);
+}
+
+TEST_CASE("feedback of another format is passed over, a NACK without an entry is malformed") {
+    const auto other = parse(from_hex("8fcd0003 aaaaaaaa 00000bb8 ffff8001"));
+    REQUIRE(other);
+    CHECK(other->nack_count == 0);
+    CHECK_FALSE(parse(from_hex("81cd0002 aaaaaaaa 00000bb8")));
+    CHECK_FALSE(parse(from_hex("81cd0001 aaaaaaaa")));
+}
+
+TEST_CASE("more NACKs than anybody can use are dropped") {
+    std::vector<std::uint8_t> many = from_hex("81cd0042 aaaaaaaa 00000bb8");
+    for (std::uint8_t i = 0; i < 64; ++i) many.insert(many.end(), {0, i, 0, 0});
+    const auto reports = parse(many);
+    REQUIRE(reports);
+    CHECK(reports->nack_count == max_nacks);
+    CHECK(reports->nacks[max_nacks - 1].sequence == max_nacks - 1);
+}

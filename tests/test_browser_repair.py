@@ -1,0 +1,67 @@
+"""Chromium behind a network that loses packets: what it asks for again it gets."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Route
+
+from tests.browser import Tab, chromium
+from tests.netem import Link, Relay
+from tests.server import Server
+from tests.test_browser import ANN_HZ, People, hears, join
+
+INBOUND = """(async () => {
+    const stats = [...(await room.listener.connection.getStats()).values()];
+    return stats.find(({type}) => type === 'inbound-rtp');
+})()"""
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def lossy_listener(stack: AsyncExitStack, server: Server, room: str, relay: Relay, options: str) -> Tab:
+    """A listener whose media comes through the relay."""
+    browser = await stack.enter_async_context(chromium())
+    tab = await browser.open(f"{server.url}/?room={quote(room)}&user=eve&listen=1&{options}")
+
+    async def through_the_relay(route: Route) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=relay.rewrite(await response.text()))
+
+    await tab.page.route(lambda url: "/whep/" in url and "mode=" in url, through_the_relay)
+    await join(tab)
+    return tab
+
+
+def plane_counter(metrics: str, name: str) -> float:
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"mediaserver_plane_{name}"))
+
+
+@pytest.mark.parametrize("hearing", ["mode=mix", "slots=1"])
+async def test_chromium_asks_for_what_is_lost_and_gets_it(
+    stack: AsyncExitStack, server: Server, room: str, microphones: Callable[[int], Path], hearing: str
+) -> None:
+    people = People(stack, room, microphones)
+    people.hearing = hearing
+    await people.speaker(server, "ann", ANN_HZ)
+    with Relay(down=Link(delay_ms=10), up=Link(delay_ms=10), seed=4) as relay:
+        eve = await lossy_listener(stack, server, room, relay, hearing)
+        await hears(eve, ANN_HZ)
+        relay.set_link("down", Link(loss=0.1, delay_ms=10))
+        await eve.until(f"{INBOUND}.then(({{nackCount}}) => nackCount > 20)", within_s=20)
+        await hears(eve, ANN_HZ)
+        inbound = await eve.state(INBOUND)
+        response = await eve.page.request.get(f"{server.url}/metrics")
+        metrics = await response.text()
+    asked = plane_counter(metrics, "packets_nacked_total")
+    sent = plane_counter(metrics, "packets_retransmitted_total")
+    assert sent > 10
+    assert sent >= 0.3 * asked  # it asks again and again while a packet is on its way
+    assert inbound["packetsLost"] < relay.counters["down"].lost / 2
+    assert eve.errors == []
