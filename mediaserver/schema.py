@@ -352,7 +352,7 @@ class SessionDocument(State):
     packets_sent: int = Field(description="Number of RTP packets to the client", examples=[0])
     bytes_sent: int = Field(description="Their bytes, headers included", examples=[0])
     packets_retransmitted: int = Field(
-        description="Listener: number of packets sent again that it asked for by NACK", examples=[9]
+        description="Listener: number of RTP packets sent again that it asked for by NACK", examples=[0]
     )
     playout_delay_ms: float = Field(
         description="Publisher who is mixed: ms that his audio waits in the jitter buffer", examples=[41.0]
