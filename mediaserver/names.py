@@ -1,9 +1,12 @@
 """Names of rooms and users: opaque UTF-8. Pure."""
 
-import unicodedata
+import re
 
 MAX_NAME_BYTES = 256
 """In UTF-8. Raising it lets every seat, wish and path be so long."""
+
+# Unicode's categories Cc, Cs, Zl and Zp. Names are checked several times in each call: an expression takes 0.2 µs.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def valid_name(name: str) -> bool:
@@ -14,4 +17,4 @@ def valid_name(name: str) -> bool:
 
 def has_controls(text: str) -> bool:
     """C0, C1 and DEL, half surrogates (which UTF-8 cannot carry), and Unicode's line and paragraph separators."""
-    return any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+    return _CONTROLS.search(text) is not None
