@@ -82,8 +82,8 @@ class Feed:
     def __init__(self, room: Room) -> None:
         self._room = room
         self._subscriptions: set[Subscription] = set()
-        self._sources = _sources(room)
-        self._active = _is_active(room)
+        self._sources = ""  # as the readers know it, while there are any
+        self._active = False
         self._speaking: list[str] = []
 
     def __bool__(self) -> bool:
@@ -92,6 +92,8 @@ class Feed:
 
     def subscribe(self, subscription: Subscription) -> None:
         """The reader is told at once what is; the draft wants no `inactive` at the start."""
+        if not self._subscriptions:
+            self._sources, self._active = _sources(self._room), _is_active(self._room)
         self._subscriptions.add(subscription)
         subscription.put("sources", self._sources)
         if self._active:
@@ -114,6 +116,8 @@ class Feed:
 
     def changed(self) -> None:
         """To be called after the room may have changed: tells what did."""
+        if not self._subscriptions:
+            return
         sources, active = _sources(self._room), _is_active(self._room)
         if sources != self._sources:
             self._sources = sources
