@@ -4,8 +4,10 @@ The document is the truth: putting it again changes nothing, and putting it afte
 what belongs to participants (their `self` mutes, what listeners want for themselves) outlives a PUT that does not
 name it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from mediaserver.commands import Command
@@ -13,6 +15,7 @@ from mediaserver.matrix import Ears
 from mediaserver.model import EncryptedRoomError, FullRoomError, Limits, MuteSource, Room, Speaker
 from mediaserver.scenarios import Scenario
 from mediaserver.schema import (
+    MAX_SEATS,
     LimitsDocument,
     ListenerDocument,
     MixDocument,
@@ -22,17 +25,37 @@ from mediaserver.schema import (
 )
 
 
-def show(room: Room, *, listeners: bool = True) -> RoomDocument:
+def show(room: Room) -> RoomDocument:
     """The document of the room as it is; put() with it changes nothing."""
     return RoomDocument(
         speakers={user: show_speaker(speaker) for user, speaker in room.speakers.items()},
-        listeners={user: show_listener(ears) for user, ears in room.ears.items()} if listeners else {},
+        listeners={user: show_listener(ears) for user, ears in room.ears.items()},
         mix=MixDocument(**room.mix_settings),
         limits=LimitsDocument(**asdict(room.limits)),
         scenario=ScenarioName(room.scenario),
         metadata=dict(room.metadata),
         e2ee=room.e2ee,
     )
+
+
+def written(room: Room) -> str:
+    """What show() shows, as JSON without the listeners. It is said of every change, and a change is of one seat: what was
+    said of the others is said again, and nothing is validated."""
+    seats = ",".join(_written_seat(user, speaker) for user, speaker in room.speakers.items())
+    rest = {
+        "mix": room.mix_settings,
+        "limits": {"speakers": room.limits.speakers, "listeners": room.limits.listeners},
+        "scenario": room.scenario,
+        "metadata": room.metadata,
+        "e2ee": room.e2ee,
+    }
+    return f'{{"speakers":{{{seats}}},{json.dumps(rest, ensure_ascii=False, separators=(",", ":"))[1:]}'
+
+
+@lru_cache(16 * MAX_SEATS)
+def _written_seat(user: str, speaker: Speaker) -> str:
+    document = show_speaker(speaker).model_dump_json(exclude_defaults=True)
+    return f"{json.dumps(user, ensure_ascii=False)}:{document}"
 
 
 def show_speaker(speaker: Speaker) -> SpeakerDocument:

@@ -8,7 +8,7 @@ when."""
 import secrets
 from collections.abc import Callable
 
-from mediaserver.document import show
+from mediaserver.document import written
 from mediaserver.events import Event
 from mediaserver.model import Room
 from mediaserver.schema import RoomDocument
@@ -43,8 +43,7 @@ class Journal:
         """To be called after the room may have changed."""
         if self._written.get(room.id) != room.etag:
             self._written[room.id] = room.etag
-            document = show(room, listeners=False).model_dump_json(exclude_defaults=True)
-            self.store.put_room(StoredRoom(room.name, room.instance, room.revision, room.sequence, document))
+            self.store.put_room(StoredRoom(room.name, room.instance, room.revision, room.sequence, written(room)))
         for kind, user in room.take_facts():
             self.store.put_fact(room.name, kind, user, room.fact(kind, user))
         self._record_news(room)
