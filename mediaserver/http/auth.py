@@ -269,20 +269,20 @@ def session_at(request: Request, node: Node, room: str, session: str) -> Session
 SessionOf = Annotated[Session, Depends(session_of)]
 
 
-async def self_or_reads(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
+async def self_or_reads(request: Request, room: RoomName, user: UserName) -> None:
     """Who may see what belongs to this participant: a key that reads, and he himself."""
-    _check_self(node, await _participant_or(reads, request), room, user)
+    await _check_self(request, await _participant_or(reads, request), room, user)
 
 
-async def self_or_controls(request: Request, room: RoomName, user: UserName, node: NodeOf) -> None:
+async def self_or_controls(request: Request, room: RoomName, user: UserName) -> None:
     """Who may change what belongs to this participant: a key that controls, and he himself."""
-    _check_self(node, await _participant_or(controls, request), room, user)
+    await _check_self(request, await _participant_or(controls, request), room, user)
 
 
-async def muter(request: Request, room: RoomName, user: UserName, source: MuteSourcePath, node: NodeOf) -> None:
+async def muter(request: Request, room: RoomName, user: UserName, source: MuteSourcePath) -> None:
     """Who may set or undo this mute: a key that controls any, a participant his own source `self`."""
     if source is MuteSource.SELF:
-        await self_or_controls(request, room, user, node)
+        await self_or_controls(request, room, user)
     else:
         await controls(request)
 
@@ -293,8 +293,9 @@ async def _participant_or(service: _Service, request: Request) -> Claims | ApiKe
     return caller if isinstance(caller, Claims) else await service(request)
 
 
-def _check_self(node: Node, caller: Claims | ApiKey, room: str, user: str) -> None:
+async def _check_self(request: Request, caller: Claims | ApiKey, room: str, user: str) -> None:
     if isinstance(caller, Claims):
+        node = await node_of(request)
         if not _was_moved(node, caller, room):
             admitted(node, caller, room)
         if caller.user != user:

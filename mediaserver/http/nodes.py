@@ -25,8 +25,8 @@ def existing_room(node: Node, name: str) -> Room:
     return node.rooms[name]
 
 
-async def room_of(node: NodeOf, room: RoomName) -> Room:
-    return existing_room(node, room)
+async def room_of(request: Request, room: RoomName) -> Room:
+    return existing_room(await node_of(request), room)
 
 
 RoomOf = Annotated[Room, Depends(room_of)]
