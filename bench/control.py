@@ -41,7 +41,6 @@ import numpy as np
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench import emptyapp
 from bench.join import join
 from bench.openloop import Call, Connection, Credentials, check, connect, run
 from bench.rawpeer import Address, RawPeer
@@ -142,11 +141,12 @@ def speak(speakers: Sequence[tuple[RawPeer, Address]]) -> None:
 
 
 class Listener:
-    """Notes of each packet of the mix when the kernel took it, in seconds of CLOCK_REALTIME, and whom it says is in it."""
+    """Notes of each packet of the mix when the kernel took it, in s of CLOCK_REALTIME, and whom it says is in it."""
 
     def __init__(self, peer: RawPeer, server: Address) -> None:
         self.arrivals: list[float] = []
         self.sources: list[frozenset[int]] = []
+        self.socket = peer.socket
         self._peer, self._server = peer, server
         peer.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         peer.socket.setblocking(False)
@@ -284,8 +284,9 @@ async def drive(
     credentials: Credentials,
     load: Load,
     process: Process,
-    calls: Sequence[Call],
-    probes: Sequence[Call],
+    calls: Sequence[Call] = (),
+    *,
+    probes: Sequence[Call] = (),
     listener: Listener | None = None,
 ) -> Outcome:
     """Makes the calls, each seat's on one connection, so that they arrive in order."""
@@ -298,18 +299,18 @@ async def drive(
         return connections[seat % len(connections)]
 
     preparation = load.preparation() if calls else []
-    await run(((connection_of(call), call) for call in preparation), loop.time())
+    await run(((connection_of(call), call) for call in preparation), time.monotonic())
     check(preparation)
     if listener is not None:
-        loop.add_reader(listener._peer.socket, listener.read)
-    before, begin = process.cpu_s(), loop.time() + 0.1
+        loop.add_reader(listener.socket, listener.read)
+    before, begin = process.cpu_s(), time.monotonic() + 0.1
     await asyncio.gather(
         run(((connection_of(call), call) for call in calls), begin), run(((prober, call) for call in probes), begin)
     )
     after = process.cpu_s()
     await asyncio.sleep(5 * FRAME_S)  # the last effect
     if listener is not None:
-        loop.remove_reader(listener._peer.socket)
+        loop.remove_reader(listener.socket)
     for connection in (*connections, prober):
         connection.close()
     check([*calls, *probes])
@@ -356,11 +357,11 @@ def floor_of_http(directory: Path, credentials: Credentials, load: Load) -> Outc
         with Process([sys.executable, "-c", command], directory / "floor.log", [listening.fileno()]) as process:
             address = listening.getsockname()
             httpx.get(f"http://{address[0]}:{address[1]}/", timeout=30)  # it serves
-            return uvloop.run(drive(address, credentials, load, process, load.calls(), []))
+            return uvloop.run(drive(address, credentials, load, process, load.calls()))
 
 
 def floor_of_commits(directory: Path, commits: int, rows: float) -> tuple[float, float]:
-    """(CPU ms, ms) of a commit of so many small rows, and of one that is a document of 4 KiB."""
+    """(CPU ms, ms) of a commit: so many small rows, and one with a document of 4 KiB."""
     connection = sqlite3.connect(directory / "floor.db", isolation_level=None)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -398,7 +399,7 @@ def effects(outcome: Outcome, room: Room) -> list[float]:
 
 def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
     key = Key("bench", secrets.token_hex(16))
-    credentials = key.signed if signed else lambda basic=key.basic(): str(basic)
+    credentials = key.signed if signed else key.basic
     with tempfile.TemporaryDirectory(prefix="bench-control-") as name:
         directory = Path(name)
         with start_server(directory, key, load.rate) as process:
@@ -408,21 +409,12 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
                 httpx.Client(base_url=f"http://{host}:{port}", auth=(key.id, key.secret), timeout=10) as http,
                 playing(http) as room,
             ):
-                quiet = uvloop.run(
-                    drive(address, credentials, load, process, [], load.probe_calls(idle_s), room.listener)
-                )
+                target = address, credentials, load, process
+                probes = load.probe_calls(idle_s)
+                quiet = uvloop.run(drive(*target, probes=probes, listener=room.listener))
                 before = Scrape.of(http)
-                loaded = uvloop.run(
-                    drive(
-                        address,
-                        credentials,
-                        load,
-                        process,
-                        load.calls(),
-                        load.probe_calls(load.seconds),
-                        room.listener,
-                    )
-                )
+                probes = load.probe_calls(load.seconds)
+                loaded = uvloop.run(drive(*target, load.calls(), probes=probes, listener=room.listener))
                 after = Scrape.of(http)
                 idle_effects, load_effects = effects(quiet, room), effects(loaded, room)
         commits = after.commits - before.commits
@@ -469,32 +461,26 @@ def surroundings() -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    def spread(name: str) -> str:
-        return "  ".join(f"{label} {figures[f'{name}_{label}_ms']:7.2f}" for label in ("p50", "p90", "p99", "max"))
+    found = {name.removeprefix("control_"): value for name, value in figures.items()}
 
-    print(f"calls reached            {figures['control_calls_per_s']:.0f} per second")
-    print(f"call, ms                 {spread('control_call')}   (from the time at which it was due)")
-    print(f"  of an empty app        {spread('control_floor_call')}")
-    print(f"audible effect, ms       {spread('control_effect')}   ({figures['control_effect_samples']} samples)")
+    def spread(name: str) -> str:
+        return "  ".join(f"{label} {found[f'{name}_{label}_ms']:7.2f}" for label in ("p50", "p90", "p99", "max"))
+
     print(
-        f"  on an idle server      {spread('control_idle_effect')}   ({figures['control_idle_effect_samples']} samples)"
-    )
-    print(
-        f"ticks began late by      p99 <= {figures['control_tick_late_p99_ms']:g} ms, "
-        f"max <= {figures['control_tick_late_max_ms']:g} ms"
-    )
-    print(
-        f"server's CPU per call    {figures['control_cpu_ms_per_call']:.3f} ms "
-        f"(event loop {figures['control_loop_cpu_ms_per_call']:.3f}, store {figures['control_store_cpu_ms_per_call']:.3f})"
-    )
-    print(
-        f"  floor                  {figures['control_floor_cpu_ms_per_call']:.3f} ms (empty app "
-        f"{figures['control_floor_http_cpu_ms_per_call']:.3f}, {figures['control_floor_commit_cpu_ms']:.3f} per commit "
-        f"of SQLite): {figures['control_ratio_to_floor']:.1f} times that"
-    )
-    print(
-        f"commits                  {figures['control_commits_per_s']:.0f} per second, "
-        f"{figures['control_calls_per_commit']:.1f} calls in each; one alone takes {figures['control_floor_commit_ms']:.2f} ms"
+        f"calls reached            {found['calls_per_s']:.0f} per second",
+        f"call, ms                 {spread('call')}   (from the time at which it was due)",
+        f"  of an empty app        {spread('floor_call')}",
+        f"audible effect, ms       {spread('effect')}   ({found['effect_samples']} samples)",
+        f"  on an idle server      {spread('idle_effect')}   ({found['idle_effect_samples']} samples)",
+        f"ticks began late by      p99 <= {found['tick_late_p99_ms']:g} ms, max <= {found['tick_late_max_ms']:g} ms",
+        f"server's CPU per call    {found['cpu_ms_per_call']:.3f} ms, {found['ratio_to_floor']:.1f} times the floor",
+        f"  event loop, store      {found['loop_cpu_ms_per_call']:.3f} ms, {found['store_cpu_ms_per_call']:.3f} ms",
+        f"  floor                  {found['floor_cpu_ms_per_call']:.3f} ms: empty app "
+        f"{found['floor_http_cpu_ms_per_call']:.3f}, and its share of a commit of {found['floor_commit_cpu_ms']:.3f}",
+        f"commits                  {found['commits_per_s']:.0f} per second, {found['calls_per_commit']:.1f} calls in "
+        f"each; one alone takes {found['floor_commit_ms']:.2f} ms",
+        *(f"{name:<24} {figures[name]}" for name in surroundings()),
+        sep="\n",
     )
 
 
@@ -506,7 +492,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 s instead of 10")
     parser.add_argument("--signed", action="store_true", help="sign each request, instead of HTTP Basic")
     parser.add_argument("--rate", type=int, default=1000, metavar="N", help="calls per second")
-    parser.add_argument("--seconds", type=float, default=None, metavar="S", help="how long (10)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long, instead of 10")
     parser.add_argument("--connections", type=int, default=32, metavar="N")
     parser.add_argument("--seats", type=int, default=32, metavar="N", help="that change, beside the two who talk")
     parser.add_argument("--probes", type=int, default=8, metavar="N", help="effects looked for per second, at most 10")
@@ -515,8 +501,6 @@ def main() -> None:
     load = Load(arguments.rate, seconds, arguments.connections, arguments.seats, arguments.probes)
     figures = measure(load, seconds, signed=arguments.signed) | surroundings()
     show(figures)
-    for name in ("machine", "kernel", "python", "commit", "command"):
-        print(f"{name:<24} {figures[name]}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -4,14 +4,15 @@ It is served as the media server is: the same parser, the same loop, the same op
 """
 
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from mediaserver.server import http_config
 
-BODY = b'{"may_publish":true,"gain_db":0.0,"seat":3,"mutes":{"host":true},"user":"guest-3","csrc":2869031511,"heard":false}'
+BODY = (
+    b'{"may_publish":true,"gain_db":0.0,"seat":3,"mutes":{"host":true},"user":"guest","csrc":2869031511,"heard":false}'
+)
 HEADERS = [
     (b"etag", b'"0123456789ab.123456"'),
     (b"content-length", str(len(BODY)).encode()),
@@ -19,9 +20,7 @@ HEADERS = [
 ]
 
 
-async def app(
-    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
-) -> None:
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

@@ -6,6 +6,7 @@ trusts whom it has just started.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 
@@ -32,7 +33,7 @@ def join(http: httpx.Client, path: str, token: str, direction: str) -> tuple[Raw
         path,
         content=_offer(direction, identity.fingerprint),
         headers={"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"},
-        auth=None,
+        auth=httpx.Auth(),  # none but the token
     )
     answer = response.raise_for_status().text
     peer = RawPeer(ufrag=_value(answer, "ice-ufrag"), password=_value(answer, "ice-pwd"), own_ufrag=UFRAG)
@@ -75,10 +76,8 @@ class _Identity:
                 done = False
             else:
                 done = True
-            try:
-                peer.socket.sendto(connection.bio_read(1 << 14), server)  # a flight; loopback takes it as one datagram
-            except SSL.WantReadError:
-                pass  # it has nothing to say yet
+            with contextlib.suppress(SSL.WantReadError):  # there is nothing to say
+                peer.socket.sendto(connection.bio_read(1 << 14), server)  # a flight, which loopback takes in one
             if done:
                 return connection.export_keying_material(b"EXTRACTOR-dtls_srtp", MATERIAL_BYTES)
             data = peer.socket.recv(1 << 14)

@@ -1,6 +1,7 @@
-"""HTTP calls at their times, over keep-alive connections: an open loop. Each call has a time at which it is due whatever
-became of those before it, and its latency counts from then: a server that stalls does not slow down who asks it, so no
-stall hides (coordinated omission).
+"""HTTP calls at their times, over keep-alive connections: an open loop.
+
+Each call is due at its time whatever became of those before it, and its latency counts from then: a server that stalls
+does not slow down who asks it, so no stall hides (coordinated omission).
 
 A connection has one call under way; those that are due meanwhile wait in its queue, in order.
 """
@@ -23,7 +24,8 @@ Credentials = Callable[[], str]
 
 @dataclass(slots=True)
 class Call:
-    """One request and what became of it. due, answered: seconds of the event loop's clock; sent: of CLOCK_REALTIME."""
+    """One request and what became of it. due, answered: seconds of CLOCK_MONOTONIC, which uvloop's own clock
+    has in whole milliseconds only; sent: of CLOCK_REALTIME."""
 
     method: str
     path: str
@@ -49,7 +51,6 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Call] = deque()
         self._current: Call | None = None
         self._received = b""
-        self._loop = asyncio.get_running_loop()
         self.idle.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,7 +76,7 @@ class Connection(asyncio.Protocol):
         if not end or len(rest) < (int(length[1]) if length else 0):
             return
         assert self._current is not None
-        self._current.answered = self._loop.time()
+        self._current.answered = time.monotonic()
         self._current.status = int(head[9:12])
         self._received, self._current = b"", None
         if self._waiting:
@@ -102,19 +103,23 @@ async def connect(address: tuple[str, int], credentials: Credentials) -> Connect
 
 
 async def run(calls: Iterable[tuple[Connection, Call]], begin: float, within_s: float = 30.0) -> None:
-    """Makes each call when it is due, counted from `begin` of the loop's clock, which its `due` then is; they are in
+    """Makes each call when it is due, counted from `begin` (CLOCK_MONOTONIC), which its `due` then is; they are in
     order of time. Returns when all are answered; TimeoutError when they are not `within_s` of the last."""
-    loop = asyncio.get_running_loop()
     used: set[Connection] = set()
     for connection, call in calls:
         call.due += begin
-        while (left := call.due - loop.time()) > 0:
-            await asyncio.sleep(left)
+        await _until(call.due)
         connection.call(call)
         used.add(connection)
     await asyncio.wait_for(asyncio.gather(*(connection.idle.wait() for connection in used)), within_s)
     if any(connection.lost for connection in used):
         raise ConnectionError("the server closed a connection with calls on it")
+
+
+async def _until(due: float) -> None:
+    # More than once: uvloop rounds to whole milliseconds, down as well.
+    while (left := due - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a time that is waited for
+        await asyncio.sleep(left)
 
 
 def check(calls: Sequence[Call]) -> None:
