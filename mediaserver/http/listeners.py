@@ -11,7 +11,7 @@ from mediaserver.http.describe import described, merge_patch
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paths import UserName
-from mediaserver.http.preconditions import conditional, require
+from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.matrix import Ears
 from mediaserver.merge import merge
@@ -42,10 +42,10 @@ async def get_listener(room: RoomOf, user: UserName) -> Response:
 @router.put(
     "/listeners/{user}",
     summary="Turn others down, up or off, for this listener alone",
-    dependencies=[Depends(self_or_controls), Depends(conditional)],
+    dependencies=[Depends(self_or_controls)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=ListenerDocument,
-    responses={**_WISHES, **refusals("no-room", "mixes-taken")},
+    responses={**_WISHES, **refusals("precondition-failed", "no-room", "mixes-taken")},
 )
 async def put_listener(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, wishes: ListenerDocument
@@ -61,9 +61,9 @@ async def put_listener(
 @router.patch(
     "/listeners/{user}",
     summary="Change what a listener wants by a merge patch",
-    dependencies=[Depends(self_or_controls), Depends(conditional)],
+    dependencies=[Depends(self_or_controls)],
     response_model=ListenerDocument,
-    responses={**_WISHES, **refusals("no-room", "mixes-taken")},
+    responses={**_WISHES, **refusals("precondition-failed", "no-room", "mixes-taken")},
     openapi_extra={
         **BY_SERVICE_OR_PARTICIPANT,
         "requestBody": merge_patch("ListenerDocument", {"user_gains_db": {"carol": None}}),
@@ -84,10 +84,10 @@ async def patch_listener(
 @router.delete(
     "/listeners/{user}",
     summary="The listener wants nothing of his own any more",
-    dependencies=[Depends(self_or_controls), Depends(conditional)],
+    dependencies=[Depends(self_or_controls)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     status_code=204,
-    responses={204: described("He wants nothing", "ETag"), **refusals("no-room")},
+    responses={204: described("He wants nothing", "ETag"), **refusals("precondition-failed", "no-room")},
 )
 async def delete_listener(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """The participant's own bearer token will do."""

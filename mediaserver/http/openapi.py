@@ -113,6 +113,12 @@ _REFUSAL_HEADERS: dict[int, dict[str, bool]] = {
     503: {"Retry-After": True},
 }
 
+_ETAG = '"k3v9x2m1.17.4"'
+_CONDITIONS = {
+    "If-Match": ("Only if the room's ETag is one of these, or with `*` if it exists", _ETAG),
+    "If-None-Match": ("Only if the room's ETag is none of these, or with `*` if there is no room", "*"),
+}
+_CACHED = {"If-None-Match": ("ETags that the caller has: 304 when it is one of them", _ETAG)}
 # What makes something -> the answers after which it is there.
 _LINKED = {"put_room": ("200", "201"), "put_speaker": ("200",)}
 
@@ -156,6 +162,7 @@ def complete(document: Json) -> Json:
         "MethodNotAllowed": _refusal(405, ["method-not-allowed"]),
     }
     for path, method, operation in operations(document):
+        _add_conditions(operation)
         if parameters := operation.get("parameters"):
             # In the order of the path; others as the route has them.
             parameters.sort(key=lambda parameter: path.find(f"{{{parameter['name']}}}") % (len(path) + 1))
@@ -222,6 +229,19 @@ def _complete_parameter(parameter: Json) -> None:
         parameter["example"] = examples[0]
 
 
+def _add_conditions(operation: Json) -> None:
+    """The headers that a route looks at which can answer 412 or 304. Routes read them themselves, for they may come
+    several times; and to declare them there would cost each call some microseconds."""
+    named = {name for response in operation["responses"].values() for name in response.get(KINDS_OF, ())}
+    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
+        return  # its own
+    found = _CACHED if "304" in operation["responses"] else _CONDITIONS if "precondition-failed" in named else {}
+    for name, (description, example) in found.items():
+        schema = {"type": "string", "examples": [example]}
+        parameter = {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+        operation.setdefault("parameters", []).append(parameter)
+
+
 def _add_refusals(path: str, method: str, operation: Json) -> None:
     """Turns the kinds that the route names, and those that come of what it has, into responses by status."""
     responses = operation["responses"]
@@ -253,8 +273,6 @@ def _implied(path: str, method: str, operation: Json) -> set[str]:
         names.add("unsupported-media-type")
     if path.startswith("/v1/") and method != "get":
         names.add("state-not-kept")
-    if "if-match" in parameters:
-        names.add("precondition-failed")
     if "idempotency-key" in parameters:
         names |= {"idempotency-conflict", "idempotency-mismatch"}
     return names

@@ -14,7 +14,7 @@ from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import UserName
-from mediaserver.http.preconditions import conditional, require
+from mediaserver.http.preconditions import require
 from mediaserver.http.problems import Problem, refusals
 from mediaserver.model import Direction, Room
 from mediaserver.node import Node
@@ -114,9 +114,12 @@ async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Respons
 @router.delete(
     "/participants/{user}",
     summary="Kick: ends the user's sessions, takes the seat, revokes tokens issued until now",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     status_code=204,
-    responses={204: described("The user is not connected, and has no seat", "ETag"), **refusals("no-room")},
+    responses={
+        204: described("The user is not connected, and has no seat", "ETag"),
+        **refusals("precondition-failed", "no-room"),
+    },
 )
 async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     require(request, room)
@@ -130,10 +133,9 @@ async def delete_participant(request: Request, room: RoomOf, user: UserName, nod
     "/participants/{user}/move",
     summary="Move a participant to another room, over the connection that he has",
     response_model=ParticipantDocument,
-    dependencies=[Depends(conditional)],
     responses={
         200: described("The participant in the other room, whose ETag it is", "ETag"),
-        **refusals("no-room", "no-participant", "encrypted-room", "mixes-taken", "seats-taken"),
+        **refusals("precondition-failed", "no-room", "no-participant", "encrypted-room", "mixes-taken", "seats-taken"),
     },
 )
 async def post_move(

@@ -1,35 +1,9 @@
 """Conditional requests (RFC 9110 section 13): what keeps two writers from undoing each other's work."""
 
-from typing import Annotated
-
-from fastapi import Header, Request
+from fastapi import Request
 
 from mediaserver.http.problems import Problem
 from mediaserver.model import Room
-
-_EXAMPLE = '"k3v9x2m1.17.4"'
-
-
-async def conditional(
-    if_match: Annotated[
-        str | None,
-        Header(description="Only if the room's ETag is one of these, or with `*` if it exists", examples=[_EXAMPLE]),
-    ] = None,
-    if_none_match: Annotated[
-        str | None,
-        Header(description="Only if the room's ETag is none of these, or with `*` if there is no room", examples=["*"]),
-    ] = None,
-) -> None:
-    """As a dependency of whatever calls require(): what it looks at, for OpenAPI. A header may come several times, so
-    require() reads them itself."""
-
-
-async def cached(
-    if_none_match: Annotated[
-        str | None, Header(description="ETags that the caller has: 304 when it is one of them", examples=[_EXAMPLE])
-    ] = None,
-) -> None:
-    """As conditional(), of a GET that asks is_unchanged()."""
 
 
 def tags(request: Request, header: str) -> list[str] | None:

@@ -14,7 +14,7 @@ from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import RoomName
-from mediaserver.http.preconditions import cached, conditional, is_unchanged, require
+from mediaserver.http.preconditions import is_unchanged, require
 from mediaserver.http.problems import Problem, problem_of, refusals, validated
 from mediaserver.merge import merge
 from mediaserver.model import Direction, Room
@@ -96,7 +96,7 @@ async def put_rooms(node: NodeOf, key: ControlsOf, many: Rooms) -> Response:
 @router.get(
     "/rooms/{room}",
     summary="The document of a room",
-    dependencies=[Depends(reads), Depends(cached)],
+    dependencies=[Depends(reads)],
     response_model=RoomDocument,
     responses={
         200: described("The document", "ETag"),
@@ -113,12 +113,12 @@ async def get_room(request: Request, room: RoomOf) -> Response:
 @router.put(
     "/rooms/{room}",
     summary="Make a room, or bring it to a document",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     response_model=RoomDocument,
     responses={
         200: described("The document of the room, which was there", "ETag"),
         201: described("The document of the room, which is new", "ETag", model=RoomDocument),
-        **refusals(*_PUT, *_NEW),
+        **refusals("precondition-failed", *_PUT, *_NEW),
     },
 )
 async def put_room(request: Request, room: RoomName, node: NodeOf, document: RoomDocument | None = None) -> Response:
@@ -134,9 +134,12 @@ async def put_room(request: Request, room: RoomName, node: NodeOf, document: Roo
 @router.patch(
     "/rooms/{room}",
     summary="Change a room by a merge patch of its document",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     response_model=RoomDocument,
-    responses={200: described("The document as it is now", "ETag"), **refusals("no-room", *_PUT)},
+    responses={
+        200: described("The document as it is now", "ETag"),
+        **refusals("precondition-failed", "no-room", *_PUT),
+    },
     openapi_extra={
         "requestBody": merge_patch("RoomDocument", {"speakers": {"alice": {"mutes": {"host": True}}, "bob": None}})
     },
@@ -153,9 +156,9 @@ async def patch_room(request: Request, room: RoomOf, node: NodeOf, patch: Annota
 @router.delete(
     "/rooms/{room}",
     summary="Close a room and all its sessions",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     status_code=204,
-    responses={204: described("There is no room")},
+    responses={204: described("There is no room"), **refusals("precondition-failed")},
 )
 async def delete_room(request: Request, room: RoomName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""

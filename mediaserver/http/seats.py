@@ -12,7 +12,7 @@ from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import MuteSourcePath, UserName
-from mediaserver.http.preconditions import conditional, require
+from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.merge import merge
 from mediaserver.model import MuteSource, Room, Speaker
@@ -50,9 +50,9 @@ async def get_speaker(room: RoomOf, user: UserName) -> Response:
 @router.put(
     "/speakers/{user}",
     summary="Give a seat, or change it",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     response_model=SpeakerState,
-    responses={**_SEAT, **refusals("no-room", "seats-taken")},
+    responses={**_SEAT, **refusals("precondition-failed", "no-room", "seats-taken")},
 )
 async def put_speaker(
     request: Request, room: RoomOf, user: UserName, node: NodeOf, document: SpeakerDocument | None = None
@@ -74,9 +74,9 @@ async def put_speaker(
 @router.patch(
     "/speakers/{user}",
     summary="Change a seat by a merge patch",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     response_model=SpeakerState,
-    responses={**_SEAT, **refusals("no-room", "no-speaker", "seats-taken")},
+    responses={**_SEAT, **refusals("precondition-failed", "no-room", "no-speaker", "seats-taken")},
     openapi_extra={"requestBody": merge_patch("SpeakerDocument", {"gain_db": -3, "seat": None})},
 )
 async def patch_speaker(
@@ -95,9 +95,9 @@ async def patch_speaker(
 @router.delete(
     "/speakers/{user}",
     summary="Take a seat: the publishing session ends, mutes are forgotten",
-    dependencies=[Depends(controls), Depends(conditional)],
+    dependencies=[Depends(controls)],
     status_code=204,
-    responses={204: described("There is no seat", "ETag"), **refusals("no-room")},
+    responses={204: described("There is no seat", "ETag"), **refusals("precondition-failed", "no-room")},
 )
 async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
@@ -110,10 +110,10 @@ async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: N
 @router.put(
     "/speakers/{user}/mutes/{source}",
     summary="Mute a speaker, by this source",
-    dependencies=[Depends(muter), Depends(conditional)],
+    dependencies=[Depends(muter)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=SpeakerState,
-    responses={**_SEAT, **refusals("no-room", "no-speaker")},
+    responses={**_SEAT, **refusals("precondition-failed", "no-room", "no-speaker")},
 )
 async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do."""
@@ -126,10 +126,10 @@ async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteS
 @router.delete(
     "/speakers/{user}/mutes/{source}",
     summary="Undo the mute of this source",
-    dependencies=[Depends(muter), Depends(conditional)],
+    dependencies=[Depends(muter)],
     openapi_extra=BY_SERVICE_OR_PARTICIPANT,
     response_model=SpeakerState,
-    responses={**_SEAT, **refusals("no-room", "no-speaker")},
+    responses={**_SEAT, **refusals("precondition-failed", "no-room", "no-speaker")},
 )
 async def delete_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do. The speaker is heard when no source is left."""

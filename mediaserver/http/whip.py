@@ -86,7 +86,7 @@ _PATCHES: dict[str, Any] = {
     "responses": {
         200: described("ICE is restarted: our new credentials. ETag is the new ICE session", "ETag", content=_FRAGMENT),
         204: described("The candidates were taken notice of"),
-        **refusals("no-room", "no-session", "bad-sdp", "precondition-required"),
+        **refusals("no-room", "no-session", "bad-sdp", "precondition-failed", "precondition-required"),
     },
 }
 _DELETES: dict[str, Any] = {
