@@ -28,7 +28,8 @@ DESCRIPTION = """Voice rooms over WebRTC: publish by WHIP (RFC 9725), listen by 
 
 A room service makes rooms, gives seats and issues tokens with an API key; clients publish and listen with tokens. Every
 refusal is a [problem document](/problems) (RFC 9457). What is not at any address is 404, and a method that an address
-does not take is 405 with `Allow`; `OPTIONS` says what it takes.
+does not take is 405 with `Allow`; `OPTIONS` says what it takes. What cannot be read as HTTP at all is 400 in plain
+text, and the connection is closed.
 
 - **Names** of rooms and users (format `name`) are opaque UTF-8: 1 to 256 **bytes** without control characters and line
   separators, and not a dot or two. In a path a name is one percent-encoded segment. JSON Schema counts characters, so
