@@ -358,14 +358,15 @@ class SessionDocument(State):
         description="Publisher who is mixed: ms that his audio waits in the jitter buffer", examples=[41.0]
     )
     playout_target_ms: float = Field(
-        description="Publisher who is mixed: how long it should, by how late his packets come", examples=[35.0]
+        description="Publisher who is mixed: ms that it should wait, by how late his packets come", examples=[35.0]
     )
     accelerated_ms: float = Field(
-        description="Publisher who is mixed: audio taken out to play faster, by whole periods of pitch",
+        description="Publisher who is mixed: ms of audio taken out to play faster, by whole periods of pitch",
         examples=[120.5],
     )
     decelerated_ms: float = Field(
-        description="Publisher who is mixed: audio put in to play slower, by whole periods of pitch", examples=[140.25]
+        description="Publisher who is mixed: ms of audio put in to play slower, by whole periods of pitch",
+        examples=[140.25],
     )
     frames_recovered: int = Field(
         description="Publisher who is mixed: number of lost frames that in-band FEC brought back", examples=[12]
