@@ -389,8 +389,9 @@ def percentiles(values: Sequence[float], name: str, unit: str = "ms") -> dict[st
     return {f"{name}_{label}_{unit}": round(float(np.percentile(values, point)), 3) for point, label in points}
 
 
-def effects(outcome: Outcome, room: Room) -> list[float]:
-    found = [room.listener.effect_ms(call, room.ann) for call in outcome.probes]
+def effects(outcome: Outcome, room: Room, method: str = "") -> list[float]:
+    """method: PUT for mutes alone, DELETE for unmutes alone."""
+    found = [room.listener.effect_ms(call, room.ann) for call in outcome.probes if call.method.startswith(method)]
     clear = [effect for effect in found if effect is not None]
     if len(clear) < len(found) / 2:
         raise RuntimeError(f"only {len(clear)} of {len(found)} changes show in the mix")
@@ -417,6 +418,7 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
                 loaded = uvloop.run(drive(*target, load.calls(), probes=probes, listener=room.listener))
                 after = Scrape.of(http)
                 idle_effects, load_effects = effects(quiet, room), effects(loaded, room)
+                mutes, unmutes = effects(quiet, room, "PUT"), effects(quiet, room, "DELETE")
         commits = after.commits - before.commits
         calls = len(loaded.calls) + len(loaded.probes)
         floor = floor_of_http(directory, credentials, load)
@@ -427,6 +429,8 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
         **percentiles(loaded.latencies_ms, "control_call"),
         **percentiles(load_effects, "control_effect"),
         **percentiles(idle_effects, "control_idle_effect"),
+        **percentiles(mutes, "control_idle_mute"),
+        **percentiles(unmutes, "control_idle_unmute"),
         "control_effect_samples": len(load_effects),
         "control_idle_effect_samples": len(idle_effects),
         "control_tick_late_p99_ms": after.latest_ms(before, 0.99),
@@ -472,6 +476,8 @@ def show(figures: dict[str, Any]) -> None:
         f"  of an empty app        {spread('floor_call')}",
         f"audible effect, ms       {spread('effect')}   ({found['effect_samples']} samples)",
         f"  on an idle server      {spread('idle_effect')}   ({found['idle_effect_samples']} samples)",
+        f"    a mute               {spread('idle_mute')}",
+        f"    an unmute            {spread('idle_unmute')}",
         f"ticks began late by      p99 <= {found['tick_late_p99_ms']:g} ms, max <= {found['tick_late_max_ms']:g} ms",
         f"server's CPU per call    {found['cpu_ms_per_call']:.3f} ms, {found['ratio_to_floor']:.1f} times the floor",
         f"  event loop, store      {found['loop_cpu_ms_per_call']:.3f} ms, {found['store_cpu_ms_per_call']:.3f} ms",

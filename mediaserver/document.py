@@ -39,7 +39,7 @@ def show(room: Room) -> RoomDocument:
 
 
 def written(room: Room) -> str:
-    """What show() shows, as JSON without the listeners. It is said of every change, and a change is of one seat:
+    """What show() shows, as JSON without the listeners. It is said at every change, and a change is of one seat:
     what was said of the others is said again, and nothing is validated."""
     seats = ",".join(_written_seat(user, speaker) for user, speaker in room.speakers.items())
     rest = {

@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from mediaserver import document as documents
 from mediaserver.http import idempotency
-from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES
+from mediaserver.model import Room
+from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
 from tests.edge import ROOM, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
@@ -668,3 +670,15 @@ async def test_names_that_paths_cannot_carry_are_refused(edge: Edge, name: str) 
     response = await edge.http.put(f"/v1/rooms/%2E{'%2E' * (len(name) - 1)}", auth=edge.service)
     assert response.status_code in (404, 405, 422)
     assert not edge.node.rooms
+
+
+def test_what_is_written_down_is_the_document_without_what_listeners_want() -> None:
+    room = Room(1, "hall", home=0)
+    document = RoomDocument.model_validate(DOCUMENT | {"speakers": DOCUMENT["speakers"] | {'"ü\\/\u200d ': {}}})
+    documents.put(room, document)
+    assert RoomDocument.model_validate_json(documents.written(room)) == documents.show(room).model_copy(
+        update={"listeners": {}}
+    )
+    assert RoomDocument.model_validate_json(documents.written(Room(2, "", home=0))) == documents.show(
+        Room(2, "", home=0)
+    )

@@ -109,10 +109,8 @@ def test_trailers_are_not_taken_for_headers(server: Server) -> None:
 def test_an_upgrade_that_is_not_known_is_ignored(server: Server) -> None:
     """curl --http2 asks for one with every request."""
     upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
-    head = (
-        b"POST /dev/join HTTP/1.1\r\n" + HOST + upgrade + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
-    )
-    answer = exchange(server, head + b"{}", until=b"}")
+    body = b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    answer = exchange(server, b"POST /dev/join HTTP/1.1\r\n" + HOST + upgrade + body, until=b"}")
     assert answer.startswith(b"HTTP/1.1 422 "), answer
 
 
