@@ -119,9 +119,9 @@ class PeerStats:
 class Plane:
     """All methods are called from one thread and wait for no worker."""
 
-    def __init__(self, binds: Sequence[Sequence[tuple[str, int]]]) -> None:
+    def __init__(self, binds: Sequence[Sequence[tuple[str, int]]], *, tcp: bool = False) -> None:
         """
-        One worker (a thread) for each entry: the addresses and ports that its sockets are bound to. Port 0 asks the kernel for one; further addresses of that worker get the same. OSError when one cannot be bound.
+        One worker (a thread) for each entry: the addresses and ports that its sockets are bound to. Port 0 asks the kernel for one; further addresses of that worker get the same. OSError when one cannot be bound. tcp: it listens there for TCP (RFC 6544) too, where it can.
         """
 
     def start(self) -> None: ...
@@ -131,7 +131,13 @@ class Plane:
     @property
     def workers(self) -> int: ...
     def addresses(self, worker: int) -> list[tuple[str, int]]:
-        """What the worker's sockets are bound to."""
+        """What the worker's UDP sockets are bound to."""
+
+    def tcp_addresses(self, worker: int) -> list[tuple[str, int]]:
+        """Those of them where it listens for TCP, too."""
+
+    def tcp_failures(self, worker: int) -> list[str]:
+        """Where it does not, and why, in words."""
 
     @property
     def event_fd(self) -> int:

@@ -95,6 +95,12 @@ def cli() -> None:
     type=int,
     default=0,
 )
+@_option(
+    "--media-tcp/--no-media-tcp",
+    "Listen on TCP as well, at the same port numbers, for clients whose network lets no UDP out.",
+    envvar="MEDIASERVER_MEDIA_TCP",
+    default=True,
+)
 @_option("--workers", "Threads that move packets, each with a UDP port.  [default: one per CPU]", type=int)
 @_option(
     "--api-key",

@@ -472,7 +472,11 @@ class Node:
 
     def _candidates(self, worker: int) -> list[sdp.Candidate]:
         bound = self.driver.plane.addresses(worker)
-        return [sdp.Candidate(address, port) for address, port in self.settings.announced(bound)]
+        tcp = self.driver.plane.tcp_addresses(worker)
+        return [
+            *(sdp.Candidate(address, port) for address, port in self.settings.announced(bound)),
+            *(sdp.Candidate(address, port, tcp=True) for address, port in self.settings.announced(tcp)),
+        ]
 
     def _slots(self, agreed: Agreement) -> "list[Slot]":
         return [

@@ -35,9 +35,10 @@ Handler = Callable[[Event, bytes], None]
 class Driver:
     """Owns the plane. All methods are called from the event loop's thread and return at once."""
 
-    def __init__(self, native: ModuleType, binds: Sequence[Sequence[tuple[str, int]]]) -> None:
-        """`native` is the compiled module, or what stands in for it in tests. OSError when an address is not free."""
-        self.plane: Plane = native.Plane(binds)
+    def __init__(self, native: ModuleType, binds: Sequence[Sequence[tuple[str, int]]], *, tcp: bool = False) -> None:
+        """`native` is the compiled module, or what stands in for it in tests. OSError when an address is not free.
+        tcp: media over TCP too, where those ports are free."""
+        self.plane: Plane = native.Plane(binds, tcp=tcp)
         self.make_slot: type[Slot] = native.Slot
         self.counter_meanings: dict[str, str] = native.counter_meanings()
         self._kinds = {getattr(native, event.name): event for event in Event}

@@ -188,17 +188,19 @@ class IceCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A host candidate: an IPv4 or IPv6 address, without zone, and a UDP port. ValueError when it is not."""
+    """A host candidate: an IPv4 or IPv6 address, without zone, and a UDP port; `tcp`: a TCP port to which clients
+    connect (RFC 6544). ValueError when it is not."""
 
     address: str
     port: int
+    tcp: bool = False
 
     def __post_init__(self) -> None:
         ip = ipaddress.ip_address(self.address)
         if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id is not None:
             raise ValueError(f"{self.address} has a zone, which means nothing to others.")
         if not 0 < self.port < 65536:
-            raise ValueError(f"{self.port} is not a UDP port.")
+            raise ValueError(f"{self.port} is not a port.")
 
     @property
     def connection(self) -> str:
@@ -617,15 +619,21 @@ def _fmtp(offered: Mapping[str, str], sending: bool) -> str:
 
 
 def _candidate_lines(candidates: Sequence[Candidate]) -> list[str]:
-    """Host candidates in the given order of preference (RFC 8445 section 5.1.2.1). Those of one address share a
-    foundation (section 5.1.1.3)."""
-    addresses = [candidate.connection for candidate in candidates]
+    """Host candidates in the given order of preference (RFC 8445 section 5.1.2.1), but TCP after UDP. Those of one
+    address and protocol share a foundation (section 5.1.1.3)."""
+    bases = [(candidate.connection, candidate.tcp) for candidate in candidates]
     lines = []
     for place, candidate in enumerate(candidates):
-        priority = (126 << 24) + ((65535 - place) << 8) + 255
-        foundation = addresses.index(candidate.connection) + 1
+        foundation = bases.index(bases[place]) + 1
         address = candidate.connection.split(" ")[2]
-        lines.append(f"a=candidate:{foundation} 1 udp {priority} {address} {candidate.port} typ host")
+        if candidate.tcp:
+            # RFC 6544 section 4.2: a type preference below all of UDP's, and 4 for the direction of a passive one.
+            priority = (90 << 24) + ((4 << 13 | 8191 - place) << 8) + 255
+            protocol, kind = "tcp", "host tcptype passive"
+        else:
+            priority = (126 << 24) + ((65535 - place) << 8) + 255
+            protocol, kind = "udp", "host"
+        lines.append(f"a=candidate:{foundation} 1 {protocol} {priority} {address} {candidate.port} typ {kind}")
     return [*lines, "a=end-of-candidates"]
 
 

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -119,9 +120,13 @@ def run(settings: Settings) -> None:
 
     listener = listen(settings.host, settings.port)
     try:
-        driver = Driver(_native, settings.binds())
+        _raise_file_limit()
+        driver = Driver(_native, settings.binds(), tcp=settings.media_tcp)
     except OSError as error:
         raise StartError(f"The media ports cannot be opened: {_reason(error)}.") from None
+    for worker in range(driver.plane.workers):
+        for failure in driver.plane.tcp_failures(worker):
+            log.warning("no media over TCP at %s", failure)
     driver.plane.set_kernels(**kernels.plane_arguments())
     try:
         node = Node(settings, driver, Certificate.generate())
@@ -134,6 +139,12 @@ def run(settings: Settings) -> None:
     gc.freeze()
     Server(config, node).run(sockets=[listener])
     tracing.stop()
+
+
+def _raise_file_limit() -> None:
+    """To what this process may have: each TCP connection is a file, and 1,024, the usual limit, are soon used up."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def http_config(app: ASGIApp, lifespan: Literal["on", "off"] = "on") -> uvicorn.Config:
@@ -176,6 +187,7 @@ def _announce(settings: Settings, driver: Driver, listener: socket.socket) -> No
     for worker in range(settings.workers):
         bound = driver.plane.addresses(worker)
         told = ", ".join(f"{address} port {port}" for address, port in settings.announced(bound))
-        log.info("media worker %d is reached at %s (UDP)", worker, told)
+        protocols = "UDP and TCP" if driver.plane.tcp_addresses(worker) else "UDP"
+        log.info("media worker %d is reached at %s (%s)", worker, told, protocols)
     scheme = "https" if settings.tls else "http"
     log.info("serving on %s://%s:%d/", scheme, f"[{host}]" if ":" in host else host, port)

@@ -129,6 +129,7 @@ class Settings:
     port: int = 8090
     media: tuple[MediaAddress, ...] = LOOPBACK
     media_port: int = 0
+    media_tcp: bool = True
     workers: int = 1
     api_keys: tuple[ApiKey, ...] = (ApiKey(*DEVELOPMENT_KEY),)
     option_api_keys: tuple[ApiKey, ...] = ()
@@ -158,6 +159,7 @@ class Settings:
         port: int = 8090,
         media_address: Sequence[str] = (),
         media_port: int = 0,
+        media_tcp: bool = True,
         workers: int | None = None,
         api_key: Sequence[str] = (),
         api_key_file: Path | None = None,
@@ -221,6 +223,7 @@ class Settings:
             port=port,
             media=media,
             media_port=media_port,
+            media_tcp=media_tcp,
             workers=workers,
             api_keys=keys or cls().api_keys,
             option_api_keys=option_keys,

@@ -93,8 +93,9 @@ class Peer:
 class Plane:
     """Refuses, by AssertionError, what the interface file forbids."""
 
-    def __init__(self, binds: Sequence[Sequence[tuple[str, int]]]) -> None:
+    def __init__(self, binds: Sequence[Sequence[tuple[str, int]]], *, tcp: bool = False) -> None:
         self.binds = binds
+        self.tcp = tcp
         self.running = False
         self.stopped = False
         self.rooms: dict[int, int] = {}  # room -> home
@@ -129,6 +130,12 @@ class Plane:
 
     def addresses(self, worker: int) -> list[tuple[str, int]]:
         return [(address, port or 40_000 + worker) for address, port in self.binds[worker]]
+
+    def tcp_addresses(self, worker: int) -> list[tuple[str, int]]:
+        return self.addresses(worker) if self.tcp else []
+
+    def tcp_failures(self, worker: int) -> list[str]:
+        return []
 
     @property
     def event_fd(self) -> int:

@@ -46,6 +46,33 @@ def keying_material(profile: int, seed: int) -> bytes:
     return Random(seed).randbytes(2 * (key + salt))
 
 
+class FramedSocket(socket.socket):
+    """A TCP connection that carries datagrams in frames (RFC 4571), for RawPeer like a socket of UDP."""
+
+    def __init__(self, server: Address) -> None:
+        super().__init__(socket.AF_INET6 if ":" in server[0] else socket.AF_INET, socket.SOCK_STREAM)
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.settimeout(2)
+        self.connect(server)
+        self._came = bytearray()
+
+    def sendto(self, data: bytes, *_: Any) -> int:  # type: ignore[override]
+        self.sendall(len(data).to_bytes(2, "big") + data)
+        return len(data)
+
+    def recv(self, *_: Any) -> bytes:
+        """The next datagram. ConnectionError when there comes none any more."""
+        while len(self._came) < 2 or len(self._came) < 2 + int.from_bytes(self._came[:2], "big"):
+            came = super().recv(65536)
+            if not came:
+                raise ConnectionError("closed")
+            self._came += came
+        size = int.from_bytes(self._came[:2], "big")
+        data = bytes(self._came[2 : 2 + size])
+        del self._came[: 2 + size]
+        return data
+
+
 class RawPeer:
     """A client with a socket: as publisher it has one stream, as listener it decrypts what comes."""
 
@@ -76,6 +103,7 @@ class RawPeer:
             Policy(key=server_key + server_salt, ssrc_type=Policy.SSRC_ANY_INBOUND, srtp_profile=profile)
         )
         self.socket = self.open_socket()
+        self._before: list[socket.socket] = []
 
     def open_socket(self) -> socket.socket:
         """A socket on another port of this client's."""
@@ -85,6 +113,12 @@ class RawPeer:
         opened.bind((host, 0))
         opened.settimeout(2)
         return opened
+
+    def move_to_tcp(self) -> socket.socket:
+        """From now on over a new connection to the same port; the socket that was in use before."""
+        before, self.socket = self.socket, FramedSocket(self.server)
+        self._before.append(before)
+        return before
 
     def send_datagram(self, data: bytes) -> None:
         self.socket.sendto(data, self.server)
@@ -144,7 +178,8 @@ class RawPeer:
         return [packet.payload for packet in self.received]
 
     def close(self) -> None:
-        self.socket.close()
+        for each in (self.socket, *self._before):
+            each.close()
 
     def _take(self, data: bytes) -> None:
         try:
@@ -164,9 +199,9 @@ class RawPlane:
     """A plane with one room, at home on worker 0, started. As a context manager it is stopped, and its peers' sockets
     are closed."""
 
-    def __init__(self, *, workers: int = 1, hosts: Sequence[str] = ("127.0.0.1",)) -> None:
+    def __init__(self, *, workers: int = 1, hosts: Sequence[str] = ("127.0.0.1",), tcp: bool = False) -> None:
         """Each worker is bound to the hosts, under one port."""
-        self.plane = _native.Plane([[(host, 0) for host in hosts]] * workers)
+        self.plane = _native.Plane([[(host, 0) for host in hosts]] * workers, tcp=tcp)
         self.stats: dict[int, _native.PeerStats] = {}
         self._events: list[tuple[int, int, bytes]] = []
         self._peers = 0
@@ -248,6 +283,11 @@ class RawPlane:
             cname="raw",
         )
         return number, peer
+
+    def over_tcp(self, number: int, peer: RawPeer) -> RawPeer:
+        """Connected by TCP from the start."""
+        peer.move_to_tcp().close()
+        return self.connect(number, peer)
 
     def connect(self, number: int, peer: RawPeer) -> RawPeer:
         """A check that is answered, and keys on both sides."""

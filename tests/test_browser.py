@@ -282,6 +282,48 @@ async def test_who_reaches_nothing_but_a_turn_server_talks_and_listens_through_i
         assert ann.errors + eve.errors == []
 
 
+TCP_ONLY = """const {setRemoteDescription} = RTCPeerConnection.prototype;
+RTCPeerConnection.prototype.setRemoteDescription = function ({type, sdp}) {
+    const lines = sdp.split('\\r\\n').filter(line => !/^a=candidate:\\S+ 1 udp /.test(line));
+    return setRemoteDescription.call(this, {type, sdp: lines.join('\\r\\n')});
+};"""
+
+
+async def test_who_is_let_out_by_tcp_alone_talks_and_listens_and_restarts_ice(
+    people: People, server: Server, control: Control
+) -> None:
+    bob = await people.speaker(server, "bob", BOB_HZ)
+    people.script = TCP_ONLY
+    ann = await people.speaker(server, "ann", ANN_HZ)
+    eve = await people.listener(server, "eve")
+    await hears(eve, ANN_HZ)
+    await hears(ann, BOB_HZ)
+    await hears(bob, ANN_HZ)
+    for tab, session, protocol in (
+        (ann, "room.publisher", "tcp"),
+        (ann, "room.listener", "tcp"),
+        (eve, "room.listener", "tcp"),
+        (bob, "room.publisher", "udp"),
+    ):
+        assert (await candidate_in_use(tab, session))["protocol"] == protocol
+    before = await credentials_in_use(ann, "room.publisher")
+    await ann.state("room.publisher.restartIce()")
+    deadline = time.monotonic() + 5
+    while await credentials_in_use(ann, "room.publisher") == before:
+        assert time.monotonic() < deadline, "the old credentials are still in use"
+        await asyncio.sleep(0.05)
+    await hears(eve, ANN_HZ)
+    assert (await candidate_in_use(ann, "room.publisher"))["protocol"] == "tcp"
+    statistics = await eve.state("room.statistics()")
+    assert statistics["receivedLoss"] == 0
+    assert await control.metric("mediaserver_plane_tcp_frames_received_total") > 100
+    assert await control.metric("mediaserver_plane_tcp_frames_sent_total") > 100
+    await control.kick(people.room, "ann")
+    await ann.until("room.state === 'lost'", within_s=1.0)
+    await expect(ann.page.get_by_role("alert")).to_contain_text("You were removed from the room")
+    assert bob.errors + eve.errors == []
+
+
 async def test_a_speaker_who_leaves_and_joins_again_is_heard_again_without_renegotiation(
     people: People, server: Server, control: Control
 ) -> None:

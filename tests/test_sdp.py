@@ -538,6 +538,19 @@ def test_an_ipv6_only_server_is_answered_validly() -> None:
     assert "\r\nc=IN IP6 2001:db8::1\r\n" in text
 
 
+def test_passive_tcp_candidates_come_after_all_of_udp() -> None:
+    offer = parse_offer(description(audio("0")))
+    candidates = [Candidate("192.0.2.1", 1), Candidate("2001:db8::1", 1)]
+    candidates += [Candidate("192.0.2.1", 1, tcp=True), Candidate("2001:db8::1", 1, tcp=True)]
+    text = answer(offer, {"0": Receiving()}, ICE, FINGERPRINT, candidates)
+    assert "a=candidate:3 1 tcp 1520434687 192.0.2.1 1 typ host tcptype passive\r\n" in text
+    [media] = sdp.SessionDescription.parse(text).media
+    assert [candidate.protocol for candidate in media.ice_candidates] == ["udp", "udp", "tcp", "tcp"]
+    priorities = [candidate.priority for candidate in media.ice_candidates]
+    assert priorities == sorted(set(priorities), reverse=True)
+    assert len({candidate.foundation for candidate in media.ice_candidates}) == 4
+
+
 def test_candidates_have_distinct_priorities_in_our_order_and_a_foundation_for_each_address() -> None:
     offer = parse_offer(description(audio("0")))
     candidates = [Candidate("192.0.2.1", 1), Candidate("192.0.2.1", 2), Candidate("2001:db8::1", 1)]

@@ -166,7 +166,7 @@ async def test_new_credentials_restart_ice(edge: Edge, by_tag: bool) -> None:
     answer = sdp.parse_fragment(restarted.text)
     after = edge.plane.peers[peer].options
     assert (answer.ufrag, answer.pwd) == (after["ufrag"], after["pwd"])
-    assert (answer.candidates, answer.mid) == (1, "0")
+    assert (answer.candidates, answer.mid) == (2, "0")
     assert after["ufrag"] != before["ufrag"]
     # What belongs to the former ICE session comes too late now; what belongs to the new one does not.
     assert (await edge.patch(url, fragment(UFRAG, PWD), {"If-Match": etag})).status_code == 412
@@ -265,6 +265,17 @@ async def test_names_are_any_utf8_and_come_back_as_they_were() -> None:
 async def test_names_that_are_not_are_refused(edge: Edge, name: str) -> None:
     response = await edge.http.post(f"/whip/{name}", content=offer(), headers={**SDP, **bearer()})
     assert_problem(response, "invalid")
+
+
+async def test_the_answer_has_a_candidate_for_each_protocol() -> None:
+    async with serving() as edge:
+        edge.seat()
+        _, port = edge.plane.addresses(0)[0]
+        assert f" udp 2130706431 127.0.0.1 {port} typ host\r\n" in (await edge.whip()).text
+        assert f" tcp 1520434943 127.0.0.1 {port} typ host tcptype passive\r\n" in (await edge.whip()).text
+    async with serving(media_tcp=False) as edge:
+        edge.seat()
+        assert "tcptype" not in (await edge.whip()).text
 
 
 async def test_ice_servers_are_linked() -> None:

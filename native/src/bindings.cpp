@@ -40,7 +40,7 @@ plane::srtp::Profile profile(unsigned number) {
     throw std::invalid_argument("unknown SRTP profile");
 }
 
-Plane* make_plane(const std::vector<std::vector<Address>>& binds) {
+Plane* make_plane(const std::vector<std::vector<Address>>& binds, bool tcp) {
     std::vector<std::vector<plane::Endpoint>> endpoints;
     for (const auto& worker : binds) {
         auto& list = endpoints.emplace_back();
@@ -50,12 +50,12 @@ Plane* make_plane(const std::vector<std::vector<Address>>& binds) {
             list.push_back(*endpoint);
         }
     }
-    return new Plane(endpoints);
+    return new Plane(endpoints, tcp);
 }
 
-std::vector<Address> addresses(const Plane& p, unsigned worker) {
+std::vector<Address> to_addresses(const std::vector<plane::Endpoint>& endpoints) {
     std::vector<Address> list;
-    for (const plane::Endpoint& endpoint : p.bound(worker)) list.emplace_back(endpoint.address_text(), endpoint.port());
+    for (const plane::Endpoint& endpoint : endpoints) list.emplace_back(endpoint.address_text(), endpoint.port());
     return list;
 }
 
@@ -214,13 +214,18 @@ NB_MODULE(_native, m) {
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 
     nb::class_<Plane>(m, "Plane", "All methods are called from one thread and wait for no worker.")
-        .def(nb::new_(&make_plane), "binds"_a,
+        .def(nb::new_(&make_plane), "binds"_a, nb::kw_only(), "tcp"_a = false,
              "One worker (a thread) for each entry: the addresses and ports that its sockets are bound to. Port 0 asks the "
-             "kernel for one; further addresses of that worker get the same. OSError when one cannot be bound.")
+             "kernel for one; further addresses of that worker get the same. OSError when one cannot be bound. tcp: it listens "
+             "there for TCP (RFC 6544) too, where it can.")
         .def("start", &Plane::start)
         .def("stop", &Plane::stop, nb::call_guard<nb::gil_scoped_release>(), "Joins the workers; queued farewells are sent first.")
         .def_prop_ro("workers", &Plane::workers)
-        .def("addresses", &addresses, "worker"_a, "What the worker's sockets are bound to.")
+        .def("addresses", [](const Plane& p, unsigned worker) { return to_addresses(p.bound(worker)); }, "worker"_a,
+             "What the worker's UDP sockets are bound to.")
+        .def("tcp_addresses", [](const Plane& p, unsigned worker) { return to_addresses(p.tcp_bound(worker)); }, "worker"_a,
+             "Those of them where it listens for TCP, too.")
+        .def("tcp_failures", &Plane::tcp_failures, "worker"_a, "Where it does not, and why, in words.")
         .def_prop_ro("event_fd", &Plane::event_fd, "Readable when poll() has something; poll() clears it.")
         .def("poll", &poll, nb::sig("def poll(self) -> list[tuple[int, int, bytes]]"),
              "All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.")

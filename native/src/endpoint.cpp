@@ -42,7 +42,7 @@ std::string Endpoint::text() const {
 }
 
 bool Endpoint::operator==(const Endpoint& other) const noexcept {
-    if (storage_.any.sa_family != other.storage_.any.sa_family || port() != other.port()) return false;
+    if (storage_.any.sa_family != other.storage_.any.sa_family || port() != other.port() || tcp_ != other.tcp_) return false;
     return std::memcmp(address().data(), other.address().data(), address().size()) == 0;
 }
 
@@ -51,7 +51,7 @@ std::size_t Endpoint::hash() const noexcept {
     // so a stranger cannot pick colliding ones.
     std::uint64_t h = 14695981039346656037U;
     for (std::uint8_t byte : address()) h = (h ^ byte) * 1099511628211U;
-    return (h ^ port()) * 1099511628211U;
+    return (h ^ port() ^ (tcp_ ? 0x10000U : 0U)) * 1099511628211U;
 }
 
 }  // namespace plane

@@ -1,4 +1,4 @@
-// A UDP address: IPv4 or IPv6 and a port, ready for the kernel and for a hash table.
+// A transport address: IPv4 or IPv6, a port, and UDP or TCP, which number their ports apart. Ready for the kernel and for a hash table.
 #pragma once
 
 #include <netinet/in.h>
@@ -21,6 +21,13 @@ public:
     static std::optional<Endpoint> from_text(const std::string& address, std::uint16_t port);
 
     bool valid() const noexcept { return storage_.any.sa_family != AF_UNSPEC; }
+    bool is_tcp() const noexcept { return tcp_; }
+    // The same address and port of TCP.
+    Endpoint over_tcp() const noexcept {
+        Endpoint result = *this;
+        result.tcp_ = true;
+        return result;
+    }
     bool is_ipv6() const noexcept { return storage_.any.sa_family == AF_INET6; }
     std::uint16_t port() const noexcept { return ntohs(storage_.v4.sin_port); }
     // The address alone, in network order: 4 or 16 bytes.
@@ -43,6 +50,7 @@ private:
         sockaddr_in v4;
         sockaddr_in6 v6;
     } storage_;
+    bool tcp_ = false;
 };
 
 struct EndpointHash {

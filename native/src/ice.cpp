@@ -5,7 +5,7 @@
 
 namespace plane {
 
-IceLite::Outcome IceLite::request(Instant now, const Endpoint& from, std::uint8_t socket, Bytes datagram,
+IceLite::Outcome IceLite::request(Instant now, const Endpoint& from, std::uint16_t socket, Bytes datagram,
                                   const stun::Request& request) {
     Outcome outcome;
     if (request.local_ufrag == current_.ufrag && stun::authentic(datagram, request, current_.password)) {
@@ -50,6 +50,19 @@ Path* IceLite::find(const Endpoint& remote) noexcept {
     return found == end ? nullptr : &*found;
 }
 
+void IceLite::forget(const Endpoint& remote) noexcept {
+    Path* path = find(remote);
+    if (!path) return;
+    const int index = static_cast<int>(path - paths_.data());
+    const int last = static_cast<int>(--path_count_);
+    if (selected_ == index) {
+        selected_ = -1;
+    } else if (selected_ == last) {
+        selected_ = index;
+    }
+    *path = paths_[path_count_];
+}
+
 Path* IceLite::selected() noexcept {
     if (selected_ >= 0) return &paths_[static_cast<std::size_t>(selected_)];
     const auto end = paths_.begin() + static_cast<std::ptrdiff_t>(path_count_);
@@ -64,7 +77,7 @@ bool IceLite::allow(Path& path, std::size_t bytes) noexcept {
     return true;
 }
 
-Path& IceLite::admit(const Endpoint& from, std::uint8_t socket, Outcome& outcome) {
+Path& IceLite::admit(const Endpoint& from, std::uint16_t socket, Outcome& outcome) {
     if (Path* known = find(from)) {
         known->socket = socket;
         return *known;
@@ -77,7 +90,7 @@ Path& IceLite::admit(const Endpoint& from, std::uint8_t socket, Outcome& outcome
     for (std::size_t i = 0; i < path_count_; ++i) {
         if (static_cast<int>(i) != selected_ && paths_[i].last_request < paths_[oldest].last_request) oldest = i;
     }
-    outcome.evicted = paths_[oldest].remote;
+    outcome.evicted = paths_[oldest];
     paths_[oldest] = {from, socket, 0, 0, {}};
     return paths_[oldest];
 }

@@ -27,10 +27,11 @@ struct IceCredentials {
     std::string password;
 };
 
-// An address from which the peer sent an authenticated request. socket: index of ours that it reached.
+// An address from which the peer sent an authenticated request. socket: what of ours it reached, the index of a UDP
+// socket or the number of a TCP connection.
 struct Path {
     Endpoint remote;
-    std::uint8_t socket = 0;
+    std::uint16_t socket = 0;
     std::uint64_t bytes_received = 0;
     std::uint64_t bytes_sent = 0;
     Instant last_request{};
@@ -48,11 +49,11 @@ public:
         Path* path = nullptr;
         bool selected_changed = false;
         std::string retired_ufrag;         // of the credentials that this request, the first after a restart, ended
-        std::optional<Endpoint> evicted;   // this address no longer belongs to the peer
+        std::optional<Path> evicted;       // this address no longer belongs to the peer
     };
 
     // An authenticated request makes or renews its path, and consent; one that nominates selects the path.
-    Outcome request(Instant now, const Endpoint& from, std::uint8_t socket, Bytes datagram, const stun::Request&);
+    Outcome request(Instant now, const Endpoint& from, std::uint16_t socket, Bytes datagram, const stun::Request&);
 
     // New credentials. The old stay good until the first request with the new: audio goes on over the old path.
     // Returns the ufrag of an earlier restart that was never used, "" when there is none.
@@ -62,6 +63,8 @@ public:
     const std::optional<IceCredentials>& previous() const noexcept { return previous_; }
 
     Path* find(const Endpoint& remote) noexcept;
+    // The path is no more, as when its connection was closed. Until another is nominated, the one that asked last serves.
+    void forget(const Endpoint& remote) noexcept;
     // Where to send: the nominated path, before that the one that asked last; null when there is none.
     Path* selected() noexcept;
     bool nominated() const noexcept { return selected_ >= 0; }
@@ -78,7 +81,7 @@ public:
     std::span<const Path> paths() const noexcept { return {paths_.data(), path_count_}; }
 
 private:
-    Path& admit(const Endpoint& from, std::uint8_t socket, Outcome& outcome);
+    Path& admit(const Endpoint& from, std::uint16_t socket, Outcome& outcome);
 
     IceCredentials current_;
     std::optional<IceCredentials> previous_;

@@ -1,6 +1,7 @@
 #include "plane.hpp"
 
 #include <openssl/rand.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -26,6 +27,13 @@ void check_mix(const MixConfig& mix) {
     if (encoder.complexity < 0 || encoder.complexity > 10) throw std::invalid_argument("complexity lies between 0 and 10");
 }
 
+// A worker's share of the descriptors, of which half are left for HTTP and files.
+std::size_t tcp_share(std::size_t workers) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    return static_cast<std::size_t>(std::min<rlim_t>(limit.rlim_cur / 2 / workers, max_connections));
+}
+
 void check_credentials(const IceCredentials& credentials) {
     // RFC 8839 section 5.4.
     if (credentials.ufrag.size() < 4 || credentials.ufrag.size() > 256 || credentials.password.size() < 22 ||
@@ -36,11 +44,13 @@ void check_credentials(const IceCredentials& credentials) {
 
 }  // namespace
 
-Plane::Plane(const std::vector<std::vector<Endpoint>>& binds) {
+Plane::Plane(const std::vector<std::vector<Endpoint>>& binds, bool tcp) {
     if (binds.empty() || binds.size() > max_workers) throw std::invalid_argument("1 to 64 workers");
+    const std::size_t tcp_capacity = tcp ? tcp_share(binds.size()) : 0;
     for (unsigned i = 0; i < binds.size(); ++i) {
         if (binds[i].empty() || binds[i].size() > 16) throw std::invalid_argument("a worker is bound to 1 to 16 addresses");
-        workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], events_bell_, kernels_));
+        workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], tcp_capacity,
+                                                    events_bell_, kernels_));
     }
 }
 

@@ -20,14 +20,16 @@ public:
     // 64 workers: their sets are bits of a word.
     static constexpr std::size_t max_workers = 64;
 
-    // One worker for each entry, bound to those addresses.
-    explicit Plane(const std::vector<std::vector<Endpoint>>& binds);
+    // One worker for each entry, bound to those addresses. tcp: it listens there on TCP as well, where that is free.
+    explicit Plane(const std::vector<std::vector<Endpoint>>& binds, bool tcp = false);
     ~Plane();
 
     void start();
     void stop();
     unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
     std::vector<Endpoint> bound(unsigned worker) const { return at(worker).bound(); }
+    const std::vector<Endpoint>& tcp_bound(unsigned worker) const { return at(worker).tcp_bound(); }
+    const std::vector<std::string>& tcp_failures(unsigned worker) const { return at(worker).tcp_failures(); }
 
     int event_fd() const noexcept { return events_bell_.fd(); }
     std::vector<Event> poll();

@@ -86,9 +86,12 @@ private:
 // name, meaning. One list makes the fields, the dictionary that Python reads, and the documentation.
 #define PLANE_COUNTERS(X)                                                                              \
     X(datagrams_received, "UDP datagrams received")                                                    \
-    X(bytes_received, "bytes of UDP payload received")                                                 \
+    X(bytes_received, "bytes of UDP and TCP payload received")                                         \
     X(datagrams_sent, "UDP datagrams sent")                                                            \
-    X(bytes_sent, "bytes of UDP payload sent")                                                         \
+    X(bytes_sent, "bytes of UDP and TCP payload sent")                                                 \
+    X(tcp_frames_received, "packets received over TCP")                                                \
+    X(tcp_frames_sent, "packets sent over TCP")                                                        \
+    X(tcp_refused, "TCP connections refused: too many, or no authenticated check in time")             \
     X(packets_forwarded, "RTP packets sent to listeners")                                              \
     X(rtp_received, "RTP packets that authenticated")                                                  \
     X(rtcp_received, "RTCP packets that authenticated")                                                \
@@ -99,7 +102,7 @@ private:
     X(dropped_early, "SRTP before the handshake has given keys")                                       \
     X(dropped_muted, "RTP of a source that nobody may hear now")                                       \
     X(dropped_overload, "packets not forwarded because a queue or the packet pool was full")           \
-    X(dropped_send, "datagrams that the kernel did not take")                                          \
+    X(dropped_send, "datagrams that the kernel did not take, packets for a TCP peer that does not read") \
     X(dropped_amplification, "datagrams withheld from an address not proved yet")                      \
     X(dropped_handshake, "DTLS datagrams dropped because the event loop is behind")                    \
     X(ranking_changes, "changes of a room's order of speakers")                                        \
@@ -117,6 +120,7 @@ private:
     X(room_ticks, "ticks of rooms")                                                                    \
     X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
     X(peers, "peers now")                                                                              \
+    X(tcp_connections, "TCP connections now")                                                          \
     X(rooms, "rooms whose home this is, now")                                                          \
     X(mixes, "distinct mixes now")
 

@@ -55,9 +55,10 @@ void Bell::clear() noexcept {
     [[maybe_unused]] const auto got = read(fd_, &count, sizeof count);
 }
 
-Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell,
-               const Kernels& kernels)
+Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, std::size_t tcp_capacity,
+               Bell& events_bell, const Kernels& kernels)
     : number_{number},
+      tcp_{tcp_capacity},
       events_bell_{events_bell},
       kernels_{kernels},
       ntp_{Clock::now(), std::chrono::system_clock::now()},
@@ -70,6 +71,9 @@ Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint>
         if (bind.port() == 0 && port != 0) wanted = *Endpoint::from_text(bind.address_text(), port);
         sockets_.push_back(std::make_unique<UdpSocket>(wanted));
         port = sockets_.back()->bound().port();
+        if (tcp_capacity == 0) continue;
+        const Endpoint& bound = sockets_.back()->bound();
+        if (const std::string reason = tcp_.listen(bound); !reason.empty()) tcp_failures_.push_back(bound.text() + ": " + reason);
     }
     for (Received& received : inbox_) received.packet = pool_.take();
 
@@ -83,6 +87,7 @@ Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint>
         if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll_ctl");
     };
     for (const auto& socket : sockets_) watch(socket->fd());
+    watch(tcp_.fd());
     watch(bell.fd());
     watch(timer_fd_);
 }
@@ -115,6 +120,7 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
         const int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
         for (int i = 0; i < count; ++i) {
             if (ready[static_cast<std::size_t>(i)].data.fd == bell.fd()) bell.clear();
+            if (ready[static_cast<std::size_t>(i)].data.fd == tcp_.fd()) tcp_ready_ = true;
             if (ready[static_cast<std::size_t>(i)].data.fd == timer_fd_) {
                 std::uint64_t expirations;
                 [[maybe_unused]] const auto got = read(timer_fd_, &expirations, sizeof expirations);
@@ -145,6 +151,18 @@ void Worker::receive(Instant now) {
             if (count < receive_batch) break;
         }
     }
+    if (std::exchange(tcp_ready_, false)) receive_tcp(now);
+}
+
+void Worker::receive_tcp(Instant now) {
+    const auto take = [this, now](Bytes bytes, const Endpoint& from, ConnectionId connection) {
+        PacketRef& packet = inbox_.front().packet;
+        std::copy(bytes.begin(), bytes.end(), packet->bytes.begin());
+        packet->size = static_cast<std::uint16_t>(bytes.size());
+        packet->position.time = now;
+        on_datagram(now, packet, from, connection);
+    };
+    tcp_.receive(now, take, stats);
 }
 
 void Worker::drain_queues(Instant now) {
@@ -206,6 +224,14 @@ void Worker::finish_pass() {
     for (const auto& socket : sockets_) {
         if (socket->has_unsent()) socket->flush(stats);
     }
+    if (tcp_.has_work()) tcp_.flush(lost_, stats);
+    for (const Endpoint& remote : lost_) {
+        const auto found = by_address_.find(remote);
+        if (found == by_address_.end()) continue;
+        found->second->ice.forget(remote);
+        by_address_.erase(found);
+    }
+    lost_.clear();
     for (unsigned i = 0; rung_ != 0; ++i, rung_ >>= 1) {
         if (rung_ & 1) workers_[i]->bell.ring();
     }
@@ -231,7 +257,7 @@ void Worker::finish_pass() {
 
 // ---- a datagram's way in -------------------------------------------------------------------------------------------
 
-void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint8_t socket) {
+void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint16_t socket) {
     const Bytes datagram{packet->bytes.data(), packet->size};
     const Kind kind = kind_of(datagram);
     if (kind == Kind::stun) return on_stun(now, datagram, from, socket);
@@ -246,7 +272,7 @@ void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, s
     }
 }
 
-void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint8_t socket) {
+void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint16_t socket) {
     const auto request = stun::parse_request(datagram);
     if (!request) return stats.dropped_malformed.add(1);
     auto found = by_ufrag_.find(request->local_ufrag);
@@ -263,22 +289,20 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
         return stats.dropped_unauthentic.add(1);
     }
     const IceLite::Outcome outcome = peer.ice.request(now, from, socket, datagram, *request);
-    UdpSocket& out = *sockets_[socket];
     if (!outcome.path) {
         stats.dropped_unauthentic.add(1);
         // Smaller than any request that carries a username and integrity, so it amplifies nothing.
-        return out.commit(stun::write_error(out.reserve(stats), *request, stun::Error::unauthorized, {}), from);
+        const MutableBytes space = reserve(from, socket);
+        return commit(stun::write_error(space, *request, stun::Error::unauthorized, {}), from, socket);
     }
     stats.stun_requests.add(1);
     if (std::exchange(peer.consent_late, false)) tell(EventKind::consent_back, peer.id);
     if (!outcome.retired_ufrag.empty()) by_ufrag_.erase(outcome.retired_ufrag);
-    if (outcome.evicted) {
-        const auto evicted = by_address_.find(*outcome.evicted);
-        if (evicted != by_address_.end() && evicted->second == &peer) by_address_.erase(evicted);
-    }
+    if (outcome.evicted) drop_path(peer, *outcome.evicted, now);
     by_address_[from] = &peer;
+    if (from.is_tcp()) tcp_.prove(socket);
 
-    const MutableBytes space = out.reserve(stats);
+    const MutableBytes space = reserve(from, socket);
     std::size_t size;
     if (request->controlled) {
         size = stun::write_error(space, *request, stun::Error::role_conflict, outcome.password);
@@ -288,7 +312,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
         size = stun::write_success(space, request->transaction, from, outcome.password);
     }
     if (peer.ice.allow(*outcome.path, size)) {
-        out.commit(size, from);
+        commit(size, from, socket);
     } else {
         stats.dropped_amplification.add(1);
     }
@@ -409,15 +433,14 @@ void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const
 
 bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet,
                       Instant arrival) {
-    UdpSocket& socket = *sockets_[path.socket];
-    const MutableBytes space = socket.reserve(stats);
+    const MutableBytes space = reserve(path.remote, path.socket);
     const std::size_t header_size = slot.write_header(space, mapped, packet);
     const std::size_t size = peer.keys->seal.rtp(mapped.index, header_size, packet.payload(), space);
     if (header_size == 0 || size == 0) {
         stats.dropped_malformed.add(1);
         return false;
     }
-    socket.commit(size, path.remote, arrival);
+    commit(size, path.remote, path.socket, arrival);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
     return true;
@@ -449,22 +472,29 @@ bool Worker::retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t seque
     return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {});
 }
 
+MutableBytes Worker::reserve(const Endpoint& to, std::uint16_t socket) noexcept {
+    return to.is_tcp() ? tcp_.reserve() : sockets_[socket]->reserve(stats);
+}
+
+void Worker::commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival) noexcept {
+    if (to.is_tcp()) return tcp_.commit(size, to, socket, stats);
+    sockets_[socket]->commit(size, to, arrival);
+}
+
 void Worker::send_now(Peer& peer, Bytes datagram) {
     Path* path = peer.ice.selected();
     if (!path || datagram.size() > max_datagram) return;
     if (!peer.ice.allow(*path, datagram.size())) return stats.dropped_amplification.add(1);
-    UdpSocket& socket = *sockets_[path->socket];
-    const MutableBytes space = socket.reserve(stats);
+    const MutableBytes space = reserve(path->remote, path->socket);
     std::copy(datagram.begin(), datagram.end(), space.begin());
-    socket.commit(datagram.size(), path->remote);
+    commit(datagram.size(), path->remote, path->socket);
 }
 
 void Worker::send_compound(Peer& peer, Bytes compound) {
     Path* path = peer.ice.selected();
     if (!peer.keys || !path || compound.empty()) return;
-    UdpSocket& socket = *sockets_[path->socket];
-    const std::size_t size = peer.keys->seal.rtcp(compound, socket.reserve(stats));
-    if (size != 0) socket.commit(size, path->remote);
+    const std::size_t size = peer.keys->seal.rtcp(compound, reserve(path->remote, path->socket));
+    if (size != 0) commit(size, path->remote, path->socket);
 }
 
 void Worker::hand_over(unsigned worker, Handover handover) {

@@ -1,4 +1,4 @@
-// One thread, one UDP port, all the peers on it. Nothing here is locked: a peer, a room, a source and an audience have
+// One thread, one port of UDP and TCP, all the peers on it. Nothing here is locked: a peer, a room, a source and an audience have
 // one owner.
 #pragma once
 
@@ -18,6 +18,7 @@
 #include "queue.hpp"
 #include "reports.hpp"
 #include "room.hpp"
+#include "tcp.hpp"
 #include "udp.hpp"
 
 namespace plane {
@@ -39,9 +40,10 @@ private:
 
 class Worker {
 public:
-    // Binds its sockets: std::system_error when one cannot be bound. events_bell rings when `events` has something.
-    // kernels: set before a room mixes.
-    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, Bell& events_bell, const Kernels& kernels);
+    // Binds its sockets: std::system_error when one cannot be bound. tcp_capacity: connections at a time, with 0 it does
+    // not listen on TCP. events_bell rings when `events` has something. kernels: set before a room mixes.
+    Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, std::size_t tcp_capacity,
+           Bell& events_bell, const Kernels& kernels);
     ~Worker();
 
     // The thread's body; returns after command::Stop.
@@ -60,19 +62,24 @@ public:
     WorkerStats stats;
 
     std::vector<Endpoint> bound() const;
+    // Where it listens on TCP as well: the same ports, but for those that were not free.
+    const std::vector<Endpoint>& tcp_bound() const noexcept { return tcp_.bound(); }
+    // Why not, in words: one for each of those.
+    const std::vector<std::string>& tcp_failures() const noexcept { return tcp_failures_; }
 
 private:
     // What one pass of the loop does, in this order.
     void drain_queues(Instant now);
     void drain_commands(Instant now);
     void receive(Instant now);
+    void receive_tcp(Instant now);
     void run_timers(Instant now);
     void fan_out();
     void finish_pass();
 
     // A datagram's way in.
-    void on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint8_t socket);
-    void on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint8_t socket);
+    void on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint16_t socket);
+    void on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint16_t socket);
     void on_dtls(Peer& peer, Path& path, Bytes datagram);
     void on_rtp(Instant now, Peer& peer, PacketRef& packet);
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
@@ -87,6 +94,9 @@ private:
     bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
     void retransmit(Instant now, Peer& peer, const rtcp::Nack& nack);
     bool retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence);
+    // Space for one packet to this address, over this of our sockets or connections, and its sending.
+    MutableBytes reserve(const Endpoint& to, std::uint16_t socket) noexcept;
+    void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival = {}) noexcept;
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -120,6 +130,8 @@ private:
     void hand_over(unsigned worker, Handover handover);
 
     void drop_source(PeerId peer, Instant now);
+    // The address is not this peer's any more; a connection from it is ended.
+    void drop_path(const Peer& peer, const Path& path, Instant now);
 
     void tick(Room& room, Instant due);
     void count_mixes(Room& room);
@@ -164,6 +176,10 @@ private:
     unsigned number_;
     std::span<const std::unique_ptr<Worker>> workers_;
     std::vector<std::unique_ptr<UdpSocket>> sockets_;
+    TcpServer tcp_;
+    std::vector<std::string> tcp_failures_;
+    std::vector<Endpoint> lost_;  // connections that the pass lost
+    bool tcp_ready_ = false;
     int epoll_ = -1;
     int timer_fd_ = -1;
     Instant timer_armed_{};  // when the timer will fire; Instant{}: not armed

@@ -91,6 +91,13 @@ void Worker::drop_source(PeerId id, Instant now) {
     sources_.erase(found);
 }
 
+void Worker::drop_path(const Peer& peer, const Path& path, Instant now) {
+    const auto found = by_address_.find(path.remote);
+    if (found == by_address_.end() || found->second != &peer) return;
+    by_address_.erase(found);
+    if (path.remote.is_tcp()) tcp_.end(path.socket, path.remote, now);
+}
+
 void Worker::on(command::AddPeer& add, Instant now) {
     Peer& peer = *add.peer;
     if (peer.listener) {
@@ -182,10 +189,7 @@ void Worker::on(const command::RemovePeer& remove, Instant now) {
     drop_source(remove.peer, now);  // elsewhere, his home is told by itself
     by_ufrag_.erase(peer->ice.current().ufrag);
     if (peer->ice.previous()) by_ufrag_.erase(peer->ice.previous()->ufrag);
-    for (const Path& path : peer->ice.paths()) {
-        const auto found = by_address_.find(path.remote);
-        if (found != by_address_.end() && found->second == peer) by_address_.erase(found);
-    }
+    for (const Path& path : peer->ice.paths()) drop_path(*peer, path, now);
     peers_.erase(remove.peer);
     stats.peers.set(peers_.size());
 }

@@ -60,6 +60,17 @@ TEST_CASE("endpoints are equal when family, address and port are") {
     CHECK(*Endpoint::from_text("::1", 5000) == *Endpoint::from_text("0:0:0:0:0:0:0:1", 5000));
 }
 
+TEST_CASE("a port of TCP is another than the same of UDP") {
+    const auto udp = *Endpoint::from_text("127.0.0.1", 5000);
+    const Endpoint tcp = udp.over_tcp();
+    CHECK(tcp.is_tcp());
+    CHECK_FALSE(udp.is_tcp());
+    CHECK_FALSE(tcp == udp);
+    CHECK(tcp == udp.over_tcp());
+    CHECK(tcp.hash() != udp.hash());
+    CHECK(tcp.text() == udp.text());
+}
+
 TEST_CASE("flow label and scope that the kernel fills in do not make another endpoint") {
     auto received = *Endpoint::from_text("fe80::1", 5000);
     auto* raw = reinterpret_cast<sockaddr_in6*>(received.raw());

@@ -105,7 +105,7 @@ TEST_CASE("paths are bounded; the one unused for longest goes, never the selecte
     for (std::uint16_t port = 2; port <= 8; ++port) client(port).check(ice, start + seconds{port}, ours, false);
     const auto outcome = client(9).check(ice, start + seconds{9}, ours, false);
     REQUIRE(outcome.evicted);
-    CHECK(outcome.evicted->port() == 2);
+    CHECK(outcome.evicted->remote.port() == 2);
     CHECK(ice.paths().size() == IceLite::max_paths);
     CHECK(ice.selected()->remote.port() == 1);
 }
@@ -120,4 +120,27 @@ TEST_CASE("consent is late 7 s after the last request over any path, however the
     ice.goodbye(start + seconds{8});
     CHECK_FALSE(ice.consent_late(start + seconds{13}));
     CHECK(ice.consent_late(start + seconds{14}));
+}
+
+TEST_CASE("a forgotten path is not used, and the selection of the others stays") {
+    for (const std::uint16_t selected : {1, 2, 3}) {
+        for (const std::uint16_t gone : {1, 2, 3}) {
+            IceLite ice{ours, start};
+            for (std::uint16_t port = 1; port <= 3; ++port) client(port).check(ice, start + seconds{port}, ours, port == selected);
+            ice.forget(client(gone).address);
+            CHECK(ice.paths().size() == 2);
+            CHECK(ice.find(client(gone).address) == nullptr);
+            CHECK(ice.nominated() == (selected != gone));
+            // Without a nomination, the one that asked last.
+            const int expected = selected != gone ? selected : gone == 3 ? 2 : 3;
+            CHECK(ice.selected()->remote.port() == expected);
+        }
+    }
+    IceLite ice{ours, start};
+    client(1).check(ice, start, ours, true);
+    ice.forget(client(2).address);
+    CHECK(ice.paths().size() == 1);
+    ice.forget(client(1).address);
+    CHECK(ice.selected() == nullptr);
+    CHECK(client(1).check(ice, start, ours, true).selected_changed);
 }
