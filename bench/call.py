@@ -1,0 +1,287 @@
+"""A real server in a process of its own, and raw peers that have called it: WHIP or WHEP, ICE check, DTLS, SRTP keys.
+
+What a peer may use (RED, NACK) is what the answer accepts, so that the benchmark follows the server's abilities.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+
+from bench.rawpeer import AES_128_GCM, binding_request
+from mediaserver import _native
+
+OPUS, RED = 111, 63
+LEVEL_ID, MID_ID = 1, 4
+KEY_AND_SALT = 16, 12  # bytes, AEAD_AES_128_GCM
+SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
+DEVELOPMENT_KEY = "dev:known-to-everybody-for-development-only"
+
+
+class Server:
+    """The installed command on ports that the kernel chose, in development mode, without admission control or rates."""
+
+    def __init__(self, *options: str, workers: int = 1) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="bench-server-", suffix=".log")  # noqa: SIM115
+        program = str(Path(sys.executable).with_name("mediaserver"))
+        command = [
+            *(program, "serve", "--port", "0", "--workers", str(workers), "--state", "none"),
+            *("--max-worker-load", "0", "--rate-per-address", "0", "--rate-per-key", "0", *options),
+        ]
+        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
+        key = base64.b64encode(DEVELOPMENT_KEY.encode()).decode()
+        self.http = httpx.Client(timeout=20, headers={"Authorization": f"Basic {key}"})
+        self.url = self._wait()
+
+    def _wait(self, within_s: float = 60.0) -> str:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if found := re.search(rb"serving on (https?://\S+)/", self.log):
+                url = found[1].decode()
+                try:
+                    if httpx.get(f"{url}/readyz").status_code == 200:
+                        return url
+                except httpx.TransportError:
+                    pass
+            time.sleep(0.05)
+        raise RuntimeError(f"the server does not start:\n{self.log.decode()}")
+
+    @property
+    def log(self) -> bytes:
+        return Path(self._log.name).read_bytes()
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        response = self.http.request(method, f"{self.url}{path}", json=body)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def make_room(self, room: str, users: list[str], mix: Mapping[str, object] | None = None) -> None:
+        """With a seat for each of the users."""
+        self.call("PUT", f"/v1/rooms/{quote(room)}", {"mix": dict(mix)} if mix else None)
+        for user in users:
+            self.call("PUT", f"/v1/rooms/{quote(room)}/speakers/{quote(user)}")
+
+    def close_room(self, room: str) -> None:
+        self.call("DELETE", f"/v1/rooms/{quote(room)}")
+
+    def token(self, room: str, user: str, *, may_publish: bool) -> str:
+        body = {"user": user, "may_publish": may_publish, "may_listen": not may_publish}
+        return str(self.call("POST", f"/v1/rooms/{quote(room)}/tokens", body)["token"])
+
+    def publishers(self, room: str) -> dict[str, dict[str, Any]]:
+        """What the server says of each publishing session, by user."""
+        page = self.call("GET", f"/v1/rooms/{quote(room)}/participants?limit=1000")
+        return {
+            participant["user"]: session
+            for participant in page["participants"]
+            for session in participant["sessions"]
+            if session["direction"] == "publish"
+        }
+
+    def counters(self) -> dict[str, float]:
+        """Prometheus' samples, labels and all."""
+        text = self.http.get(f"{self.url}/metrics").text
+        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / 100
+
+    def stop(self) -> None:
+        self.http.close()
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a peer offers beyond Opus with in-band FEC."""
+
+    red: bool = False
+    nack: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the answer says. ssrc: the server's stream, 0 for publishers. red: its payload type, None when refused."""
+
+    ufrag: str
+    password: str
+    address: tuple[str, int]
+    ssrc: int
+    red: int | None
+    nack: bool
+    reduced_size: bool
+
+
+def write_offer(direction: str, wants: Wants, ssrc: int, ice: tuple[str, str], fingerprint: str) -> str:
+    """Of one audio section, as browsers write it. ice: ufrag and password; fingerprint: of SHA-256."""
+    ufrag, password = ice
+    formats = f"{OPUS} {RED}" if wants.red else f"{OPUS}"
+    lines = [
+        *("v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0", "a=msid-semantic: WMS"),
+        *(f"m=audio 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"),
+        *(f"a=ice-ufrag:{ufrag}", f"a=ice-pwd:{password}", "a=ice-options:trickle"),
+        *(f"a=fingerprint:sha-256 {fingerprint}", "a=setup:actpass", "a=mid:0"),
+        f"a=extmap:{LEVEL_ID} urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+        f"a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid",
+        *(f"a={direction}", "a=rtcp-mux", "a=rtcp-rsize"),
+        f"a=rtpmap:{OPUS} opus/48000/2",
+        f"a=fmtp:{OPUS} minptime=10;useinbandfec=1",
+        *([f"a=rtcp-fb:{OPUS} nack"] if wants.nack else []),
+        *([f"a=rtpmap:{RED} red/48000/2", f"a=fmtp:{RED} {OPUS}/{OPUS}/{OPUS}"] if wants.red else []),
+        *([f"a=ssrc:{ssrc} cname:bench"] if direction == "sendonly" else []),
+    ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def read_answer(answer: str) -> Terms:
+    """ValueError when it is not one of ours."""
+
+    def first(pattern: str) -> re.Match[str]:
+        found = re.search(pattern, answer, re.M)
+        if found is None:
+            raise ValueError(f"the answer has no {pattern}:\n{answer}")
+        return found
+
+    candidate = first(r"^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host")
+    formats = first(r"^m=audio [1-9]\d* \S+ ([\d ]+)")[1].split()
+    red = re.search(r"^a=rtpmap:(\d+) red/48000/2", answer, re.M | re.I)
+    ssrc = re.search(r"^a=ssrc:(\d+)", answer, re.M)
+    return Terms(
+        ufrag=first(r"^a=ice-ufrag:(\S+)")[1],
+        password=first(r"^a=ice-pwd:(\S+)")[1],
+        address=(candidate[1], int(candidate[2])),
+        ssrc=int(ssrc[1]) if ssrc else 0,
+        red=int(red[1]) if red and red[1] in formats else None,
+        nack=bool(re.search(rf"^a=rtcp-fb:({OPUS}|\*) nack\s*$", answer, re.M)),
+        reduced_size="a=rtcp-rsize" in answer,
+    )
+
+
+class _Identity:
+    """One certificate for all peers: making one costs more than a handshake."""
+
+    def __init__(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1))
+        certificate = builder.not_valid_after(now + timedelta(days=30)).sign(key, hashes.SHA256())
+        self.fingerprint = ":".join(f"{byte:02X}" for byte in certificate.fingerprint(hashes.SHA256()))
+        self.context = SSL.Context(SSL.DTLS_CLIENT_METHOD)
+        self.context.set_options(SSL.OP_NO_QUERY_MTU)
+        self.context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+        self.context.use_certificate(certificate)
+        self.context.use_privatekey(key)
+        self.context.set_tlsext_use_srtp(b"SRTP_AEAD_AES_128_GCM")
+
+
+@cache
+def _identity() -> _Identity:
+    return _Identity()
+
+
+class Peer:
+    """A connected session with a socket of its own. ConnectionError when it cannot be made."""
+
+    def __init__(self, server: Server, room: str, user: str, *, publish: bool, wants: Wants, mode: str = "") -> None:
+        identity = _identity()
+        self.ssrc = secrets.randbelow(2**32 - 1) + 1
+        token = server.token(room, user, may_publish=publish)
+        direction = "sendonly" if publish else "recvonly"
+        offer = write_offer(
+            direction, wants, self.ssrc, (secrets.token_hex(4), secrets.token_hex(12)), identity.fingerprint
+        )
+        path = f"/whip/{quote(room)}" if publish else f"/whep/{quote(room)}?mode={mode}"
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/sdp"}
+        response = server.http.post(f"{server.url}{path}", content=offer, headers=headers)
+        if response.status_code != 201:
+            raise ConnectionError(f"{response.status_code}: {response.text}")
+        self.terms = read_answer(response.text)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.connect(self.terms.address)
+        self.socket.settimeout(3)
+        self.check()
+        self.material = self._handshake(identity)
+        self.socket.setblocking(False)
+        key, salt = KEY_AND_SALT
+        client_key, server_key = self.material[:key], self.material[key : 2 * key]
+        client_salt, server_salt = self.material[2 * key : 2 * key + salt], self.material[2 * key + salt :]
+        self.sealer = _native.SrtpSealer(AES_128_GCM, client_key, client_salt)
+        self.opener = _native.SrtpOpener(AES_128_GCM, server_key, server_salt)
+
+    def check(self) -> None:
+        """A connectivity check, which is consent as well (RFC 7675)."""
+        self.socket.send(binding_request("bench", self.terms.ufrag, self.terms.password))
+
+    def _handshake(self, identity: _Identity) -> bytes:
+        connection = SSL.Connection(identity.context)
+        connection.set_ciphertext_mtu(1200)
+        connection.set_connect_state()
+        while True:
+            try:
+                connection.do_handshake()
+                done = True
+            except SSL.WantReadError:
+                done = False
+            try:
+                while True:
+                    self.socket.send(connection.bio_read(1200))
+            except SSL.WantReadError:
+                pass
+            if done:
+                key, salt = KEY_AND_SALT
+                return bytes(connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt)))
+            try:
+                data = self.socket.recv(2048)
+            except TimeoutError:
+                raise ConnectionError("the DTLS handshake is not answered") from None
+            if 20 <= data[0] < 64:
+                connection.bio_write(data)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def open_rtp(material: bytes, packets: list[tuple[float, bytes]]) -> list[tuple[float, bytes]]:
+    """Datagrams of the server as (arrival, plain RTP); what does not authenticate, or is not RTP, is left out."""
+    key, salt = KEY_AND_SALT
+    opener = _native.SrtpOpener(AES_128_GCM, material[key : 2 * key], material[2 * key + salt :])
+    opened = ((arrival, opener.rtp(data)) for arrival, data in packets)
+    return [(arrival, plain) for arrival, plain in opened if plain is not None]
