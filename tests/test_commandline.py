@@ -229,7 +229,8 @@ async def test_failures_are_one_sentence_and_status_1(commands: Commands, contro
     assert "seat" in await commands.fails("mute", room, "nobody")
     await control.make_room(f"{room} 2")
     assert "not connected" in await commands.fails("move", room, "nobody", f"{room} 2")
-    assert await commands.fails("move", room, "nobody", "nowhere") == "There is no room of this name."
+    nowhere = "There is no room of the name that the participant is to go to."
+    assert await commands.fails("move", room, "nobody", "nowhere") == nowhere
     assert "known" in await commands.fails("rooms", "--api-key", f"other:{SECRET}")
 
 
@@ -421,7 +422,7 @@ def lines_of(view: View, width: int, height: int | None) -> list[str]:
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (40, 10), (200, 60)])
 def test_the_screen_fits_any_terminal(workers: int, rooms: int, width: int, height: int) -> None:
     talkers = [f"talker {number}" for number in range(9)]
-    states = [room_state(f"{EVIL * 9} {number}", talking=talkers) for number in range(rooms)]
+    states = [room_state(f"{EVIL * 6} {number}", talking=talkers) for number in range(rooms)]
     levels = {states[0].name: dict.fromkeys(talkers, -20.0)} if states else {}
     view = View(node_state(workers, draining=True), states, levels, 1e9, 1e9, "No answer.")
     lines = lines_of(view, width, height)
