@@ -103,6 +103,18 @@ class PeerStats:
         """By in-band FEC."""
 
     @property
+    def frames_from_red(self) -> int:
+        """By copies (RFC 2198)."""
+
+    @property
+    def frames_from_nack(self) -> int:
+        """Sent again in time (RFC 4585)."""
+
+    @property
+    def packets_asked(self) -> int:
+        """Publisher: packets that it was asked for again."""
+
+    @property
     def frames_concealed(self) -> int: ...
     @property
     def packets_late(self) -> int:
@@ -202,9 +214,11 @@ class Plane:
         payload_type: int,
         level_id: int,
         report_ssrc: int,
+        red_payload_type: int = 0,
+        nack: bool = False,
     ) -> PeerStats:
         """
-        ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer.
+        ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer. red_payload_type: of redundant audio (RFC 2198), 0 when not negotiated. nack: whether lost packets may be asked for again.
         """
 
     def add_listener(

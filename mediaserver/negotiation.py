@@ -45,11 +45,13 @@ class Agreement:
         return next((mid for mid in self.offer.bundle if mid in mids), mids[0])
 
 
-def to_receive(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
+def to_receive(
+    offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate], *, e2ee: bool = False
+) -> Agreement:
     """For a publisher. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
     section = _choose(sdp.publisher_section, offer)
-    return _agree(offer, (section,), (), fingerprint, candidates)
+    return _agree(offer, [(section, sdp.Receiving(red=not e2ee))], fingerprint, candidates)
 
 
 def to_send(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
@@ -88,7 +90,7 @@ def _agree_to_send(
     while len(ssrcs) < len(sections):
         ssrcs.add(random_ssrc())
     sendings = tuple(sdp.Sending(ssrc, cname, STREAM, f"slot{place}") for place, ssrc in enumerate(sorted(ssrcs)))
-    return _agree(offer, sections, sendings, fingerprint, candidates)
+    return _agree(offer, list(zip(sections, sendings, strict=True)), fingerprint, candidates)
 
 
 def random_ssrc() -> int:
@@ -105,12 +107,12 @@ def _choose(choose: Callable[[sdp.Offer], T], offer: sdp.Offer) -> T:
 
 def _agree(
     offer: sdp.Offer,
-    sections: tuple[sdp.Section, ...],
-    sendings: tuple[sdp.Sending, ...],
+    uses: Sequence[tuple[sdp.Section, sdp.Sending | sdp.Receiving]],
     fingerprint: Fingerprint,
     candidates: Sequence[sdp.Candidate],
 ) -> Agreement:
     ice = sdp.IceCredentials.generate()
-    uses: tuple[sdp.Sending | sdp.Receiving, ...] = sendings or (sdp.Receiving(),)
-    accepted = {section.mid: use for section, use in zip(sections, uses, strict=True)}
+    sections = tuple(section for section, _ in uses)
+    sendings = tuple(use for _, use in uses if isinstance(use, sdp.Sending))
+    accepted = {section.mid: use for section, use in uses}
     return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates))

@@ -340,7 +340,9 @@ class Node:
         """A new WHIP session and its answer. SdpError, UnsupportedOfferError, FullError or ClosingError: then nothing
         has changed."""
         self._check_room_for(room, user, Direction.PUBLISH)
-        agreed = negotiation.to_receive(offer, self._certificate.fingerprint, self._candidates(room.home))
+        fingerprint = self._certificate.fingerprint
+        agreed = negotiation.to_receive(offer, fingerprint, self._candidates(room.home), e2ee=room.e2ee)
+        section = agreed.sections[0]
         peer = self.driver.next_peer()
         stats = self.driver.plane.add_publisher(
             peer,
@@ -349,8 +351,10 @@ class Node:
             pwd=agreed.ice.pwd,
             csrc=room.csrc_of(user),
             payload_type=agreed.payload_types[0],
-            level_id=agreed.sections[0].level_id,
+            level_id=section.level_id,
             report_ssrc=negotiation.random_ssrc(),
+            red_payload_type=0 if room.e2ee or section.red is None else section.red,
+            nack=section.nack,
         )
         session = self._enter(room, user, Direction.PUBLISH, peer=peer, worker=room.home, stats=stats, agreed=agreed)
         return session, agreed.answer

@@ -371,6 +371,13 @@ class SessionDocument(State):
     frames_recovered: int = Field(
         description="Publisher who is mixed: number of lost frames that in-band FEC brought back", examples=[12]
     )
+    frames_from_red: int = Field(
+        description="Publisher who is mixed: number of lost frames that redundant copies brought back", examples=[9]
+    )
+    frames_from_nack: int = Field(
+        description="Publisher who is mixed: number of lost frames that were sent again in time", examples=[3]
+    )
+    packets_asked: int = Field(description="Publisher: number of packets that it was asked for again", examples=[4])
     frames_concealed: int = Field(
         description="Publisher who is mixed: number of lost or late frames that were made up", examples=[5]
     )

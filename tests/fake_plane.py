@@ -68,6 +68,9 @@ class PeerStats:
     accelerated_ms: float = 0.0
     decelerated_ms: float = 0.0
     frames_recovered: int = 0
+    frames_from_red: int = 0
+    frames_from_nack: int = 0
+    packets_asked: int = 0
     frames_concealed: int = 0
     packets_late: int = 0
     ssrc: int = 0
@@ -244,6 +247,8 @@ class Plane:
         payload_type: int,
         level_id: int,
         report_ssrc: int,
+        red_payload_type: int = 0,
+        nack: bool = False,
     ) -> PeerStats:
         options = {
             "ufrag": ufrag,
@@ -252,6 +257,8 @@ class Plane:
             "payload_type": payload_type,
             "level_id": level_id,
             "report_ssrc": report_ssrc,
+            "red_payload_type": red_payload_type,
+            "nack": nack,
         }
         return self._add(peer, Peer(room, None, options))
 

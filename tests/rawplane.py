@@ -233,6 +233,8 @@ class RawPlane:
         profile: int = AEAD_AES_128_GCM,
         levels: bool = True,
         relay: Relay | None = None,
+        red_payload_type: int = 0,
+        nack: bool = False,
     ) -> tuple[int, RawPeer]:
         """A publisher who has a column in the room; not connected yet. Returns the plane's number for it, too."""
         number, peer = self._add_peer(self.address(self._homes[room]), profile, relay)
@@ -246,6 +248,8 @@ class RawPlane:
             payload_type=PAYLOAD_TYPE,
             level_id=LEVEL_ID if levels else 0,
             report_ssrc=1,
+            red_payload_type=red_payload_type,
+            nack=nack,
         )
         return number, peer
 

@@ -1,5 +1,8 @@
 """Chromium behind a network that loses packets: what it asks for again it gets."""
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 from playwright.async_api import Route
 
 from tests.browser import Tab, chromium
+from tests.control import Control
 from tests.netem import Link, Relay
 from tests.server import Server
 from tests.test_browser import ANN_HZ, People, hears, join
@@ -23,6 +27,11 @@ INBOUND = """(async () => {
 async def stack() -> AsyncIterator[AsyncExitStack]:
     async with AsyncExitStack() as stack:
         yield stack
+
+
+@pytest.fixture
+def people(stack: AsyncExitStack, room: str, microphones: Callable[[int], Path]) -> People:
+    return People(stack, room, microphones)
 
 
 async def lossy_listener(stack: AsyncExitStack, server: Server, room: str, relay: Relay, options: str) -> Tab:
@@ -65,3 +74,57 @@ async def test_chromium_asks_for_what_is_lost_and_gets_it(
     assert sent >= 0.3 * asked  # it asks again and again while a packet is on its way
     assert inbound["packetsLost"] < relay.counters["down"].lost / 2
     assert eve.errors == []
+
+
+async def lossy_speaker(people: People, server: Server, relay: Relay) -> Tab:
+    """A speaker whose media goes through the relay."""
+    tab = await people.open(await people.browser(ANN_HZ), server, "ann")
+
+    async def through_the_relay(route: Route) -> None:
+        response = await route.fetch()
+        await route.fulfill(response=response, body=relay.rewrite(await response.text()))
+
+    await tab.page.route(lambda url: "/whip/" in url, through_the_relay)
+    await join(tab)
+    return tab
+
+
+@pytest.mark.parametrize("kind", ["red", "nack"])
+async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
+    people: People, server: Server, control: Control, kind: str
+) -> None:
+    """By redundant copies where it has them; where it has none it is asked to send again."""
+    room = people.room
+    people.hearing = "mode=mix"
+    people.script = "" if kind == "red" else "RTCRtpSender.getCapabilities = undefined;"
+    clean = Link(delay_ms=10)
+    with Relay(down=clean, up=clean, seed=5) as relay:
+        ann = await lossy_speaker(people, server, relay)
+        people.script = ""
+        eve = await people.listener(server, "eve")
+        await hears(eve, ANN_HZ)
+        answer = await ann.state("room.publisher.connection.remoteDescription.sdp")
+        assert "a=rtcp-fb:111 nack\r\n" in answer
+        assert re.search(rf"^m=audio \d+ UDP/TLS/RTP/SAVPF {'63 111' if kind == 'red' else '111 63'}\r$", answer, re.M)
+
+        async def counts() -> dict[str, float]:
+            sessions = (await control.participants(room))["ann"]["sessions"]
+            [session] = [session for session in sessions if session["direction"] == "publish"]
+            return {name: value for name, value in session.items() if isinstance(value, (int, float))}
+
+        relay.set_link("up", Link(loss=0.1, delay_ms=10))
+        repaired = f"frames_from_{kind}"
+        deadline = time.monotonic() + 30
+        while (now := await counts())[repaired] < 40:
+            assert time.monotonic() < deadline, now
+            await asyncio.sleep(0.5)
+        settled = now
+        await asyncio.sleep(8)
+        now = await counts()
+        await hears(eve, ANN_HZ)
+    made_up = now["frames_concealed"] - settled["frames_concealed"]
+    brought_back = now[repaired] - settled[repaired]
+    assert brought_back > 15
+    assert made_up < brought_back / 2, now
+    assert now["playout_delay_ms"] < 200
+    assert ann.errors == []

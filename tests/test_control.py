@@ -216,6 +216,9 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "accelerated_ms": 0.0,
         "decelerated_ms": 0.0,
         "frames_recovered": 0,
+        "frames_from_red": 0,
+        "frames_from_nack": 0,
+        "packets_asked": 0,
         "frames_concealed": 0,
         "packets_late": 0,
     }

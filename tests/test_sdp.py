@@ -406,7 +406,7 @@ def test_answers_have_the_offers_sections_with_only_the_accepted_ones_in_the_bun
     assert [media.port != 0 for media in given.media] == wanted
     [bundle] = [group.items for group in given.group if group.semantic == "BUNDLE"]
     assert bundle == [media.rtp.muxId for media, taken in zip(offered.media, wanted, strict=True) if taken]
-    for media, taken in zip(given.media, wanted, strict=True):
+    for media, theirs, taken in zip(given.media, offered.media, wanted, strict=True):
         assert media.ice is not None
         assert media.ice.iceLite
         assert media.direction == (("sendonly" if listening else "recvonly") if taken else "inactive")
@@ -414,7 +414,9 @@ def test_answers_have_the_offers_sections_with_only_the_accepted_ones_in_the_bun
             assert media.dtls is not None
             assert media.dtls.role == "server"
             assert (media.ice.usernameFragment, media.ice.password) == (ICE.ufrag, ICE.pwd)
-            assert [codec.mimeType for codec in media.rtp.codecs] == ["audio/opus"]
+            offers_red = any(codec.mimeType == "audio/red" for codec in theirs.rtp.codecs)
+            wanted_codecs = ["audio/opus", *(["audio/red"] if offers_red and not listening else [])]
+            assert [codec.mimeType for codec in media.rtp.codecs] == wanted_codecs
             assert media.rtcp_mux
 
 
@@ -654,6 +656,54 @@ def test_a_listener_who_offers_nack_may_ask_for_lost_packets(offered: str, agree
     [section] = listener_sections(parse_offer(offer))
     assert section.nack is agreed
     assert ("a=rtcp-fb:111 nack\r\n" in answered(offer, listening=True)) is agreed
+
+
+def test_a_publisher_who_offers_nack_is_asked_for_lost_packets() -> None:
+    offer = description(audio("0", "a=rtcp-fb:111 nack"))
+    assert "a=rtcp-fb:111 nack\r\n" in answered(offer)
+    assert "rtcp-fb" not in answered(description(audio("0")))
+
+
+def redundant(formats: str, parameters: str = "111/111", codec: str = "red/48000/2") -> str:
+    section = [f"m=audio 9 UDP/TLS/RTP/SAVPF {formats}", "a=mid:0", "a=rtcp-mux", "a=rtpmap:111 opus/48000/2"]
+    section += ["a=rtpmap:63 " + codec, f"a=fmtp:63 {parameters}"]
+    return description(section, audio("1"))
+
+
+@pytest.mark.parametrize("formats", ["111 63", "63 111", "0 63 9 111"])
+def test_redundant_audio_is_taken_from_publishers_in_their_order_of_preference(formats: str) -> None:
+    offer = redundant(formats)
+    assert publisher_section(parse_offer(offer)).red == 63
+    [line, *section] = split(answered(offer))[1][0]
+    wanted = [each for each in formats.split(" ") if each in ("111", "63")]
+    assert line.split(" ")[3:] == wanted
+    assert "a=rtpmap:63 red/48000/2" in section
+    assert "a=fmtp:63 111/111" in section
+
+
+def test_an_encrypted_room_takes_no_redundant_audio() -> None:
+    offer = parse_offer(redundant("63 111"))
+    text = answer(offer, {"0": Receiving(red=False)}, ICE, FINGERPRINT, CANDIDATES)
+    assert " red/" not in text
+    assert re.search(r"^m=audio \d+ UDP/TLS/RTP/SAVPF 111\r$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("formats", "parameters", "codec"),
+    [
+        ("111", "111/111", "red/48000/2"),  # not in the m-line
+        ("63 111", "0/0", "red/48000/2"),
+        ("63 111", "111/0", "red/48000/2"),
+        ("63 111", "", "red/48000/2"),
+        ("63 111", "111/111", "red/8000"),
+    ],
+)
+def test_redundant_audio_of_anything_but_the_opus_that_is_taken_is_left_out(
+    formats: str, parameters: str, codec: str
+) -> None:
+    offer = redundant(formats, parameters, codec)
+    assert publisher_section(parse_offer(offer)).red is None
+    assert " red/" not in answered(offer)
 
 
 # Fragments

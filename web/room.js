@@ -142,6 +142,14 @@ function withOurWishes({type, sdp}) {
     return {type, sdp: wishes};
 }
 
+/** Copies of earlier frames (RFC 2198) first, where the browser has them: what is lost is then in the next packet. */
+function preferRedundancy(transceiver) {
+    const codecs = RTCRtpSender.getCapabilities?.('audio')?.codecs ?? [];
+    const isRed = ({mimeType}) => mimeType.toLowerCase() === 'audio/red';
+    if (!codecs.some(isRed) || !transceiver.setCodecPreferences) return;
+    transceiver.setCodecPreferences([...codecs.filter(isRed), ...codecs.filter(codec => !isRed(codec))]);
+}
+
 /** The links of an answer (RFC 8288): the target, resolved, and the parameters by name. */
 function linksOf(response) {
     const links = (response.headers.get('Link') ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="[^"]*")*)/g);
@@ -289,7 +297,8 @@ class Room {
         const session = this.publisher = this.#session('publisher');
         const [track] = this.microphone.getAudioTracks();
         track.onended = () => this.#lose('The microphone was disconnected.');
-        session.connection.addTransceiver(track, {direction: 'sendonly', streams: [this.microphone]});
+        const transceiver = session.connection.addTransceiver(track, {direction: 'sendonly', streams: [this.microphone]});
+        preferRedundancy(transceiver);
         await session.open(endpoint);
     }
 

@@ -207,6 +207,9 @@ def _session(session: Session) -> SessionDocument:
         accelerated_ms=stats.accelerated_ms,
         decelerated_ms=stats.decelerated_ms,
         frames_recovered=stats.frames_recovered,
+        frames_from_red=stats.frames_from_red,
+        frames_from_nack=stats.frames_from_nack,
+        packets_asked=stats.packets_asked,
         frames_concealed=stats.frames_concealed,
         packets_late=stats.packets_late,
     )

@@ -208,6 +208,11 @@ NB_MODULE(_native, m) {
         .def_prop_ro("decelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_put_in.get()) / 48; },
                      "Audio put in to play slower.")
         .def_prop_ro("frames_recovered", [](const PeerStats& s) { return s.frames_recovered.get(); }, "By in-band FEC.")
+        .def_prop_ro("frames_from_red", [](const PeerStats& s) { return s.frames_from_red.get(); }, "By copies (RFC 2198).")
+        .def_prop_ro("frames_from_nack", [](const PeerStats& s) { return s.frames_from_nack.get(); },
+                     "Sent again in time (RFC 4585).")
+        .def_prop_ro("packets_asked", [](const PeerStats& s) { return s.packets_asked.get(); },
+                     "Publisher: packets that it was asked for again.")
         .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
         .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
@@ -270,12 +275,15 @@ NB_MODULE(_native, m) {
         .def(
             "add_publisher",
             [](Plane& p, plane::PeerId peer, plane::RoomId room, std::string ufrag, std::string pwd, std::uint32_t csrc,
-               std::uint8_t payload_type, std::uint8_t level_id, std::uint32_t report_ssrc) {
-                return p.add_publisher(peer, room, {std::move(ufrag), std::move(pwd)}, csrc, {payload_type, level_id, report_ssrc});
+               std::uint8_t payload_type, std::uint8_t level_id, std::uint32_t report_ssrc, std::uint8_t red_payload_type, bool nack) {
+                return p.add_publisher(peer, room, {std::move(ufrag), std::move(pwd)}, csrc,
+                                       {payload_type, red_payload_type, nack, level_id, report_ssrc});
             },
             "peer"_a, "room"_a, nb::kw_only(), "ufrag"_a, "pwd"_a, "csrc"_a, "payload_type"_a, "level_id"_a, "report_ssrc"_a,
+            "red_payload_type"_a = 0, "nack"_a = false,
             "ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 "
-            "extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer.")
+            "extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer. "
+            "red_payload_type: of redundant audio (RFC 2198), 0 when not negotiated. nack: whether lost packets may be asked for again.")
         .def(
             "add_listener",
             [](Plane& p, plane::PeerId peer, unsigned worker, plane::RoomId room, std::string ufrag, std::string pwd,

@@ -15,13 +15,23 @@ constexpr std::uint32_t step_samples = 120;
 // After a hold-up beyond all bounds it goes on with this much more than the target.
 constexpr Duration slow_margin = milliseconds{25};
 
+// Shares of frames lost are of about 5 s. Where more than 1 % are, it waits for what repairs them, until it is 0.5 %: 20 ms
+// more for all against a gap each 2 s. Beyond 10 % gaps of two packets are frequent.
+constexpr float loss_weight = 1.0F / 256;
+constexpr float loss_repaired = 0.01F, loss_ignored = 0.005F, loss_in_rows = 0.1F;
+// Redundancy counts as there while one in so many packets has it.
+constexpr unsigned redundancy_memory = 100;
+// Answers to NACKs differ by that much; one that takes longer is not worth everybody's waiting.
+constexpr Duration answer_margin = milliseconds{15};
+constexpr Duration max_answer = milliseconds{150};
+
 Duration media_time(std::int64_t samples) noexcept {
     return nanoseconds{samples * 1'000'000 / (opus::sample_rate / 1000)};
 }
 
 }  // namespace
 
-void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t samples) noexcept {
+void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated) noexcept {
     if (position.run != run_) restart(position);
     if (position.index + capacity <= next_index_) return void(++counters_.late);
     if (position.index >= next_index_ + capacity) restart(position);  // a gap longer than the buffer
@@ -29,19 +39,64 @@ void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t
     const std::int64_t media = last_media_ + distance32(position.timestamp, static_cast<std::uint32_t>(last_media_));
     last_media_ = media;
     Entry& entry = at(position.index);
-    if (entry.held && entry.index == position.index) return void(++counters_.duplicate);
-    lateness_.update(position.time, media_time(media));
+    const bool known = entry.held && entry.index == position.index;
+    if (known && entry.origin != Origin::copy) return void(++counters_.duplicate);
+    if (!repeated) lateness_.update(position.time, media_time(media));
 
     if (position.index < next_index_) {
-        if (playing_) return void(++counters_.late);
-        next_index_ = position.index;  // came out of order before playout began
+        // Out of order before playout began it is welcome; but nothing is heard that was sent while he was muted.
+        if (playing_ || (repeated && position.index < first_index_)) return void(++counters_.late);
+        next_index_ = position.index;
     }
+    put(entry, position.index, media, payload, samples, repeated ? Origin::repeated : Origin::sent);
+    highest_index_ = std::max(highest_index_, position.index);
+    if (repeated) return;
+    if (opus::has_redundancy(payload)) {
+        redundancy_ = 1;
+    } else if (redundancy_ != 0 && ++redundancy_ > redundancy_memory) {
+        redundancy_ = copy_distance_ = 0;
+    }
+}
+
+void JitterBuffer::insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload,
+                               std::uint32_t samples) noexcept {
+    if (carrier.run != run_ || carrier.index < distance) return;
+    redundancy_ = 1;
+    copy_distance_ = static_cast<std::uint8_t>(std::max<unsigned>(copy_distance_, distance));
+    const std::uint64_t index = carrier.index - distance;
+    // Sent while he was muted, or heard already; before playout begins its packet may still come.
+    if (index < std::max(first_index_, next_index_) || index + capacity <= highest_index_) return;
+    Entry& entry = at(index);
+    if (entry.held && entry.index == index) return;
+    const Entry* own = held(carrier.index);
+    if (own) put(entry, index, own->media - before, payload, samples, Origin::copy);
+}
+
+void JitterBuffer::put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples,
+                       Origin origin) noexcept {
     entry.held = true;
-    entry.index = position.index;
+    entry.origin = origin;
+    entry.index = index;
     entry.media = media;
     entry.samples = samples;
     entry.payload.assign(payload.begin(), payload.end());
-    highest_index_ = std::max(highest_index_, position.index);
+}
+
+void JitterBuffer::note(bool lost, bool made_up) noexcept {
+    lost_ += ((lost ? 1.0F : 0.0F) - lost_) * loss_weight;
+    made_up_ += ((made_up ? 1.0F : 0.0F) - made_up_) * loss_weight;
+    repairing_ = lost_ > (repairing_ ? loss_ignored : loss_repaired);
+}
+
+Duration JitterBuffer::repair_time() const noexcept {
+    if (!repairing_) return Duration::zero();
+    // A copy comes with the next packet, or where packets are lost in a row with the one after it; an answer to a NACK
+    // comes after the next packet has shown that one is missing.
+    const Duration packet = media_time(last_samples_);
+    const unsigned packets = redundancy_ == 0 ? 0 : copy_distance_ > 1 && lost_ > loss_in_rows ? 2 : 1;
+    const bool ask = answer_time_ && (packets == 0 || made_up_ > loss_repaired);
+    const Duration answer = ask ? packet + *answer_time_ + answer_margin : Duration::zero();
+    return std::max(packet * packets, answer <= max_answer ? answer : Duration::zero());
 }
 
 JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept {
@@ -81,6 +136,9 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         last_samples_ = entry->samples;
         const Step step{Action::decode, entry->payload, entry->samples};
         ++counters_.decoded;
+        counters_.copies += entry->origin == Origin::copy ? 1 : 0;
+        counters_.repeated += entry->origin == Origin::repeated ? 1 : 0;
+        note(entry->origin != Origin::sent, false);
         advance(*entry);
         return step;
     }
@@ -93,7 +151,9 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
             std::clamp<std::int64_t>(gap / missing, step_samples, std::max(step_samples, last_samples_)) / step_samples * step_samples);
         ++next_index_;
         next_media_ = adjacent ? later->media : next_media_ + samples;
-        if (adjacent && opus::has_redundancy(later->payload)) {
+        const bool copied = adjacent && opus::has_redundancy(later->payload);
+        note(true, !copied);
+        if (copied) {
             ++counters_.recovered;
             return {Action::recover, later->payload, samples};
         }
@@ -140,7 +200,7 @@ void JitterBuffer::restart(const Position& position) noexcept {
     if (run_ != position.run) lateness_.reset();
     const bool same_clock = run_ == position.run;
     run_ = position.run;
-    next_index_ = highest_index_ = position.index;
+    next_index_ = highest_index_ = first_index_ = position.index;
     if (!same_clock) last_media_ = position.timestamp;
     playing_ = false;
     dry_ = 0;
@@ -160,7 +220,7 @@ JitterBuffer::Entry* JitterBuffer::first_held() noexcept {
 
 void JitterBuffer::advance(Entry& entry) noexcept {
     entry.held = false;
-    next_index_ = entry.index + 1;
+    next_index_ = first_index_ = entry.index + 1;
     next_media_ = entry.media + entry.samples;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -27,11 +28,19 @@ public:
     static constexpr std::size_t capacity = 64;  // packets: 640 ms of the shortest
 
     struct Counters {
-        std::uint64_t decoded = 0, recovered = 0, concealed = 0;  // frames
+        // Frames. Of the decoded, some were copies (RED) or had been asked for again (NACK).
+        std::uint64_t decoded = 0, copies = 0, repeated = 0;
+        std::uint64_t recovered = 0, concealed = 0;               // by in-band FEC; made up
         std::uint64_t late = 0, duplicate = 0, skipped = 0;       // packets
     };
 
-    void insert(const Position& position, Bytes payload, std::uint32_t samples) noexcept;
+    // repeated: it had been asked for again, so that its lateness says nothing of the network's.
+    void insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated = false) noexcept;
+    // A copy of an earlier frame that came in the packet at `carrier`, which has been inserted: `distance` frames before it,
+    // `before` timestamp units. It fills the place of a packet that is missing, and no other.
+    void insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload, std::uint32_t samples) noexcept;
+    // How long a packet that is asked for again takes to come; nothing: none is asked for.
+    void set_answer_time(std::optional<Duration> time) noexcept { answer_time_ = time; }
 
     enum class Action {
         nothing,   // no speech now: not begun, a pause of the sender, or run dry
@@ -63,12 +72,15 @@ public:
     std::int64_t next_media() const noexcept { return next_media_; }
     // How long the last packet lasts, in samples.
     std::uint32_t packet_samples() const noexcept { return last_samples_; }
-    Duration target() const noexcept { return std::clamp<Duration>(lateness_.target(), min_delay, max_delay); }
+    // So long that nearly all packets come in time, and where much is lost, what repairs it as well.
+    Duration target() const noexcept { return std::clamp<Duration>(lateness_.target() + repair_time(), min_delay, max_delay); }
     const Counters& counters() const noexcept { return counters_; }
 
 private:
+    enum class Origin : std::uint8_t { sent, copy, repeated };
     struct Entry {
         bool held = false;
+        Origin origin = Origin::sent;
         std::uint64_t index = 0;
         std::int64_t media = 0;  // extended timestamp
         std::uint32_t samples = 0;
@@ -81,6 +93,10 @@ private:
     Entry* held(std::uint64_t index) noexcept { return const_cast<Entry*>(std::as_const(*this).held(index)); }
     Entry* first_held() noexcept;
     void advance(Entry& entry) noexcept;
+    void put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples, Origin origin) noexcept;
+    // Of the frame that is due: what became of it.
+    void note(bool lost, bool made_up) noexcept;
+    Duration repair_time() const noexcept;
     Duration delay_of(Instant now, std::int64_t media) const noexcept;
 
     std::array<Entry, capacity> entries_;
@@ -88,6 +104,12 @@ private:
     Counters counters_;
     std::uint32_t run_ = 0;
     std::uint64_t next_index_ = 0, highest_index_ = 0;
+    std::uint64_t first_index_ = 0;          // of the run, or the next that has not been heard: nothing before it will be
+    float lost_ = 0, made_up_ = 0;           // shares of late
+    bool repairing_ = false;                 // it waits for repairs
+    unsigned redundancy_ = 0;                // packets in a row without any, up to a number; 0: none came yet
+    std::uint8_t copy_distance_ = 0;         // the farthest copy of late
+    std::optional<Duration> answer_time_;
     std::int64_t next_media_ = 0;
     std::int64_t last_media_ = 0;            // of the packet that came last: unwraps timestamps
     std::uint32_t last_samples_ = 960;

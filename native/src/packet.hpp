@@ -9,6 +9,7 @@
 
 #include "bytes.hpp"
 #include "clock.hpp"
+#include "red.hpp"
 #include "rtp.hpp"
 
 namespace plane {
@@ -38,8 +39,19 @@ struct Packet {
     std::array<std::uint8_t, rtp::max_csrcs> csrc_levels;  // RFC 6465, -dBov of each
     rtp::AudioLevel level;
     Position position;
+    bool repeated = false;             // a publisher's: it had been asked for again (NACK)
+    // Copies of frames before its own that a publisher's packet carries (RFC 2198): where they are, the newest first.
+    struct Copy {
+        std::uint16_t offset = 0, size = 0;
+        std::uint8_t distance = 0;     // frames
+        std::uint32_t before = 0;      // timestamp units
+    };
+    std::uint8_t copy_count = 0;
+    std::array<Copy, red::max_copies> copies;
     std::array<std::uint8_t, max_datagram> bytes;
 
+    Bytes copy(const Copy& where) const noexcept { return Bytes{bytes}.subspan(where.offset, where.size); }
+    // What is heard or sent on: without copies.
     Bytes payload() const noexcept { return Bytes{bytes}.subspan(payload_offset, payload_size); }
 };
 

@@ -42,6 +42,17 @@ void Playout::insert(const Position& position, Bytes payload) noexcept {
     if (samples) buffer_.insert(position, payload, *samples);
 }
 
+void Playout::take(const Packet& packet) noexcept {
+    const auto samples = opus::duration(packet.payload());
+    if (!samples) return;
+    buffer_.insert(packet.position, packet.payload(), *samples, packet.repeated);
+    for (std::size_t i = 0; i < packet.copy_count; ++i) {
+        const Packet::Copy& copy = packet.copies[i];
+        const auto lasts = opus::duration(packet.copy(copy));
+        if (lasts) buffer_.insert_copy(packet.position, copy.distance, copy.before, packet.copy(copy), *lasts);
+    }
+}
+
 bool Playout::pull(Instant now, std::span<float> out) noexcept {
     const std::size_t wanted = out.size() / channels_;
     bool heard = fifo_size_ > 0;
@@ -174,7 +185,11 @@ void Playout::publish(PeerStats& stats, Instant now) const noexcept {
     stats.playout_delay_ms.set(ms(delay(now)));
     stats.playout_target_ms.set(ms(buffer_.target()));
     stats.frames_recovered.set(buffer_.counters().recovered);
+    stats.frames_from_red.set(buffer_.counters().copies);
+    stats.frames_from_nack.set(buffer_.counters().repeated);
     stats.frames_concealed.set(buffer_.counters().concealed);
+    const auto next = static_cast<std::uint32_t>(buffer_.next_media() - static_cast<std::int64_t>(fifo_size_));
+    stats.playhead.set(buffer_.playing() ? std::uint64_t{1} << 32 | std::uint32_t{clock_samples(now) - next} : 0);
     stats.packets_late.set(buffer_.counters().late);
     stats.samples_taken.set(taken_);
     stats.samples_put_in.set(put_in_);
@@ -184,6 +199,8 @@ void Playout::count(WorkerStats& stats) noexcept {
     const JitterBuffer::Counters& now = buffer_.counters();
     const auto ns = [](std::uint64_t samples) { return samples * 1'000'000 / 48; };
     stats.frames_recovered.add(now.recovered - counted_.recovered);
+    stats.frames_from_red.add(now.copies - counted_.copies);
+    stats.frames_from_nack.add(now.repeated - counted_.repeated);
     stats.frames_concealed.add(now.concealed - counted_.concealed);
     stats.accelerated_ns.add(ns(taken_) - ns(std::exchange(counted_taken_, taken_)));
     stats.decelerated_ns.add(ns(put_in_) - ns(std::exchange(counted_put_in_, put_in_)));

@@ -10,6 +10,7 @@
 
 #include "jitter.hpp"
 #include "opus.hpp"
+#include "repeats.hpp"
 #include "stats.hpp"
 #include "timescale.hpp"
 
@@ -21,6 +22,10 @@ public:
 
     // Anything that is not an Opus packet is passed over.
     void insert(const Position& position, Bytes payload) noexcept;
+
+    // What a publisher's packet has: its frame, and copies of those before it.
+    void take(const Packet& packet) noexcept;
+    void set_answer_time(std::optional<Duration> time) noexcept { buffer_.set_answer_time(time); }
 
     // Fills interleaved samples: a tick's frame, up to 60 ms. False: silence, nothing was decoded.
     bool pull(Instant now, std::span<float> out) noexcept;

@@ -12,7 +12,15 @@ Reception::Reception(ReceptionConfig config, std::shared_ptr<PeerStats> stats, W
 
 bool Reception::accept(Packet& packet, Bytes rtp_packet, Instant now) {
     const auto rtp = rtp::parse(rtp_packet);
-    if (!rtp || rtp->payload_type != config_.payload_type || rtp->payload.empty()) return false;
+    if (!rtp || rtp->payload.empty()) return false;
+    red::Packet audio{rtp->payload};
+    if (config_.red_payload_type != 0 && rtp->payload_type == config_.red_payload_type) {
+        const auto parsed = red::parse(rtp->payload, config_.payload_type);
+        if (!parsed) return false;
+        audio = *parsed;
+    } else if (rtp->payload_type != config_.payload_type) {
+        return false;
+    }
 
     const std::uint64_t index = packet.position.index;
     if (received_ == 0) {
@@ -24,16 +32,24 @@ bool Reception::accept(Packet& packet, Bytes rtp_packet, Instant now) {
         begin_stretch();
     }
 
-    ++received_;
+    packet.repeated = config_.nack && repeats_.arrived(index, rtp->timestamp, audio.copy_count, now);
+    // To the sender it was lost, and the sender's own measures against loss go by that.
+    if (!packet.repeated) ++received_;
     highest_index_ = std::max(highest_index_, index);
     first_index_ = std::min(first_index_, index);
     last_arrival_ = now;
     stats_->ssrc.set(ssrc_);
-    measure_jitter(now, rtp->timestamp);
+    if (!packet.repeated) measure_jitter(now, rtp->timestamp);
 
-    packet.payload_offset = static_cast<std::uint16_t>(rtp->payload.data() - packet.bytes.data());
-    packet.payload_size = static_cast<std::uint16_t>(rtp->payload.size());
-    packet.level = measure_level(*rtp);
+    const auto offset = [&](Bytes part) { return static_cast<std::uint16_t>(part.data() - packet.bytes.data()); };
+    packet.payload_offset = offset(audio.primary);
+    packet.payload_size = static_cast<std::uint16_t>(audio.primary.size());
+    packet.copy_count = static_cast<std::uint8_t>(audio.copy_count);
+    for (std::size_t i = 0; i < audio.copy_count; ++i) {
+        const red::Copy& copy = audio.copies[i];
+        packet.copies[i] = {offset(copy.payload), static_cast<std::uint16_t>(copy.payload.size()), copy.distance, copy.before};
+    }
+    packet.level = measure_level(*rtp, audio.primary);
     packet.position.run = stretch_;
     packet.position.timestamp = rtp->timestamp;
     packet.position.marker = rtp->marker;
@@ -51,6 +67,7 @@ void Reception::restart(std::uint32_t ssrc, std::uint64_t index) noexcept {
 }
 
 void Reception::begin_stretch() noexcept {
+    repeats_.reset();
     if (++stretch_ == 0) stretch_ = 1;
 }
 
@@ -68,15 +85,32 @@ void Reception::measure_jitter(Instant now, std::uint32_t timestamp) noexcept {
     stats_->jitter_ms.set(jitter_ * 1000.0 / opus::sample_rate);
 }
 
-rtp::AudioLevel Reception::measure_level(const rtp::Packet& rtp) {
+rtp::AudioLevel Reception::measure_level(const rtp::Packet& rtp, Bytes payload) {
     if (config_.level_id != 0) {
         if (const auto level = rtp::audio_level(rtp, config_.level_id)) return *level;
     }
     if (config_.opaque) return {false, 127};
     if (!meter_) meter_ = std::make_unique<opus::LevelMeter>();
     worker_stats_.level_decodes.add(1);
-    const double dbov = meter_->measure(rtp.payload).value_or(-127.0);
+    const double dbov = meter_->measure(payload).value_or(-127.0);
     return {dbov > Voice::on_dbov, static_cast<std::uint8_t>(std::lround(-dbov))};
+}
+
+std::optional<Duration> Reception::round_trip() const noexcept {
+    const double ms = stats_->round_trip_ms.get();
+    if (ms < 0) return std::nullopt;
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>{ms});
+}
+
+std::size_t Reception::ask(Instant now, std::array<std::uint64_t, Repeats::capacity>& out) noexcept {
+    const auto way = round_trip();
+    const std::uint64_t playhead = stats_->playhead.get();
+    stats_->answer_ms.set(std::chrono::duration<double, std::milli>(repeats_.answer_time(way)).count());
+    const auto heard = playhead == 0 ? std::nullopt : std::optional{static_cast<std::uint32_t>(playhead)};
+    const std::size_t count = repeats_.ask(now, way, heard, out);
+    stats_->packets_asked.add(count);
+    worker_stats_.packets_asked.add(count);
+    return count;
 }
 
 void Reception::sender_report(Instant now, const rtcp::SenderInfo& info) noexcept {

@@ -7,6 +7,7 @@
 
 #include "opus.hpp"
 #include "packet.hpp"
+#include "repeats.hpp"
 #include "rtcp.hpp"
 #include "stats.hpp"
 
@@ -14,6 +15,8 @@ namespace plane {
 
 struct ReceptionConfig {
     std::uint8_t payload_type = 0;
+    std::uint8_t red_payload_type = 0;  // of redundant audio (RFC 2198); 0: not negotiated
+    bool nack = false;               // lost packets may be asked for again (RFC 4585)
     std::uint8_t level_id = 0;       // RFC 6464 extension; 0: not negotiated
     std::uint32_t report_ssrc = 0;   // our SSRC in RTCP to the publisher
     bool opaque = false;             // end-to-end encrypted: the payload is not looked into
@@ -40,13 +43,20 @@ public:
     // For our receiver report; nothing before the first packet. Starts the next interval of fraction lost.
     std::optional<rtcp::ReportBlock> report(Instant now) noexcept;
 
+    // Whether there is anything to ask for.
+    bool misses() const noexcept { return config_.nack && repeats_.missing(); }
+    // Indexes of packets to ask for now (their low 16 bits are the sequence numbers), in order.
+    std::size_t ask(Instant now, std::array<std::uint64_t, Repeats::capacity>& out) noexcept;
+    std::uint32_t ssrc() const noexcept { return ssrc_; }
+
     const ReceptionConfig& config() const noexcept { return config_; }
 
 private:
     void restart(std::uint32_t ssrc, std::uint64_t index) noexcept;
     void begin_stretch() noexcept;
     void measure_jitter(Instant now, std::uint32_t timestamp) noexcept;
-    rtp::AudioLevel measure_level(const rtp::Packet& rtp);
+    rtp::AudioLevel measure_level(const rtp::Packet& rtp, Bytes payload);
+    std::optional<Duration> round_trip() const noexcept;
 
     ReceptionConfig config_;
     std::shared_ptr<PeerStats> stats_;
@@ -60,6 +70,7 @@ private:
     std::uint64_t received_ = 0;
     std::uint64_t expected_before_ = 0, received_before_ = 0;
     Instant last_arrival_{};
+    Repeats repeats_;
     double jitter_ = 0;              // RTP time units
     double last_transit_ = 0;
     bool has_transit_ = false;

@@ -108,6 +108,21 @@ std::size_t write_reports(Peer& peer, MutableBytes out, Instant now, const NtpCl
     return compound.size();
 }
 
+std::size_t write_questions(Peer& peer, MutableBytes out, Instant now) noexcept {
+    std::array<std::uint64_t, Repeats::capacity> indexes;
+    const std::size_t count = peer.reception->ask(now, indexes);
+    if (count == 0) return 0;
+    std::array<std::uint16_t, Repeats::capacity> sequences;
+    std::transform(indexes.begin(), indexes.begin() + count, sequences.begin(), [](std::uint64_t index) { return static_cast<std::uint16_t>(index); });
+    Compound compound{out};
+    const std::uint32_t ssrc = peer.reception->config().report_ssrc;
+    // RFC 4585 section 3.1: the minimal compound that feedback may come in.
+    compound.add(rtcp::write_receiver_report(compound.rest(), ssrc, {}));
+    compound.add(rtcp::write_cname(compound.rest(), ssrc, publisher_cname));
+    compound.add(rtcp::write_nack(compound.rest(), ssrc, peer.reception->ssrc(), {sequences.data(), count}));
+    return compound.size();
+}
+
 std::size_t write_goodbye(const Peer& peer, MutableBytes out) noexcept {
     Compound compound{out};
     const auto say = [&](std::uint32_t ssrc, std::string_view cname) {

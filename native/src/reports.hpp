@@ -21,6 +21,9 @@ std::optional<rtcp::Reports> read_reports(Peer& peer, Bytes compound, Instant no
 // Receiver report for a publisher, sender reports for a listener's slots; each with its CNAME. 0: nothing to say yet.
 std::size_t write_reports(Peer& peer, MutableBytes out, Instant now, const NtpClock& ntp) noexcept;
 
+// What a publisher is asked for again, as a compound of its own. 0: nothing now.
+std::size_t write_questions(Peer& peer, MutableBytes out, Instant now) noexcept;
+
 // BYE for every stream of ours.
 std::size_t write_goodbye(const Peer& peer, MutableBytes out) noexcept;
 

@@ -81,7 +81,7 @@ Room::Verdict Room::hear(Source& source, const Packet& packet, Instant now) {
     if (column.gain <= 0) return Verdict::inaudible;
     if (mixer_) {
         if (!source.playout) source.playout = std::make_shared<Playout>(config_.mix.encoder.channels);
-        source.playout->insert(packet.position, packet.payload());
+        source.playout->take(packet);
     }
     changed |= ranking_.update(csrc, source.voice().level_dbov(), source.voice().speaking(), now);
     return changed ? Verdict::order_changed : Verdict::audible;

@@ -193,6 +193,29 @@ std::size_t write_reference_time(MutableBytes out, std::uint32_t ssrc, std::uint
     return size;
 }
 
+std::size_t write_nack(MutableBytes out, std::uint32_t ssrc, std::uint32_t media, std::span<const std::uint16_t> sequences) noexcept {
+    std::array<Nack, max_nacks> entries;
+    std::size_t count = 0;
+    for (const std::uint16_t sequence : sequences) {
+        const auto after = count == 0 ? 0U : static_cast<std::uint16_t>(sequence - entries[count - 1].sequence);
+        if (count != 0 && after >= 1 && after <= 16) {
+            entries[count - 1].following = static_cast<std::uint16_t>(entries[count - 1].following | 1U << (after - 1));
+        } else if (count == max_nacks) {
+            return 0;
+        } else {
+            entries[count++] = {media, sequence, 0};
+        }
+    }
+    const std::size_t size = header_size + 8 + count * nack_size;
+    if (count == 0 || !begin(out, size, generic_nack, transport_feedback, ssrc)) return 0;
+    store32(&out[8], media);
+    for (std::size_t i = 0; i < count; ++i) {
+        store16(&out[12 + i * nack_size], entries[i].sequence);
+        store16(&out[14 + i * nack_size], entries[i].following);
+    }
+    return size;
+}
+
 std::size_t write_bye(MutableBytes out, std::uint32_t ssrc, std::string_view reason) noexcept {
     const std::size_t text = reason.empty() ? 0 : 1 + reason.size();
     const std::size_t size = padded(header_size + 4 + text);

@@ -67,6 +67,8 @@ std::size_t write_sender_report(MutableBytes out, std::uint32_t ssrc, const Send
 std::size_t write_receiver_report(MutableBytes out, std::uint32_t ssrc, std::span<const ReportBlock>) noexcept;
 std::size_t write_cname(MutableBytes out, std::uint32_t ssrc, std::string_view cname) noexcept;
 std::size_t write_reference_time(MutableBytes out, std::uint32_t ssrc, std::uint64_t ntp) noexcept;
+// A generic NACK of at most max_nacks entries: packets of stream `media` that did not come, in order.
+std::size_t write_nack(MutableBytes out, std::uint32_t ssrc, std::uint32_t media, std::span<const std::uint16_t> sequences) noexcept;
 std::size_t write_bye(MutableBytes out, std::uint32_t ssrc, std::string_view reason) noexcept;
 
 }  // namespace plane::rtcp

@@ -26,7 +26,10 @@ void Source::take(Packet& packet, Instant now) noexcept {
 void Source::tick(Instant now) noexcept {
     voice_.tick(now);
     publish_voice();
-    if (playout) playout->publish(*stats_, now);
+    if (!playout) return;
+    playout->publish(*stats_, now);
+    const double answer_ms = stats_->answer_ms.get();
+    if (answer_ms >= 0) playout->set_answer_time(nanoseconds{static_cast<std::int64_t>(answer_ms * 1e6)});
 }
 
 void Source::publish_voice() noexcept {

@@ -60,12 +60,18 @@ struct PeerStats {
     Gauge<std::uint32_t> ssrc;
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
-    Counter frames_recovered, frames_concealed, packets_late;
+    Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
+    // Of a publisher, between his worker and his room's home. When the sample of timestamp 0 is heard, in samples of our
+    // clock mod 2^32, with bit 32 set; 0: nothing plays. How long he takes to answer a NACK; negative: he is asked for nothing.
+    Counter playhead;
+    Gauge<double> answer_ms{};
+    Counter packets_asked;
     Counter samples_taken, samples_put_in;  // to play faster and slower
 
     PeerStats() noexcept {
         round_trip_ms.set(-1.0);
         level_dbov.set(-127.0);
+        answer_ms.set(-1.0);
     }
 
     // The address changes a few times in a call; a lock that only then is taken by the worker.
@@ -113,6 +119,9 @@ private:
     X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
     X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \
     X(frames_recovered, "lost frames of speakers that in-band FEC brought back")                       \
+    X(frames_from_red, "lost frames of speakers that redundant copies brought back (RFC 2198)")        \
+    X(frames_from_nack, "lost frames of speakers that were sent again in time (RFC 4585)")             \
+    X(packets_asked, "packets that speakers were asked for again")                                     \
     X(frames_concealed, "lost or late frames of speakers that were made up")                           \
     X(accelerated_ns, "audio of speakers taken out to play faster, nanoseconds")                       \
     X(decelerated_ns, "audio of speakers put in to play slower, nanoseconds")                          \

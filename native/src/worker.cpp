@@ -344,6 +344,10 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
 
     packet->position.index = opened->index;
     if (!peer.reception->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
+    if (peer.reception->misses()) {
+        std::array<std::uint8_t, 256> questions;
+        send_compound(peer, {questions.data(), write_questions(peer, questions, now)});
+    }
     // Whoever forwards keeps this packet; the next datagram goes into another.
     PacketRef fresh = pool_.take();
     if (!fresh) return stats.dropped_overload.add(1);

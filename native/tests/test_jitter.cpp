@@ -192,3 +192,79 @@ TEST_CASE("a hostile run of indexes and timestamps does no harm") {
     }
     CHECK(bench.buffer.counters().decoded > 0);
 }
+
+TEST_CASE("a copy takes the place of a lost packet, and only of one") {
+    Bench bench;
+    const auto copy = payload_of(99);
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        const Instant arrival = start + frame_time * static_cast<int>(i);
+        if (i % 10 != 5) bench.insert(i, arrival);
+        if (i % 10 == 6) bench.buffer.insert_copy({1, i, static_cast<std::uint32_t>(i * frame), false, arrival}, 1, frame, copy, frame);
+        bench.pull(arrival + milliseconds{6});
+    }
+    // The first comes when its frame has been made up: time stood still for it, and the next are in time.
+    CHECK(bench.buffer.counters().copies == 4);
+    CHECK(bench.buffer.counters().concealed == 1);
+    CHECK(bench.buffer.counters().decoded == 39);
+}
+
+TEST_CASE("of what was sent while he was muted, neither copies nor repeats are heard") {
+    Bench bench;
+    const auto payload = payload_of(1);
+    bench.insert(10, start, 0, 2);
+    bench.buffer.insert_copy({2, 10, 10 * frame, false, start}, 1, frame, payload, frame);
+    bench.buffer.insert({2, 9, 9 * frame, false, start}, payload, frame, true);
+    CHECK(bench.pull(start + milliseconds{10}) == Actions{Action::decode});
+    CHECK(bench.buffer.counters().copies == 0);
+    CHECK(bench.buffer.counters().repeated == 0);
+}
+
+TEST_CASE("a frame that was heard is not heard again by its copy") {
+    Bench bench;
+    bench.insert(10, start);
+    Instant now = start + milliseconds{6};
+    CHECK(bench.pull(now) == Actions{Action::decode});
+    for (int i = 0; i < 10; ++i) bench.pull(now += frame_time);  // run dry
+    constexpr std::uint32_t pause = 9 * frame;
+    bench.insert(11, now, pause);
+    bench.buffer.insert_copy({1, 11, 11 * frame + pause, false, now}, 1, frame + pause, payload_of(1), frame);
+    CHECK(bench.pull(now + milliseconds{6}) == Actions{Action::decode});
+    CHECK(bench.buffer.counters().copies == 0);
+}
+
+TEST_CASE("where much is lost it waits for repairs, where nothing is it does not") {
+    Bench bench;
+    const std::array<std::uint8_t, 4> redundant{0x08, 0x40, 1, 1};
+    std::uint64_t next = 0;
+    const auto run = [&](int frames, unsigned lost_of_20) {
+        for (int i = 0; i < frames; ++i, ++next) {
+            const Instant arrival = start + frame_time * static_cast<int>(next);
+            if (next % 20 >= lost_of_20) bench.buffer.insert({1, next, static_cast<std::uint32_t>(next * frame), false, arrival}, redundant, frame);
+            bench.pull(arrival + milliseconds{6});
+        }
+    };
+    run(500, 0);
+    CHECK(bench.buffer.target() == JitterBuffer::min_delay);
+    run(500, 1);
+    CHECK(bench.buffer.target() == JitterBuffer::min_delay + frame_time);
+    const auto concealed = bench.buffer.counters().concealed;
+    run(500, 1);
+    CHECK(bench.buffer.counters().concealed == concealed);
+    run(1000, 0);
+    CHECK(bench.buffer.target() == JitterBuffer::min_delay);
+}
+
+TEST_CASE("for answers to NACKs it waits as long as they take, if that is worth it") {
+    for (const int answer_ms : {20, 80, 200}) {
+        Bench bench;
+        bench.buffer.set_answer_time(milliseconds{answer_ms});
+        for (std::uint64_t i = 0; i < 400; ++i) {
+            const Instant arrival = start + frame_time * static_cast<int>(i);
+            if (i % 10 != 9) bench.insert(i, arrival);
+            bench.pull(arrival + milliseconds{6});
+        }
+        const Duration more = bench.buffer.target() - JitterBuffer::min_delay;
+        CHECK((more == Duration::zero()) == (answer_ms == 200));
+        if (answer_ms != 200) CHECK(more >= frame_time + milliseconds{answer_ms});
+    }
+}

@@ -9,10 +9,11 @@ namespace {
 const Instant start{seconds{1000}};
 
 struct Bench {
-    WorkerStats worker_stats;
+    WorkerStats worker_stats{};
     std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
-    Reception reception{{.payload_type = 111, .level_id = 1, .report_ssrc = 9}, stats, worker_stats};
-    Packet packet;
+    ReceptionConfig config{.payload_type = 111, .level_id = 1, .report_ssrc = 9};
+    Reception reception{config, stats, worker_stats};
+    Packet packet{};
 
     bool feed(std::uint64_t index, Instant now, const Published& how = {}) { return publish(reception, packet, index, now, how); }
 };
@@ -108,4 +109,39 @@ TEST_CASE("a sender without levels is decoded for its level, unless its payload 
     CHECK(bench.worker_stats.level_decodes.get() == 1);
     CHECK(bench.packet.level.level == 127);
     CHECK_FALSE(bench.packet.level.voice);
+}
+
+TEST_CASE("of redundant audio the packet's own frame is what goes on, and where its copies are is told") {
+    Bench bench{.config = {.payload_type = 111, .red_payload_type = 63, .level_id = 1, .report_ssrc = 9}};
+    const std::vector<std::uint8_t> redundant{0x80 | 111, 0x0F, 0x00, 0x02, 111, 1, 2, 0x78, 7, 7};
+    REQUIRE(bench.feed(5, start, {.payload_type = 63, .payload = redundant}));
+    CHECK(bench.packet.payload().size() == 3);
+    CHECK(bench.packet.payload()[0] == 0x78);
+    REQUIRE(bench.packet.copy_count == 1);
+    CHECK(bench.packet.copy(bench.packet.copies[0])[1] == 2);
+    CHECK(bench.packet.copies[0].before == 960);
+    // Plain Opus may come at any time, and has no copies.
+    REQUIRE(bench.feed(6, start + milliseconds{20}));
+    CHECK(bench.packet.copy_count == 0);
+    CHECK_FALSE(bench.feed(7, start + milliseconds{40}, {.payload_type = 63, .payload = {0x80}}));
+}
+
+TEST_CASE("redundant audio that was not agreed is of another payload type") {
+    Bench bench;
+    CHECK_FALSE(bench.feed(5, start, {.payload_type = 63}));
+}
+
+TEST_CASE("a packet that was asked for again still counts as lost on the way") {
+    Bench bench{.config = {.payload_type = 111, .nack = true, .level_id = 1, .report_ssrc = 9}};
+    for (const std::uint64_t index : {1U, 2U, 4U}) REQUIRE(bench.feed(index, start + milliseconds{20} * static_cast<int>(index)));
+    REQUIRE(bench.reception.misses());
+    std::array<std::uint64_t, Repeats::capacity> asked;
+    bench.stats->round_trip_ms.set(10);
+    REQUIRE(bench.reception.ask(start + milliseconds{80}, asked) == 1);
+    CHECK(asked[0] == 3);
+    REQUIRE(bench.feed(3, start + milliseconds{95}));
+    CHECK(bench.packet.repeated);
+    CHECK_FALSE(bench.reception.misses());
+    CHECK(bench.reception.report(start + seconds{1})->cumulative_lost == 1);
+    CHECK(bench.stats->packets_asked.get() == 1);
 }

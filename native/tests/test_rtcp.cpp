@@ -334,3 +334,20 @@ TEST_CASE("more NACKs than anybody can use are dropped") {
     CHECK(reports->nack_count == max_nacks);
     CHECK(reports->nacks[max_nacks - 1].sequence == max_nacks - 1);
 }
+
+TEST_CASE("a generic NACK that is written is read again, near sequence numbers in one entry") {
+    std::array<std::uint8_t, 64> out;
+    const std::array<std::uint16_t, 5> sequences{65534, 65535, 14, 15, 900};
+    const std::size_t size = rtcp::write_nack(out, 7, 5, sequences);
+    CHECK(size == 12 + 3 * 4);
+    const auto reports = rtcp::parse(Bytes{out}.first(size));
+    REQUIRE(reports);
+    REQUIRE(reports->nack_count == 3);
+    CHECK(reports->nacks[0].ssrc == 5);
+    CHECK(reports->nacks[0].sequence == 65534);
+    CHECK(reports->nacks[0].following == (1 | 1 << 15));
+    CHECK(reports->nacks[1].sequence == 15);
+    CHECK(reports->nacks[2].sequence == 900);
+    CHECK(rtcp::write_nack(out, 7, 5, {}) == 0);
+    CHECK(rtcp::write_nack(std::span{out}.first(15), 7, 5, sequences) == 0);
+}
