@@ -99,7 +99,8 @@ class Section:
     of its own, which disables nothing (RFC 9143 section 6);
     payload_type: of Opus, None when the section offers no Opus that we can take; fmtp: its parameters (RFC 7587
     section 6.1), names in lower case; ptime, maxptime: in ms; extensions: of those we use, the ones offered for the
-    section's direction; nack: whether lost packets may be asked for again (RFC 4585 section 4.2), of Opus;
+    section's direction; red: payload type of redundant audio (RFC 2198) of that Opus, None when it is not offered;
+    nack: whether lost packets may be asked for again (RFC 4585 section 4.2), of Opus;
     ssrcs: in the order of their first lines.
     """
 
@@ -118,6 +119,7 @@ class Section:
     extensions: tuple[Extension, ...] = ()
     extmap_allow_mixed: bool = False
     rtcp_rsize: bool = False
+    red: int | None = None
     nack: bool = False
     ssrcs: tuple[int, ...] = ()
 
@@ -211,13 +213,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """We send one stream on a section. cname: RTCP's (RFC 7022); stream, track: the ids of its msid (RFC 8830).
+    """We send one stream on a section. cname: RTCP's (RFC 7022); stream, track: the ids of its msid (RFC 8830);
+    red: whether in RED, too, where that is offered.
     ValueError when a name is not a token, so cannot be written into a description."""
 
     ssrc: int
     cname: str
     stream: str
     track: str
+    red: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.ssrc < 1 << 32:
@@ -230,6 +234,8 @@ class Sending:
 @dataclass(frozen=True, slots=True)
 class Receiving:
     """We receive on a section."""
+
+    red: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +326,8 @@ def answer(
         if section.mid not in accepted:
             lines += _rejected(section)
             continue
-        lines.append(f"m={section.kind} {candidates[0].port} {section.protocol} {section.payload_type}")
+        formats = " ".join(map(str, _taken(section, accepted[section.mid])))
+        lines.append(f"m={section.kind} {candidates[0].port} {section.protocol} {formats}")
         lines.append(f"c={candidates[0].connection}")
         lines += _candidate_lines(candidates) if section.mid == tag else []
         lines += transport
@@ -448,6 +455,7 @@ def _section(
         extensions=_extensions([*attributes.get("extmap", ()), *session.get("extmap", ())], direction),
         extmap_allow_mixed=bool(_inherited("extmap-allow-mixed", (attributes, session))),
         rtcp_rsize="rtcp-rsize" in attributes,
+        red=_red(media, formats, payload_type),
         nack=any(f"{which} nack" in attributes.get("rtcp-fb", ()) for which in (payload_type, "*")),
         ssrcs=_ssrcs(media),
     )
@@ -465,6 +473,27 @@ def _opus(media: sdp.MediaDescription, formats: Sequence[str]) -> tuple[int | No
         parameters = {name.strip().lower(): value for name, value in codec.parameters.items()}
         return payload_type, {name: "" if value is None else str(value).strip() for name, value in parameters.items()}
     return None, {}
+
+
+def _red(media: sdp.MediaDescription, formats: Sequence[str], opus: int | None) -> int | None:
+    """Payload type of red/48000/2 that says it is of this Opus alone (RFC 2198 section 5)."""
+    if opus is None:
+        return None
+    for codec in media.rtp.codecs:
+        payload_type = codec.payloadType
+        if payload_type is None or (codec.mimeType.lower(), codec.clockRate, codec.channels) != ("audio/red", 48000, 2):
+            continue
+        blocks = next(iter(codec.parameters), "")
+        usable = payload_type <= 127 and not 64 <= payload_type <= 95 and str(payload_type) in formats
+        if usable and len(codec.parameters) == 1 and set(blocks.split("/")) == {str(opus)}:
+            return payload_type
+    return None
+
+
+def _taken(section: Section, use: Sending | Receiving) -> list[int]:
+    """Payload types that we take, in the offer's order: where it sends, the first is what it will send."""
+    red = section.red if use.red else None
+    return [int(each) for each in section.formats if each in (str(section.payload_type), str(red))]
 
 
 def _ssrcs(media: sdp.MediaDescription) -> tuple[int, ...]:
@@ -595,6 +624,9 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
         lines.append("a=rtcp-rsize")
     lines.append(f"a=rtpmap:{section.payload_type} opus/48000/2")
     lines.append(f"a=fmtp:{section.payload_type} {_fmtp(section.fmtp, sending)}")
+    if use.red and section.red is not None:
+        lines.append(f"a=rtpmap:{section.red} red/48000/2")
+        lines.append(f"a=fmtp:{section.red} {section.payload_type}/{section.payload_type}")
     if sending and section.nack:
         lines.append(f"a=rtcp-fb:{section.payload_type} nack")
     if section.ptime is not None:
