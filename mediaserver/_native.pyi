@@ -33,10 +33,11 @@ class Slot:
         mid_id: int = 0,
         level_id: int = 0,
         csrc_level_id: int = 0,
+        red_payload_type: int = 0,
         nack: bool = False,
     ) -> None:
         """
-        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. nack: whether lost packets may be asked for again (RFC 4585).
+        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. red_payload_type: of RED (RFC 2198), 0 when it was not negotiated. nack: whether lost packets may be asked for again (RFC 4585).
         """
 
 class PeerStats:
@@ -119,6 +120,12 @@ class PeerStats:
     @property
     def packets_late(self) -> int:
         """Too late to be mixed."""
+
+    @property
+    def tier(self) -> int:
+        """
+        Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
+        """
 
     @property
     def ssrc(self) -> int:

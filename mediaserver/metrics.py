@@ -18,7 +18,7 @@ from mediaserver.store import Store
 from mediaserver.webhooks import Endpoint
 
 # All other numbers of a worker only grow.
-GAUGES = ("peers", "rooms", "mixes", "tcp_connections")
+GAUGES = ("peers", "rooms", "mixes", "tcp_connections", "listeners_lossy", "listeners_very_lossy")
 HANDSHAKE_FAILURES = (CloseReason.HANDSHAKE_FAILED, CloseReason.HANDSHAKE_TIMEOUT)
 
 

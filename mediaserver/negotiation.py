@@ -76,7 +76,7 @@ def to_send_mix(
         raise UnsupportedOfferError(
             f"The mix has packets of {ptime_ms} ms, the offer takes {section.maxptime} at most."
         )
-    return _agree_to_send(offer, (section,), fingerprint, candidates)
+    return _agree_to_send(offer, (section,), fingerprint, candidates, red=True)
 
 
 def _agree_to_send(
@@ -84,12 +84,14 @@ def _agree_to_send(
     sections: tuple[sdp.Section, ...],
     fingerprint: Fingerprint,
     candidates: Sequence[sdp.Candidate],
+    *,
+    red: bool = False,
 ) -> Agreement:
     cname = secrets.token_hex(8)
     ssrcs: set[int] = set()
     while len(ssrcs) < len(sections):
         ssrcs.add(random_ssrc())
-    sendings = tuple(sdp.Sending(ssrc, cname, STREAM, f"slot{place}") for place, ssrc in enumerate(sorted(ssrcs)))
+    sendings = [sdp.Sending(ssrc, cname, STREAM, f"slot{place}", red) for place, ssrc in enumerate(sorted(ssrcs))]
     return _agree(offer, list(zip(sections, sendings, strict=True)), fingerprint, candidates)
 
 

@@ -491,6 +491,7 @@ class Node:
                 mid_id=section.mid_id,
                 level_id=section.level_id,
                 csrc_level_id=section.csrc_level_id,
+                red_payload_type=(section.red or 0) if sending.red else 0,
                 nack=section.nack,
             )
             for section, payload_type, sending in zip(

@@ -213,13 +213,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """We send one stream on a section. cname: RTCP's (RFC 7022); stream, track: the ids of its msid (RFC 8830).
+    """We send one stream on a section. cname: RTCP's (RFC 7022); stream, track: the ids of its msid (RFC 8830);
+    red: whether in RED, too, where that is offered.
     ValueError when a name is not a token, so cannot be written into a description."""
 
     ssrc: int
     cname: str
     stream: str
     track: str
+    red: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.ssrc < 1 << 32:
@@ -490,8 +492,8 @@ def _red(media: sdp.MediaDescription, formats: Sequence[str], opus: int | None) 
 
 
 def _taken(section: Section, use: Sending | Receiving) -> list[int]:
-    """Payload types that we take, in the offer's order: the first is what it will send."""
-    red = section.red if isinstance(use, Receiving) and use.red else None
+    """Payload types that we take, in the offer's order: where it sends, the first is what it will send."""
+    red = section.red if use.red else None
     return [int(each) for each in section.formats if each in (str(section.payload_type), str(red))]
 
 
@@ -623,7 +625,7 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
         lines.append("a=rtcp-rsize")
     lines.append(f"a=rtpmap:{section.payload_type} opus/48000/2")
     lines.append(f"a=fmtp:{section.payload_type} {_fmtp(section.fmtp, sending)}")
-    if isinstance(use, Receiving) and use.red and section.red is not None:
+    if use.red and section.red is not None:
         lines.append(f"a=rtpmap:{section.red} red/48000/2")
         lines.append(f"a=fmtp:{section.red} {section.payload_type}/{section.payload_type}")
     if section.nack:

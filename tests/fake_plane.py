@@ -46,6 +46,7 @@ class Slot:
     mid_id: int = 0
     level_id: int = 0
     csrc_level_id: int = 0
+    red_payload_type: int = 0
     nack: bool = False
 
 
@@ -73,6 +74,7 @@ class PeerStats:
     packets_asked: int = 0
     frames_concealed: int = 0
     packets_late: int = 0
+    tier: int = 0
     ssrc: int = 0
     address: str = ""
 

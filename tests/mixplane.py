@@ -64,10 +64,7 @@ class MixPlane(RawPlane):
         number, peer = self._add_peer(self.address(worker), profile, None)
         slot = _native.Slot(
             ssrc=1000 * number,
-            payload_type=PAYLOAD_TYPE,
-            level_id=LEVEL_ID,
-            csrc_level_id=CSRC_LEVEL_ID,
-            **options,
+            **{"payload_type": PAYLOAD_TYPE, "level_id": LEVEL_ID, "csrc_level_id": CSRC_LEVEL_ID, **options},
         )
         self.stats[number] = self.plane.add_listener(
             number, worker, room, ufrag=peer.ufrag, pwd=peer.password, csrc=csrc, slots=[slot], cname="raw", row=row

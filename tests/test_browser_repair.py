@@ -48,8 +48,10 @@ async def lossy_listener(stack: AsyncExitStack, server: Server, room: str, relay
     return tab
 
 
-def plane_counter(metrics: str, name: str) -> float:
-    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"mediaserver_plane_{name}"))
+async def counter(tab: Tab, server: Server, name: str) -> float:
+    response = await tab.page.request.get(f"{server.url}/metrics")
+    lines = (await response.text()).splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"mediaserver_plane_{name}{{"))
 
 
 @pytest.mark.parametrize("hearing", ["mode=mix", "slots=1"])
@@ -66,10 +68,8 @@ async def test_chromium_asks_for_what_is_lost_and_gets_it(
         await eve.until(f"{INBOUND}.then(({{nackCount}}) => nackCount > 20)", within_s=20)
         await hears(eve, ANN_HZ)
         inbound = await eve.state(INBOUND)
-        response = await eve.page.request.get(f"{server.url}/metrics")
-        metrics = await response.text()
-    asked = plane_counter(metrics, "packets_nacked_total")
-    sent = plane_counter(metrics, "packets_retransmitted_total")
+        asked = await counter(eve, server, "packets_nacked_total")
+        sent = await counter(eve, server, "packets_retransmitted_total")
     assert sent > 10
     assert sent >= 0.3 * asked  # it asks again and again while a packet is on its way
     assert inbound["packetsLost"] < relay.counters["down"].lost / 2
@@ -128,3 +128,30 @@ async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
     assert made_up < brought_back / 2, now
     assert now["playout_delay_ms"] < 200
     assert ann.errors == []
+
+
+async def test_chromium_that_loses_much_gets_red_and_plays_it(
+    stack: AsyncExitStack, server: Server, room: str, microphones: Callable[[int], Path]
+) -> None:
+    people = People(stack, room, microphones)
+    people.hearing = "mode=mix"
+    await people.speaker(server, "ann", ANN_HZ)
+    with Relay(down=Link(loss=0.2, delay_ms=10), up=Link(delay_ms=10), seed=5) as relay:
+        eve = await lossy_listener(stack, server, room, relay, "mode=mix")
+        await hears(eve, ANN_HZ)
+        deadline = time.monotonic() + 25
+        while not (red := await counter(eve, server, "frames_red_total")):
+            assert time.monotonic() < deadline, "its loss moves it to no other tier"
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
+        assert await counter(eve, server, "listeners_lossy") + await counter(eve, server, "listeners_very_lossy") == 1
+        before = await eve.state(INBOUND)
+        await asyncio.sleep(5)
+        after = await eve.state(INBOUND)
+        assert await counter(eve, server, "frames_red_total") > red + 100
+        # All that it gets is RED now: if it could not read that, all would be made up.
+        samples, concealed = (after[key] - before[key] for key in ("totalSamplesReceived", "concealedSamples"))
+        assert concealed < 0.1 * samples
+        assert after["fecPacketsReceived"] > before["fecPacketsReceived"] + 100
+        await hears(eve, ANN_HZ)
+    assert eve.errors == []

@@ -706,6 +706,35 @@ def test_redundant_audio_of_anything_but_the_opus_that_is_taken_is_left_out(
     assert " red/" not in answered(offer)
 
 
+@pytest.mark.parametrize(
+    ("formats", "lines", "agreed"),
+    [
+        ("111 63", ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"], 63),
+        ("111 63", ["a=rtpmap:63 RED/48000/2", "a=fmtp:63 111/111/111"], 63),
+        ("63 111", ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"], 63),
+        ("111 63", ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/0"], None),  # other blocks, too
+        ("111 63", ["a=rtpmap:63 red/48000/2"], None),
+        ("111 63", ["a=rtpmap:63 red/8000", "a=fmtp:63 111/111"], None),
+        ("111 70", ["a=rtpmap:70 red/48000/2", "a=fmtp:70 111/111"], None),  # would be taken for RTCP
+        ("111", ["a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111"], None),
+    ],
+)
+def test_red_of_opus_is_found_and_answered_where_we_send_it(formats: str, lines: list[str], agreed: int | None) -> None:
+    section = audio("0", *lines, direction="recvonly")
+    text = description([section[0].replace("111 0", formats), *section[1:]])
+    offer = parse_offer(text)
+    [section_read] = listener_sections(offer)
+    assert section_read.payload_type == 111
+    assert section_read.red == agreed
+    for red in (False, True):
+        uses = {"0": Sending(1, "cname", "room", "slot0", red)}
+        _, [answer_lines] = split(answer(offer, uses, ICE, FINGERPRINT, CANDIDATES))
+        wanted = formats if red and agreed else "111"
+        assert answer_lines[0] == f"m=audio 40001 UDP/TLS/RTP/SAVPF {wanted}"
+        assert (f"a=rtpmap:{agreed} red/48000/2" in answer_lines) is (red and agreed is not None)
+        assert (f"a=fmtp:{agreed} 111/111" in answer_lines) is (red and agreed is not None)
+
+
 # Fragments
 
 

@@ -21,7 +21,7 @@ void Audience::set_order(std::span<const std::uint32_t> csrcs) {
 
 void Audience::reassign(Listener& listener) {
     const auto audible = [&](std::uint32_t csrc) { return std::find(order_.begin(), order_.end(), csrc) != order_.end(); };
-    if (listener.row) return carry(listener, 0, row_feed(*listener.row));
+    if (listener.row) return carry(listener, 0, listener.row_feed());
     if (!listener.named.empty()) {
         for (std::uint32_t slot = 0; slot < listener.slots.size(); ++slot) {
             const std::uint32_t wanted = slot < listener.named.size() ? listener.named[slot] : 0;
@@ -98,6 +98,7 @@ void Audience::subscribe(Listener& listener, std::uint32_t slot, FeedKey key) {
         }
         if (idle <= max_idle_feeds) found = feeds_.emplace(feeds_.end());
         found->key = key;
+        found->wanted = {};
         if (found->history) found->history->clear();
     }
     if (listener.slots[slot].config().nack && !found->history) found->history = std::make_unique<History>();

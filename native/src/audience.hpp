@@ -31,12 +31,14 @@ public:
         std::vector<std::uint32_t> holes;
         std::uint32_t fan_outs = 0;    // under way
         std::unique_ptr<History> history;  // when somebody carries it, or did, who may ask for lost packets
+        Instant wanted{};              // of a row's: when its home was told last that somebody carries it
         std::uint64_t left = 0;        // when its last subscriber left it, counted in such events
         std::size_t live() const noexcept { return subscribers.size() - holes.size(); }
     };
 
-    // room: its number, by which slots remember where they were.
-    explicit Audience(std::uint32_t room = 0) : room_{room} {}
+    // room: its number, by which slots remember where they were. home: the worker that mixes it.
+    explicit Audience(std::uint32_t room = 0, unsigned home = 0) : room_{room}, home_{home} {}
+    unsigned home() const noexcept { return home_; }
 
     // The listener stays the caller's, and must be removed before it dies.
     void add(Listener& listener);
@@ -67,6 +69,7 @@ private:
     static constexpr std::size_t max_idle_feeds = 4;
 
     std::uint32_t room_;
+    unsigned home_;
     std::uint64_t departures_ = 0;
     std::vector<Listener*> listeners_;
     std::vector<std::uint32_t> order_;

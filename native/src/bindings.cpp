@@ -174,13 +174,13 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](plane::SlotConfig* self, std::uint32_t ssrc, std::uint8_t payload_type, std::string mid, std::uint8_t mid_id,
-               std::uint8_t level_id, std::uint8_t csrc_level_id, bool nack) {
-                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id, csrc_level_id, nack};
+               std::uint8_t level_id, std::uint8_t csrc_level_id, std::uint8_t red_payload_type, bool nack) {
+                new (self) plane::SlotConfig{ssrc, payload_type, std::move(mid), mid_id, level_id, csrc_level_id, red_payload_type, nack};
             },
             nb::kw_only(), "ssrc"_a, "payload_type"_a, "mid"_a = "", "mid_id"_a = 0, "level_id"_a = 0, "csrc_level_id"_a = 0,
-            "nack"_a = false,
+            "red_payload_type"_a = 0, "nack"_a = false,
             "mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it "
-            "did not. nack: whether lost packets may be asked for again (RFC 4585).");
+            "did not. red_payload_type: of RED (RFC 2198), 0 when it was not negotiated. nack: whether lost packets may be asked for again (RFC 4585).");
 
     using plane::PeerStats;
     nb::class_<PeerStats>(m, "PeerStats", "A live view of one peer's counters; reading it costs the plane nothing.")
@@ -215,6 +215,8 @@ NB_MODULE(_native, m) {
                      "Publisher: packets that it was asked for again.")
         .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
         .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")
+        .def_prop_ro("tier", [](const PeerStats& s) { return s.tier.get(); },
+                     "Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.")
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 

@@ -16,6 +16,7 @@ void History::record(const Packet& packet, const Position& position) noexcept {
     entry.at = written_;
     entry.size = packet.payload_size;
     entry.level = packet.level;
+    entry.red_frames = packet.red_frames;
     entry.csrc_count = packet.csrc_count;
     std::copy_n(packet.csrcs.begin(), packet.csrc_count, entry.csrcs.begin());
     std::copy_n(packet.csrc_levels.begin(), packet.csrc_count, entry.csrc_levels.begin());
@@ -29,6 +30,7 @@ bool History::recall(std::uint32_t run, std::uint64_t index, Packet& into) const
     if (run == 0 || entry.position.run != run || entry.position.index != index || written_ - entry.at > max_bytes) return false;
     into.position = entry.position;
     into.level = entry.level;
+    into.red_frames = entry.red_frames;
     into.csrc_count = entry.csrc_count;
     std::copy_n(entry.csrcs.begin(), entry.csrc_count, into.csrcs.begin());
     std::copy_n(entry.csrc_levels.begin(), entry.csrc_count, into.csrc_levels.begin());

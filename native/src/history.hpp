@@ -32,6 +32,7 @@ private:
         std::uint64_t at = 0;      // of its payload in all bytes ever written
         std::uint16_t size = 0;
         std::uint8_t csrc_count = 0;
+        std::uint8_t red_frames = 0;
         rtp::AudioLevel level;
         std::array<std::uint32_t, rtp::max_csrcs> csrcs;
         std::array<std::uint8_t, rtp::max_csrcs> csrc_levels;

@@ -17,7 +17,7 @@ namespace command {
 // To every worker, so that whichever gets the room's first listener knows it.
 struct AddRoom {
     RoomId room;
-    bool home;
+    unsigned home;
     RoomConfig config;
 };
 struct RemoveRoom {
@@ -135,6 +135,7 @@ struct Handover {
         second,     // to the home: what is due each second for publisher `peer`
         feed,       // to an audience: `packet` for those who carry `feed`
         order,      // to an audience
+        wish,       // to the home: somebody carries `feed`, of a row
     };
     Kind kind = Kind::feed;
     RoomId room = 0;

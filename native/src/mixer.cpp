@@ -18,6 +18,20 @@ std::uint8_t dbov_byte(float dbov) noexcept { return static_cast<std::uint8_t>(s
 
 }  // namespace
 
+// In-band FEC for more loss makes each frame's copy better and the frame itself worse; for less it does the reverse. RED repairs
+// what two losses in a row leave of it. The third tier sends every frame three times where there is RED, so each is of fewer bits;
+// below the least bitrate voice would lose bandwidth, which is heard when it changes.
+opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept {
+    const std::uint32_t least_bitrate = 24'000 * configured.channels;
+    opus::EncoderConfig config = configured;
+    if (tier == Tier::lossy) config.expected_loss_percent = 15;
+    if (tier == Tier::very_lossy) {
+        config.expected_loss_percent = 25;
+        config.bitrate = std::min(configured.bitrate, std::max(least_bitrate, configured.bitrate / 3 * 2));
+    }
+    return config;
+}
+
 Mixer::Mixer(const MixConfig& config, const Kernels& kernels)
     : config_{config},
       kernels_{kernels},
@@ -34,6 +48,7 @@ void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like
     if (Row* model = like ? find(*like) : nullptr) {
         row->from = model->from;
         row->leader = model->leader;
+        row->wanted = model->wanted;
     } else {
         row->leader = row.get();
         row->stream = fresh_stream();
@@ -53,8 +68,12 @@ void Mixer::remove_row(RowId id) {
         }
         other->leader = heir;
     }
-    if (row->leads() && row->stream.encoder) spare_encoders_.push_back(std::move(row->stream.encoder));
+    if (row->leads()) retire(row->stream);
     std::erase_if(rows_, [&](const auto& other) { return other.get() == row; });
+}
+
+void Mixer::want(RowId id, std::uint8_t wanted) noexcept {
+    if (Row* row = find(id)) row->wanted = wanted;
 }
 
 void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
@@ -70,20 +89,25 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
     pull(now, stats);
     mix();
 
-    const auto send = [&](Row& leader, const PacketRef& packet) {
-        const bool talk = !opus::is_dtx(packet->payload());
+    const Tick tick{now, timestamp, pool, stats};
+    const auto send = [&](Row& leader, const Frame& frame) {
         for (const auto& row : rows_) {
             if (row->leader != &leader) continue;
-            outputs.push_back({row->id, packet, {run, row->sent++, timestamp, talk && !row->talking, now}});
-            row->talking = talk;
+            bool any = false;
+            for (std::size_t v = 0; v < variants; ++v) {
+                if (!frame.packets[v] || (row->wanted & variant(v).bit()) == 0) continue;
+                const Position position{run, row->sent, timestamp, frame.talk && !row->talking, now};
+                outputs.push_back({row->id, variant(v), frame.packets[v], position});
+                any = true;
+            }
+            if (!any) continue;
+            ++row->sent;
+            row->talking = frame.talk;
         }
     };
-    for (std::size_t i = 0; i < mixing_.size(); ++i) {
-        if (const PacketRef packet = encode(*mixing_[i], i, now, pool, stats)) send(*mixing_[i], packet);
-    }
+    for (std::size_t i = 0; i < mixing_.size(); ++i) send(*mixing_[i], encode(*mixing_[i], i, tick));
     for (const auto& row : rows_) {
-        if (!row->leads()) continue;
-        if (const PacketRef packet = sign(*row, now, pool)) send(*row, packet);
+        if (row->leads()) send(*row, sign(*row, tick));
     }
     for (const auto& row : rows_) {
         row->from = row->to;
@@ -184,7 +208,10 @@ void Mixer::lead(Row& row) {
     row.stream.history = before.history;
     row.stream.parked = before.parked;
     row.stream.silent_frames = before.silent_frames;
-    row.stream.dtx = before.dtx;
+    for (std::size_t tier = 0; tier < tiers; ++tier) {
+        row.stream.coders[tier].recent = before.coders[tier].recent;
+        row.stream.coders[tier].dtx = before.coders[tier].dtx;
+    }
     row.stream.last_sent = before.last_sent;
     row.leader = &row;
     row.equal_frames = 0;
@@ -192,7 +219,7 @@ void Mixer::lead(Row& row) {
 
 void Mixer::follow(Row& row, Row& leader) {
     if (row.leads()) {
-        if (row.stream.encoder) spare_encoders_.push_back(std::move(row.stream.encoder));
+        retire(row.stream);
         row.stream = {};
     }
     for (const auto& other : rows_) {
@@ -249,61 +276,123 @@ void Mixer::mix() {
 
 // ---- packets -------------------------------------------------------------------------------------------------------
 
-PacketRef Mixer::encode(Row& row, std::size_t index, Instant now, PacketPool& pool, WorkerStats& stats) {
+std::uint8_t Mixer::wanted_of(const Row& leader) const noexcept {
+    std::uint8_t wanted = 0;
+    for (const auto& row : rows_) {
+        if (row->leader == &leader) wanted |= row->wanted;
+    }
+    return wanted;
+}
+
+Mixer::Frame Mixer::encode(Row& row, std::size_t index, const Tick& tick) {
     Stream& stream = row.stream;
-    const std::span<float> frame = frame_of(limited_, index);
+    const std::span<float> samples = frame_of(limited_, index);
     const bool silence = row_levels_[index] <= -127;
     stream.silent_frames = silence ? stream.silent_frames + 1 : 0;
     stream.parked = false;
 
-    if (!stream.encoder) {
-        stream.encoder = take_encoder();
-        std::array<std::uint8_t, 1276> unheard;
-        for (std::size_t i = 0; i < priming_frames; ++i) {
-            stream.encoder->encode(frame_of(stream.history, i), unheard);
-            stats.frames_primed.add(1);
+    const std::uint8_t wanted = wanted_of(row);
+    for (std::size_t t = 0; t < tiers; ++t) {
+        Coder& coder = stream.coders[t];
+        if ((wanted & variants_of(static_cast<Tier>(t))) == 0) {
+            retire(coder);
+        } else if (!coder.encoder) {
+            prime(stream, coder, static_cast<Tier>(t), tick);
         }
     }
     std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
-    std::copy(frame.begin(), frame.end(), frame_of(stream.history, priming_frames - 1).begin());
+    std::copy(samples.begin(), samples.end(), frame_of(stream.history, priming_frames - 1).begin());
 
     if (silence && all_zero(row.to) && stream.silent_frames > settling_frames) {
         stream.parked = true;
-        return say_nothing(stream, now, pool);
+        for (Coder& coder : stream.coders) coder.recent = {};  // packets that are kept stand in the way of the pool's next lap
+        return say_nothing(stream, wanted, tick);
     }
-    PacketRef packet = pool.take();
-    if (!packet) {
-        stats.dropped_overload.add(1);
-        return {};
-    }
-    const std::size_t size = stream.encoder->encode(frame, packet->bytes);
-    if (size == 0) return {};
-    stats.frames_encoded.add(1);
-    packet->payload_offset = 0;
-    packet->payload_size = static_cast<std::uint16_t>(size);
-    describe(row, row_levels_[index], *packet);
+    Frame frame;
+    for (std::size_t t = 0; t < tiers; ++t) {
+        Coder& coder = stream.coders[t];
+        const Variant plain{static_cast<Tier>(t), false}, red{static_cast<Tier>(t), true};
+        if (!coder.encoder) continue;
+        PacketRef packet = tick.pool.take();
+        if (!packet) {
+            tick.stats.dropped_overload.add(1);
+            continue;
+        }
+        const std::size_t size = coder.encoder->encode(samples, packet->bytes);
+        if (size == 0) continue;
+        tick.stats.frames_encoded.add(1);
+        packet->payload_offset = 0;
+        packet->payload_size = static_cast<std::uint16_t>(size);
+        describe(row, row_levels_[index], *packet);
+        coder.dtx = packet->bytes[0] & 0xFC;  // its mode and frame length, for a frame without bytes
+        stream.last_sent = tick.now;
+        frame.talk |= !opus::is_dtx(packet->payload());
 
-    stream.dtx = packet->bytes[0] & 0xFC;  // its mode and frame length, for a frame without bytes
-    stream.last_sent = now;
-    return packet;
+        if (wanted & plain.bit()) frame.packets[plain.number()] = packet;
+        if (wanted & red.bit()) {
+            PacketRef repeated = tick.pool.take();
+            if (repeated && red::write(*repeated, coder.recent, red.redundancy(), *packet, tick.timestamp)) {
+                describe(row, row_levels_[index], *repeated);
+                tick.stats.frames_red.add(1);
+                frame.packets[red.number()] = std::move(repeated);
+            } else {
+                frame.packets[red.number()] = packet;
+            }
+        }
+        coder.recent.add(std::move(packet), tick.timestamp);
+    }
+    return frame;
 }
 
-PacketRef Mixer::sign(Row& row, Instant now, PacketPool& pool) {
+Mixer::Frame Mixer::sign(Row& row, const Tick& tick) {
     Stream& stream = row.stream;
-    if (stream.last_sent == Instant{} || now - stream.last_sent < sign_of_life) return {};
-    return say_nothing(stream, now, pool);
+    if (stream.last_sent == Instant{} || tick.now - stream.last_sent < sign_of_life) return {};
+    return say_nothing(stream, wanted_of(row), tick);
 }
 
-PacketRef Mixer::say_nothing(Stream& stream, Instant now, PacketPool& pool) const {
-    PacketRef packet = pool.take();
-    if (!packet) return {};
-    packet->bytes[0] = stream.dtx;
-    packet->payload_offset = 0;
-    packet->payload_size = 1;
-    packet->csrc_count = 0;
-    packet->level = {};
-    stream.last_sent = now;
-    return packet;
+Mixer::Frame Mixer::say_nothing(Stream& stream, std::uint8_t wanted, const Tick& tick) const {
+    Frame frame;
+    for (std::size_t t = 0; t < tiers; ++t) {
+        if ((wanted & variants_of(static_cast<Tier>(t))) == 0) continue;
+        const PacketRef packet = tick.pool.take();
+        if (!packet) continue;
+        packet->bytes[0] = stream.coders[t].dtx;
+        packet->payload_offset = 0;
+        packet->payload_size = 1;
+        packet->csrc_count = 0;
+        packet->level = {};
+        stream.last_sent = tick.now;
+        for (const Variant each : {Variant{static_cast<Tier>(t), false}, Variant{static_cast<Tier>(t), true}}) frame.packets[each.number()] = packet;
+    }
+    return frame;
+}
+
+void Mixer::prime(const Stream& stream, Coder& coder, Tier tier, const Tick& tick) {
+    coder.encoder = take_encoder(tier);
+    // What the listeners had last from the encoder before is what they may miss; when there was none, what this one makes of the
+    // same frames will do.
+    const red::Recent::Frame& last = coder.recent.frames().back();
+    const bool follows = last.packet && tick.timestamp - last.timestamp == samples_;
+    for (std::size_t i = 0; i < priming_frames; ++i) {
+        const std::span<const float> samples = std::span{stream.history}.subspan(i * frame_size_, frame_size_);
+        const PacketRef packet = tick.pool.take();
+        std::array<std::uint8_t, 1276> unheard;
+        const std::size_t size = coder.encoder->encode(samples, packet ? MutableBytes{packet->bytes} : MutableBytes{unheard});
+        tick.stats.frames_primed.add(1);
+        if (!packet || size == 0 || follows) continue;
+        packet->payload_offset = 0;
+        packet->payload_size = static_cast<std::uint16_t>(size);
+        coder.recent.add(packet, tick.timestamp - static_cast<std::uint32_t>((priming_frames - i) * samples_));
+    }
+}
+
+void Mixer::retire(Coder& coder) {
+    if (coder.encoder) spare_encoders_.push_back(std::move(coder.encoder));
+    coder.recent = {};
+}
+
+void Mixer::retire(Stream& stream) {
+    for (Coder& coder : stream.coders) retire(coder);
 }
 
 void Mixer::describe(const Row& row, float level_dbov, Packet& packet) const {
@@ -316,11 +405,13 @@ void Mixer::describe(const Row& row, float level_dbov, Packet& packet) const {
     }
 }
 
-std::unique_ptr<opus::Encoder> Mixer::take_encoder() {
-    if (spare_encoders_.empty()) return std::make_unique<opus::Encoder>(config_.encoder);
+std::unique_ptr<opus::Encoder> Mixer::take_encoder(Tier tier) {
+    const opus::EncoderConfig config = encoder_config(config_.encoder, tier);
+    if (spare_encoders_.empty()) return std::make_unique<opus::Encoder>(config);
     auto encoder = std::move(spare_encoders_.back());
     spare_encoders_.pop_back();
     encoder->reset();
+    encoder->tune(config);
     return encoder;
 }
 
@@ -329,7 +420,7 @@ Mixer::Stream Mixer::fresh_stream() const {
     stream.limiter.assign(static_cast<std::size_t>(config_.encoder.channels == 2 ? kernels_.limiter_state_stereo
                                                                                  : kernels_.limiter_state_mono), 0);
     stream.history.assign(priming_frames * frame_size_, 0);
-    stream.dtx = dtx_packet(config_.ptime_ms);
+    for (Coder& coder : stream.coders) coder.dtx = dtx_packet(config_.ptime_ms);
     return stream;
 }
 

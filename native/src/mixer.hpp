@@ -3,7 +3,8 @@
 //
 // A row is what the control side defined: all columns at their own gain, but for the cells it names (one's own voice: 0).
 // On each tick only columns that sound count, so rows that differ in silent columns alone are equal. Equal rows are one
-// mix: the oldest of them leads, and the others follow it: its frames, limited and encoded once, are theirs too.
+// mix: the oldest of them leads, and the others follow it: its frames, limited and encoded once, are theirs too. Once, that is,
+// in each tier (tier.hpp) that somebody wants of one of them.
 //
 //   follow → lead   its gains part from its leader's: an encoder of its own, warmed with the leader's last frames
 //   lead → follow   its gains have been an older leader's for `merge_after` frames: that encoder has heard the same by now
@@ -20,7 +21,9 @@
 #include "opus.hpp"
 #include "packet.hpp"
 #include "playout.hpp"
+#include "redundancy.hpp"
 #include "stats.hpp"
+#include "tier.hpp"
 
 namespace plane {
 
@@ -31,6 +34,9 @@ struct MixConfig {
     unsigned ptime_ms = 20;  // 20, 40 or 60
     bool operator==(const MixConfig&) const = default;
 };
+
+// How a mix that is configured like this is encoded in a tier.
+opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept;
 
 // A cell that differs from its column: the source, and the factor on its gain.
 struct Cell {
@@ -53,9 +59,10 @@ public:
         float gain = 0;                    // the column's; 0: muted, or silent
         std::shared_ptr<Playout> playout;
     };
-    // One row's frame. Followers share their leader's packet.
+    // One row's frame in one variant. Followers share their leader's packet.
     struct Output {
         RowId row = 0;
+        Variant variant;
         PacketRef packet;
         Position position;
     };
@@ -65,9 +72,11 @@ public:
     // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
     void remove_row(RowId row);
+    // The variants that somebody wants of the row from now on, by bit; at first the configured mix alone, in plain.
+    void want(RowId row, std::uint8_t variants) noexcept;
     bool empty() const noexcept { return rows_.empty(); }
 
-    // One frame: what every row's listeners get now. timestamp: the room's media time. inputs: every source that has a
+    // One frame: what every row's listeners get now. The pool must outlive the mixer, which keeps packets of it for RED. timestamp: the room's media time. inputs: every source that has a
     // column. run: of the positions. Appends what is to be sent to `outputs`.
     void tick(Instant now, std::uint32_t timestamp, std::span<const Input> inputs, std::uint32_t run, PacketPool& pool,
               std::vector<Output>& outputs, WorkerStats& stats);
@@ -89,15 +98,32 @@ private:
         std::shared_ptr<Playout> playout;
         float gain = 0;          // at the end of this tick's frame
     };
+    // One tier of a stream.
+    struct Coder {
+        std::unique_ptr<opus::Encoder> encoder;   // none until something is to be said
+        red::Recent recent;                       // what it said last
+        std::uint8_t dtx = 0;                     // the packet without audio (RFC 6716 section 3.1), in the encoder's mode
+    };
     // What makes a row a mix of its own.
     struct Stream {
-        std::unique_ptr<opus::Encoder> encoder;   // none until something is to be said
+        std::array<Coder, tiers> coders;
         std::vector<float> limiter;
         std::vector<float> history;               // the last priming_frames frames, as encoded, oldest first
         bool parked = true;
         unsigned silent_frames = 0;
-        std::uint8_t dtx;                         // the packet without audio (RFC 6716 section 3.1), in the encoder's mode
         Instant last_sent{};                      // Instant{}: never
+    };
+    // What a leader says, by variant; empty where nobody wants it or there is nothing to say.
+    struct Frame {
+        std::array<PacketRef, variants> packets;
+        bool talk = false;
+    };
+    // A tick, as all who encode in it need it.
+    struct Tick {
+        Instant now;
+        std::uint32_t timestamp;
+        PacketPool& pool;
+        WorkerStats& stats;
     };
     struct Row {
         RowId id = 0;
@@ -107,6 +133,7 @@ private:
         std::vector<float> from, to;       // gains, by column
         unsigned equal_frames = 0;         // for how long an older leader's gains were the same
         std::uint64_t sent = 0;            // index of its next packet
+        std::uint8_t wanted = Variant{}.bit();  // variants
         bool talking = false;              // the next packet does not begin a talk spurt
         bool leads() const noexcept { return leader == this; }
     };
@@ -118,12 +145,16 @@ private:
     void follow(Row& row, Row& leader);
     void pull(Instant now, WorkerStats& stats);
     void mix();
-    // What the leader says of its new frame, and what it says of nothing; empty when there is nothing to send.
-    PacketRef encode(Row& row, std::size_t index, Instant now, PacketPool& pool, WorkerStats& stats);
-    PacketRef sign(Row& row, Instant now, PacketPool& pool);
-    PacketRef say_nothing(Stream& stream, Instant now, PacketPool& pool) const;
+    std::uint8_t wanted_of(const Row& leader) const noexcept;
+    // What the leader says of its new frame, and what it says of nothing; without packets when there is nothing to send.
+    Frame encode(Row& row, std::size_t index, const Tick& tick);
+    Frame sign(Row& row, const Tick& tick);
+    Frame say_nothing(Stream& stream, std::uint8_t wanted, const Tick& tick) const;
+    void prime(const Stream& stream, Coder& coder, Tier tier, const Tick& tick);
+    void retire(Coder& coder);
+    void retire(Stream& stream);
     void describe(const Row& row, float level_dbov, Packet& packet) const;
-    std::unique_ptr<opus::Encoder> take_encoder();
+    std::unique_ptr<opus::Encoder> take_encoder(Tier tier);
     Stream fresh_stream() const;
     std::span<float> frame_of(std::vector<float>& frames, std::size_t index) noexcept {
         return std::span{frames}.subspan(index * frame_size_, frame_size_);

@@ -11,9 +11,6 @@ namespace plane::opus {
 
 namespace {
 
-// Loss that in-band FEC is prepared for. More spends bits on copies that clean networks do not need.
-constexpr int expected_loss_percent = 5;
-
 std::size_t samples_or_none(int result) noexcept { return result > 0 ? static_cast<std::size_t>(result) : 0; }
 
 int capacity(std::span<float> out, unsigned channels) noexcept { return static_cast<int>(out.size() / channels); }
@@ -64,20 +61,26 @@ Encoder::Encoder(const EncoderConfig& config)
                                    config.music ? OPUS_APPLICATION_AUDIO : OPUS_APPLICATION_VOIP, nullptr)},
       channels_{config.channels} {
     if (!encoder_) throw std::bad_alloc{};
-    opus_encoder_ctl(encoder_.get(), OPUS_SET_BITRATE(static_cast<opus_int32>(config.bitrate)));
     opus_encoder_ctl(encoder_.get(), OPUS_SET_COMPLEXITY(config.complexity));
     // Told, not guessed: the guess takes seconds to settle, and an encoder that takes over a mix must code as the one before.
     opus_encoder_ctl(encoder_.get(), OPUS_SET_SIGNAL(config.music ? OPUS_SIGNAL_MUSIC : OPUS_SIGNAL_VOICE));
     // Pauses are the mixer's to tell: the encoder's DTX takes steady tones for noise and cuts them after a second.
     opus_encoder_ctl(encoder_.get(), OPUS_SET_DTX(0));
-    opus_encoder_ctl(encoder_.get(), OPUS_SET_INBAND_FEC(1));
-    opus_encoder_ctl(encoder_.get(), OPUS_SET_PACKET_LOSS_PERC(expected_loss_percent));
+    tune(config);
 }
 
 std::size_t Encoder::encode(std::span<const float> samples, MutableBytes out) noexcept {
     const int result = opus_encode_float(encoder_.get(), samples.data(), static_cast<int>(samples.size() / channels_),
                                          out.data(), static_cast<opus_int32>(out.size()));
     return samples_or_none(result);
+}
+
+void Encoder::tune(const EncoderConfig& config) noexcept {
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_BITRATE(static_cast<opus_int32>(config.bitrate)));
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_PACKET_LOSS_PERC(config.expected_loss_percent));
+    // Of music with much loss to expect, FEC would make speech: only Opus's mode for voice has it. RED is for music, and CELT leans
+    // less on the frames before when it expects loss.
+    opus_encoder_ctl(encoder_.get(), OPUS_SET_INBAND_FEC(config.music && config.expected_loss_percent > 5 ? 0 : 1));
 }
 
 void Encoder::reset() noexcept { opus_encoder_ctl(encoder_.get(), OPUS_RESET_STATE); }

@@ -54,6 +54,7 @@ struct EncoderConfig {
     // 0..10. In voice mode with FEC a frame costs 150 µs at 5 and 290 µs at 9, for a difference that few hear.
     int complexity = 5;
     bool music = false;             // Opus's "audio" application instead of "voip"
+    int expected_loss_percent = 5;  // that in-band FEC is prepared for; more spends bits on copies that clean networks do not need
     bool operator==(const EncoderConfig&) const = default;
 };
 
@@ -65,6 +66,8 @@ public:
     std::size_t encode(std::span<const float> samples, MutableBytes out) noexcept;
     // As if new.
     void reset() noexcept;
+    // Bitrate and expected loss, from the next frame on.
+    void tune(const EncoderConfig& config) noexcept;
 
 private:
     std::unique_ptr<OpusEncoder, DestroyEncoder> encoder_;

@@ -35,6 +35,7 @@ struct Packet {
     std::uint16_t payload_offset = 0;
     std::uint16_t payload_size = 0;
     std::uint8_t csrc_count = 0;
+    std::uint8_t red_frames = 0;       // RFC 2198: frames before its own that the payload has, too; 0: plain Opus
     std::array<std::uint32_t, rtp::max_csrcs> csrcs;       // who is heard in it
     std::array<std::uint8_t, rtp::max_csrcs> csrc_levels;  // RFC 6465, -dBov of each
     rtp::AudioLevel level;
@@ -93,7 +94,9 @@ public:
         for (int attempt = 0; attempt < 64; ++attempt) {
             Packet& packet = packets_[next_];
             next_ = next_ + 1 == size_ ? 0 : next_ + 1;
-            if (packet.references.load(std::memory_order_acquire) == 0) return PacketRef{&packet};
+            if (packet.references.load(std::memory_order_acquire) != 0) continue;
+            packet.red_frames = 0;
+            return PacketRef{&packet};
         }
         return {};
     }

@@ -84,7 +84,7 @@ void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
     if (!rooms_.emplace(room, RoomSeats{home, config.e2ee, std::vector<unsigned>(workers_.size())}).second) {
         throw std::invalid_argument("room id used before");
     }
-    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, i == home, config});
+    for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, home, config});
 }
 
 void Plane::configure_room(RoomId room, const RoomConfig& config) {

@@ -49,10 +49,25 @@ void Room::add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like
         mixer_run_ = next_run();
     }
     rows_[row] = cells;
+    // Who moves to it from the other row, for whom it is made, wants what he had there.
+    if (const auto model = like ? wishes_.find(*like) : wishes_.end(); model != wishes_.end()) wishes_.emplace(row, model->second);
     mixer_->add_row(row, std::move(cells), like);
 }
 
+void Room::want_row(RowId row, Variant variant, Instant now) { wishes_[row][variant.number()] = now + wish; }
+
+void Room::apply_wishes(Instant now) {
+    for (auto entry = wishes_.begin(); entry != wishes_.end();) {
+        std::uint8_t wanted = 0;
+        for (std::size_t v = 0; v < variants; ++v) wanted |= entry->second[v] > now ? variant(v).bit() : 0;
+        // A row of which nobody wants anything has its configured mix made, for who is on his way to it.
+        mixer_->want(entry->first, wanted != 0 ? wanted : Variant{}.bit());
+        entry = wanted != 0 ? std::next(entry) : wishes_.erase(entry);
+    }
+}
+
 void Room::remove_row(RowId row) {
+    wishes_.erase(row);
     if (rows_.erase(row) == 0) return;
     mixer_->remove_row(row);
     if (!mixer_->empty()) return;
@@ -120,6 +135,7 @@ void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& output
     // one phase are whole frames apart.
     const auto due_ns = std::chrono::duration_cast<nanoseconds>(due.time_since_epoch()).count();
     const auto timestamp = static_cast<std::uint32_t>(static_cast<std::uint64_t>(due_ns) / 1000 * 48 / 1000);
+    apply_wishes(due);
     mixer_->tick(due, timestamp, inputs_, mixer_run_, pool, outputs, stats);
     inputs_.clear();
 }

@@ -35,6 +35,9 @@ public:
 
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
     void remove_row(RowId row);
+    // Somebody wants this variant of the row; again within `wish` or he wants it no more. The row may still be to come.
+    void want_row(RowId row, Variant variant, Instant now);
+    static constexpr Duration wish = seconds{3};
 
     enum class Verdict { inaudible, audible, order_changed };
     // A packet of `source` came. A newer source of the same user takes the column over with its first packet, so that who
@@ -70,6 +73,8 @@ public:
     std::size_t counted_mixes = 0;
 
 private:
+    void apply_wishes(Instant now);
+
     struct Column {
         float gain = 0;
         Source* source = nullptr;  // who fills it now
@@ -80,6 +85,7 @@ private:
     const Kernels& kernels_;
     std::map<std::uint32_t, Column> columns_;  // by csrc
     std::map<RowId, std::vector<Cell>> rows_;
+    std::map<RowId, std::array<Instant, variants>> wishes_;  // until when each variant is wanted
     Ranking ranking_;
     std::unique_ptr<Mixer> mixer_;  // while there are rows
     std::uint32_t mixer_run_ = 0;   // run of all its rows: they share the room's media time

@@ -22,6 +22,7 @@ bool SentLog::allow(std::uint64_t index, Instant now) noexcept {
     const auto now_ms = static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(now.time_since_epoch()).count());
     if (repeat.times == 0 || repeat.index != static_cast<std::uint32_t>(index)) {
         repeat = {static_cast<std::uint32_t>(index), 0, 0};
+        ++asked_;
     } else if (repeat.times == max_repeats || milliseconds{now_ms - repeat.last_ms} < spacing) {
         return false;
     }

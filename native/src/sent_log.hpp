@@ -50,6 +50,8 @@ public:
 
     // Whether the packet may be sent again now; counts it when so.
     bool allow(std::uint64_t index, Instant now) noexcept;
+    // Different packets for which allow() was asked.
+    std::uint32_t asked() const noexcept { return asked_; }
 
 private:
     struct Repeat {
@@ -61,6 +63,7 @@ private:
     std::array<Run, max_runs> runs_{};
     std::uint64_t count_ = 0;  // of runs, ever
     std::array<Repeat, 64> repeats_{};  // by index modulo their number: as many as a history has packets
+    std::uint32_t asked_ = 0;
     Duration spent_{};         // of the allowance, as the time that earns it back
     Instant spent_at_{};
 };

@@ -5,6 +5,7 @@
 
 #include "history.hpp"
 #include "opus.hpp"
+#include "redundancy.hpp"
 
 namespace plane {
 
@@ -65,8 +66,8 @@ Slot::Mapped Slot::map_again(const Sent& sent, const Position& position) noexcep
 }
 
 std::size_t Slot::write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept {
-    const rtp::Header header{mapped.marker, config_.payload_type, static_cast<std::uint16_t>(mapped.index),
-                             mapped.timestamp, config_.ssrc};
+    const std::uint8_t payload_type = packet.red_frames != 0 ? config_.red_payload_type : config_.payload_type;
+    const rtp::Header header{mapped.marker, payload_type, static_cast<std::uint16_t>(mapped.index), mapped.timestamp, config_.ssrc};
     const std::uint8_t level = static_cast<std::uint8_t>((packet.level.voice ? 0x80 : 0) | (packet.level.level & 0x7f));
     std::array<rtp::Element, 3> elements;
     std::size_t count = 0;
@@ -78,6 +79,11 @@ std::size_t Slot::write_header(MutableBytes out, const Mapped& mapped, const Pac
         elements[count++] = {config_.csrc_level_id, {packet.csrc_levels.data(), packet.csrc_count}};
     }
     return rtp::write_header(out, header, {packet.csrcs.data(), packet.csrc_count}, {elements.data(), count});
+}
+
+Bytes Slot::payload(const Packet& packet, MutableBytes space) const noexcept {
+    if (packet.red_frames == 0 || config_.payload_type == red::usual_payload_type) return packet.payload();
+    return red::rewrite(space, packet.payload(), packet.red_frames, config_.payload_type);
 }
 
 std::optional<rtcp::SenderInfo> Slot::sender_info(Instant now, std::uint64_t ntp) const noexcept {

@@ -10,12 +10,17 @@
 #include "rtcp.hpp"
 #include "rtp.hpp"
 #include "sent_log.hpp"
+#include "tier.hpp"
 
 namespace plane {
 
 // What a slot can carry: a source, by its CSRC, or a row of the mixer.
 using FeedKey = std::uint64_t;
-constexpr FeedKey row_feed(std::uint32_t row) noexcept { return FeedKey{1} << 32 | row; }
+constexpr FeedKey row_feed(std::uint32_t row, Variant variant = {}) noexcept {
+    return FeedKey{8 | variant.number()} << 32 | row;
+}
+constexpr std::uint32_t row_of(FeedKey feed) noexcept { return static_cast<std::uint32_t>(feed); }
+constexpr Variant variant_of(FeedKey feed) noexcept { return variant((feed >> 32) & 7); }
 
 struct SlotConfig {
     std::uint32_t ssrc = 0;
@@ -24,6 +29,7 @@ struct SlotConfig {
     std::uint8_t mid_id = 0;    // header extension ids as offered; 0: not negotiated
     std::uint8_t level_id = 0;        // RFC 6464, of the whole packet
     std::uint8_t csrc_level_id = 0;   // RFC 6465, of each CSRC
+    std::uint8_t red_payload_type = 0;  // of RED (RFC 2198); 0: not negotiated
     bool nack = false;                // lost packets may be asked for again (RFC 4585 section 6.2.1)
 };
 
@@ -60,10 +66,16 @@ public:
     // Writes the RTP header: who is heard as CSRCs; mid and levels where negotiated. Returns its size.
     std::size_t write_header(MutableBytes out, const Mapped& mapped, const Packet& packet) const noexcept;
 
+    // What follows the header: the packet's payload, or a copy of it in `space` where payload types in it are other ones here.
+    Bytes payload(const Packet& packet, MutableBytes space) const noexcept;
+
     void count(std::size_t payload_size) noexcept {
         ++packets_;
         octets_ += payload_size;
     }
+    std::uint32_t packets() const noexcept { return packets_; }
+    // Different packets that were asked for again.
+    std::uint32_t asked() const noexcept { return log_ ? log_->asked() : 0; }
     // Timestamps run on with the clock between packets. Nothing before the first packet.
     std::optional<rtcp::SenderInfo> sender_info(Instant now, std::uint64_t ntp) const noexcept;
 

@@ -58,6 +58,7 @@ struct PeerStats {
     Gauge<double> level_dbov;          // publisher: -127..0, smoothed
     Gauge<bool> speaking;
     Gauge<std::uint32_t> ssrc;
+    Gauge<std::uint32_t> tier;         // listener of a mix: 0 clean, 1 lossy, 2 very lossy
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
     Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
@@ -115,7 +116,8 @@ private:
     X(packets_mixed, "RTP packets of the mixer sent to listeners")                                     \
     X(packets_nacked, "RTP packets that listeners asked for again, by NACK")                           \
     X(packets_retransmitted, "RTP packets sent to listeners again, bit for bit")                       \
-    X(frames_encoded, "mixed frames encoded: one for each distinct mix and tick")                      \
+    X(frames_encoded, "mixed frames encoded: one for each distinct mix, tier and tick")                \
+    X(frames_red, "mixed frames packed with those before them (RED), of those")                        \
     X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
     X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \
     X(frames_recovered, "lost frames of speakers that in-band FEC brought back")                       \
@@ -131,7 +133,9 @@ private:
     X(peers, "peers now")                                                                              \
     X(tcp_connections, "TCP connections now")                                                          \
     X(rooms, "rooms whose home this is, now")                                                          \
-    X(mixes, "distinct mixes now")
+    X(mixes, "distinct mixes now")                                                                     \
+    X(listeners_lossy, "listeners of mixes whose loss has them in the second tier, now")               \
+    X(listeners_very_lossy, "listeners of mixes whose loss has them in the third tier, now")
 
 struct WorkerStats {
 #define PLANE_FIELD(name, meaning) Counter name;

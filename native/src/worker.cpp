@@ -382,6 +382,9 @@ void Worker::on_handover(Instant now, Handover& handover) {
         case Handover::Kind::order:
             if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
             break;
+        case Handover::Kind::wish:
+            if (Room* room = find_room(handover.room)) room->want_row(row_of(handover.feed), variant_of(handover.feed), now);
+            break;
     }
 }
 
@@ -395,6 +398,7 @@ void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
     if (!reports) return;
     if (reports->bye) peer.ice.goodbye(now);
     if (!peer.listener) return;
+    if (peer.listener->row && peer.stats->tier.get() != static_cast<std::uint32_t>(peer.listener->tier.tier())) change_tier(peer, now);
     for (std::size_t i = 0; i < reports->nack_count; ++i) retransmit(now, peer, reports->nacks[i]);
 }
 
@@ -439,7 +443,8 @@ bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot
                       Instant arrival) {
     const MutableBytes space = reserve(path.remote, path.socket);
     const std::size_t header_size = slot.write_header(space, mapped, packet);
-    const std::size_t size = peer.keys->seal.rtp(mapped.index, header_size, packet.payload(), space);
+    const Bytes payload = slot.payload(packet, space.subspan(header_size));
+    const std::size_t size = peer.keys->seal.rtp(mapped.index, header_size, payload, space);
     if (header_size == 0 || size == 0) {
         stats.dropped_malformed.add(1);
         return false;
@@ -448,6 +453,38 @@ bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
     return true;
+}
+
+bool Worker::want_row(Peer& peer, Instant now) {
+    if (!peer.listener || !peer.listener->row) return true;
+    Audience* audience = find_audience(peer.room);
+    const FeedKey key = peer.listener->slots[0].feed;
+    Audience::Feed* feed = audience ? audience->feed(key) : nullptr;
+    if (!feed || now - feed->wanted < wish_interval) return true;
+    if (audience->home() == number_) {
+        if (Room* room = find_room(peer.room)) room->want_row(row_of(key), variant_of(key), now);
+    } else if (!hand_over(audience->home(), {.kind = Handover::Kind::wish, .room = peer.room, .feed = key})) {
+        return false;
+    }
+    feed->wanted = now;
+    return true;
+}
+
+void Worker::change_tier(Peer& peer, Instant now) {
+    Listener& listener = *peer.listener;
+    Audience* audience = find_audience(peer.room);
+    if (!audience) return;
+    count_tier(peer, -1);
+    peer.stats->tier.set(static_cast<std::uint32_t>(listener.tier.tier()));
+    count_tier(peer, 1);
+    audience->reassign(listener);
+    want_row(peer, now);
+}
+
+void Worker::count_tier(const Peer& peer, int change) noexcept {
+    const auto tier = static_cast<Tier>(peer.stats->tier.get());
+    if (tier == Tier::clean) return;
+    (tier == Tier::lossy ? stats.listeners_lossy : stats.listeners_very_lossy).add(static_cast<std::uint64_t>(change));
 }
 
 void Worker::retransmit(Instant now, Peer& peer, const rtcp::Nack& nack) {
@@ -501,16 +538,19 @@ void Worker::send_compound(Peer& peer, Bytes compound) {
     if (size != 0) commit(size, path->remote, path->socket);
 }
 
-void Worker::hand_over(unsigned worker, Handover handover) {
+bool Worker::hand_over(unsigned worker, Handover handover) {
     const bool is_order = handover.kind == Handover::Kind::order;
     const RoomId room = handover.room;
     if (workers_[worker]->handovers[number_]->push(std::move(handover))) {
         rung_ |= std::uint64_t{1} << worker;
-    } else if (is_order) {
+        return true;
+    }
+    if (is_order) {
         find_room(room)->stale_orders |= std::uint64_t{1} << worker;
     } else {
         stats.dropped_overload.add(1);
     }
+    return false;
 }
 
 void Worker::publish_order(Room& room, Instant now) {
@@ -542,7 +582,7 @@ void Worker::tick(Room& room, Instant due) {
     if (room.tick(due)) after_order_change(room, due);
     if (room.stale_orders != 0) publish_order(room, due);
     room.mix(due, pool_, mixed_, stats);
-    for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row), output.packet, output.position);
+    for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row, output.variant), output.packet, output.position);
     mixed_.clear();
     count_mixes(room);
     const Instant end = Clock::now();

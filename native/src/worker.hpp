@@ -92,6 +92,10 @@ private:
     void start_fan_out(const Handover& handover);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
     bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
+    // Tells the home of a listener's row what he carries of it, unless that was told just now. False when it could not be.
+    bool want_row(Peer& peer, Instant now);
+    void change_tier(Peer& peer, Instant now);
+    void count_tier(const Peer& peer, int change) noexcept;
     void retransmit(Instant now, Peer& peer, const rtcp::Nack& nack);
     bool retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence);
     // Space for one packet to this address, over this of our sockets or connections, and its sending.
@@ -127,7 +131,7 @@ private:
     void housekeep(Peer& peer, Instant now);
     void note_media(Peer& peer);
     void tell(EventKind kind, PeerId peer, Bytes data = {});
-    void hand_over(unsigned worker, Handover handover);
+    bool hand_over(unsigned worker, Handover handover);
 
     void drop_source(PeerId peer, Instant now);
     // The address is not this peer's any more; a connection from it is ended.
@@ -164,6 +168,8 @@ private:
     static constexpr std::size_t max_fan_outs = 2048;
     // A retransmission after so long is not played any more: browsers' buffers for audio wait a second at most.
     static constexpr Duration useful_age = seconds{1};
+    // How often the home is told of a feed that is carried. It believes it for Room::wish, so some may get lost.
+    static constexpr Duration wish_interval = milliseconds{500};
     // Sends between two looks at the sockets and timers: at 3 µs each 0.8 ms. More delays others' packets, less costs
     // system calls.
     static constexpr std::size_t fan_out_slice = 256;

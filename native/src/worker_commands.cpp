@@ -13,8 +13,8 @@ constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
 void Worker::on(const command::AddRoom& add, Instant) {
-    audiences_.emplace(add.room, std::make_unique<Audience>(add.room));
-    if (add.home) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
+    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home));
+    if (add.home == number_) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
     stats.rooms.set(rooms_.size());
 }
 
@@ -105,6 +105,7 @@ void Worker::on(command::AddPeer& add, Instant now) {
         if (!audience) return;
         peer.listener->peer = &peer;
         audience->add(*peer.listener);
+        want_row(peer, now);
     } else {
         peer.source = find_source(peer.id, peer.room);
     }
@@ -124,7 +125,7 @@ void Worker::on(const command::MovePublisher& move, Instant) {
     peer->source = find_source(move.peer, move.room);
 }
 
-void Worker::on(const command::MoveListener& move, Instant) {
+void Worker::on(const command::MoveListener& move, Instant now) {
     Peer* peer = find_peer(move.peer);
     if (!peer || !peer->listener) return;
     Listener& listener = *peer->listener;
@@ -134,6 +135,7 @@ void Worker::on(const command::MoveListener& move, Instant) {
     listener.row = move.row;
     listener.named.clear();
     if (Audience* audience = find_audience(peer->room)) audience->add(listener);
+    want_row(*peer, now);
 }
 
 void Worker::on(command::SetSources& set, Instant) {
@@ -143,11 +145,12 @@ void Worker::on(command::SetSources& set, Instant) {
     if (Audience* audience = find_audience(peer->room)) audience->reassign(*peer->listener);
 }
 
-void Worker::on(const command::SetListenerRow& set, Instant) {
+void Worker::on(const command::SetListenerRow& set, Instant now) {
     Peer* peer = find_peer(set.peer);
     if (!peer || !peer->listener) return;
     peer->listener->row = set.row;
     if (Audience* audience = find_audience(peer->room)) audience->reassign(*peer->listener);
+    want_row(*peer, now);
 }
 
 void Worker::on(command::RestartIce& restart, Instant) {
@@ -185,6 +188,7 @@ void Worker::on(const command::RemovePeer& remove, Instant now) {
 
     if (peer->listener) {
         if (Audience* audience = find_audience(peer->room)) audience->remove(*peer->listener);
+        count_tier(*peer, -1);
     }
     drop_source(remove.peer, now);  // elsewhere, his home is told by itself
     by_ufrag_.erase(peer->ice.current().ufrag);
@@ -212,6 +216,7 @@ void Worker::housekeep(Peer& peer, Instant now) {
         hand_over(peer.home, {.kind = Handover::Kind::second, .room = peer.room, .peer = peer.id});
     }
     timers_.push({now + housekeeping_interval, false, peer.id});
+    want_row(peer, now);
     if (!peer.keys) return;
     // Publishers are told each second, since that paces repair; listeners rarely, since there are many.
     if (peer.listener && peer.seconds % sender_report_seconds != 1) return;

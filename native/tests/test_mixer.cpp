@@ -85,8 +85,8 @@ double amplitude(std::span<const float> samples, double hertz) {
 struct Bench {
     explicit Bench(bool music = false) : mixer{{{.channels = 1, .bitrate = 48000, .complexity = 5, .music = music}, 20}, kernels} {}
 
+    PacketPool pool{256};  // outlives the mixer, which keeps packets
     Mixer mixer;
-    PacketPool pool{256};
     WorkerStats stats;
     std::vector<std::unique_ptr<Talker>> talkers;
     std::map<std::uint32_t, float> gains;  // by csrc; 0: muted or silent
@@ -120,7 +120,20 @@ struct Bench {
         }
         return nullptr;
     }
+    const Packet* packet(RowId row, Variant variant) const {
+        for (const Mixer::Output& output : last) {
+            if (output.row == row && output.variant == variant) return &*output.packet;
+        }
+        return nullptr;
+    }
 };
+
+constexpr Variant clean{Tier::clean, false}, lossy{Tier::lossy, false}, lossy_red{Tier::lossy, true}, very_lossy_red{Tier::very_lossy, true};
+std::uint8_t all_of(std::initializer_list<Variant> list) {
+    std::uint8_t bits = 0;
+    for (const Variant each : list) bits |= each.bit();
+    return bits;
+}
 
 }  // namespace
 
@@ -394,5 +407,95 @@ TEST_CASE("any sequence of joins, leaves and mutes: every row gets its packets, 
         bench.run(1 + static_cast<int>(random() % 10));
         REQUIRE(bench.mixer.leaders() <= std::max<std::size_t>(1, rows.size()));
         for (const Mixer::Output& output : bench.last) REQUIRE(rows.contains(output.row));
+    }
+}
+
+TEST_CASE("equal rows in one tier are one encode, and a tier that nobody wants is none") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    for (RowId row = 0; row < 6; ++row) bench.mixer.add_row(row, {}, std::nullopt);
+    const auto encodes = [&](int ticks) {
+        const auto before = bench.stats.frames_encoded.get();
+        bench.run(ticks);
+        return bench.stats.frames_encoded.get() - before;
+    };
+    bench.run(20);
+    CHECK(encodes(10) == 10);
+    bench.mixer.want(2, all_of({clean, lossy}));
+    bench.mixer.want(3, all_of({lossy}));
+    CHECK(encodes(10) == 20);
+    bench.mixer.want(4, all_of({lossy, lossy_red}));  // packed twice, encoded once
+    CHECK(encodes(10) == 20);
+    CHECK(bench.stats.frames_red.get() == 10);
+    bench.mixer.want(5, all_of({very_lossy_red}));
+    CHECK(encodes(10) == 30);
+    CHECK(bench.packet(3, lossy) == bench.packet(4, lossy));
+    CHECK(bench.packet(0, clean) == bench.packet(2, clean));
+    CHECK(bench.packet(0, clean) != bench.packet(2, lossy));
+    CHECK_FALSE(bench.packet(0, lossy));
+    CHECK_FALSE(bench.packet(3, clean));
+    for (RowId row = 0; row < 6; ++row) bench.mixer.want(row, all_of({lossy_red}));
+    CHECK(encodes(10) == 10);
+    CHECK(bench.mixer.leaders() == 1);
+}
+
+TEST_CASE("RED has what was sent in the ticks before, from its first packet on") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.add_talker(2, 700);
+    bench.gains[2] = 0;
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.mixer.add_row(1, {{2, 0}}, std::nullopt);
+    bench.run(20);
+    for (RowId row : {0U, 1U}) bench.mixer.want(row, all_of({{Tier::very_lossy, false}, very_lossy_red}));
+    std::vector<std::vector<std::uint8_t>> sent;  // to row 1, plain
+    for (int i = 0; i < 60; ++i) {
+        if (i == 30) bench.gains[2] = 1;  // row 1 parts from row 0: its new encoder repeats what the old one said
+        bench.tick();
+        const Packet* plain = bench.packet(1, {Tier::very_lossy, false});
+        const Packet* red = bench.packet(1, very_lossy_red);
+        REQUIRE(plain);
+        REQUIRE(red);
+        CHECK(red->red_frames == 2);
+        const Bytes payload = red->payload();
+        CHECK((load32(&payload[0]) >> 10 & 0x3fff) == 2 * frame);
+        CHECK((load32(&payload[4]) >> 10 & 0x3fff) == frame);
+        const std::size_t first = load32(&payload[0]) & 0x3ff, second = load32(&payload[4]) & 0x3ff;
+        const auto part = [&](std::size_t at, std::size_t size) {
+            return std::vector<std::uint8_t>(payload.begin() + static_cast<std::ptrdiff_t>(at), payload.begin() + static_cast<std::ptrdiff_t>(at + size));
+        };
+        if (i >= 2) {
+            CHECK(part(9, first) == sent[sent.size() - 2]);
+            CHECK(part(9 + first, second) == sent.back());
+        }
+        const Bytes own = plain->payload();
+        sent.emplace_back(own.begin(), own.end());
+        CHECK(part(9 + first + second, payload.size() - 9 - first - second) == sent.back());
+    }
+}
+
+TEST_CASE("all variants of a row count its ticks alike, and pauses are told in each") {
+    Bench bench;
+    bench.add_talker(1, 400);
+    bench.mixer.add_row(0, {}, std::nullopt);
+    bench.mixer.want(0, all_of({clean, lossy, lossy_red, very_lossy_red}));
+    std::map<std::size_t, std::vector<Position>> heard;
+    std::mt19937 random{4};
+    for (int i = 0; i < 20; ++i) {
+        bench.gains[1] = i % 2 == 0 ? 1 : 0;
+        for (int n = static_cast<int>(10 + random() % 40); n > 0; --n) {
+            bench.tick();
+            for (const Mixer::Output& output : bench.last) heard[output.variant.number()].push_back(output.position);
+        }
+    }
+    REQUIRE(heard.size() == 4);
+    const auto& first = heard.begin()->second;
+    for (const auto& [number, positions] : heard) {
+        REQUIRE(positions.size() == first.size());
+        for (std::size_t i = 0; i < positions.size(); ++i) {
+            CHECK(positions[i].index == i);
+            CHECK(positions[i].timestamp == first[i].timestamp);
+            CHECK(positions[i].marker == first[i].marker);
+        }
     }
 }

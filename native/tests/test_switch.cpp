@@ -119,8 +119,8 @@ struct Findings {
 // One conversation: a talks all the time, b in turns. The listener does not hear b.
 void converse(unsigned seed, const opus::EncoderConfig& config, Findings& findings) {
     std::mt19937 random{seed};
-    Mixer mixer{{config, 20}, kernels};
     PacketPool pool{256};
+    Mixer mixer{{config, 20}, kernels};
     WorkerStats stats;
     Talker a{1, Speech{seed * 2 + 1}}, b{2, Speech{seed * 2 + 2}};
     mixer.add_row(0, {}, std::nullopt);
@@ -167,7 +167,77 @@ void converse(unsigned seed, const opus::EncoderConfig& config, Findings& findin
     }
 }
 
+// One talker, and a listener whose loss changes: he goes from tier to tier, and is compared with encoders of each tier that
+// went on all the time.
+void change_tiers(unsigned seed, const opus::EncoderConfig& config, Findings& findings) {
+    std::mt19937 random{seed};
+    PacketPool pool{256};
+    Mixer mixer{{config, 20}, kernels};
+    WorkerStats stats;
+    Talker a{1, Speech{seed * 2 + 1}};
+    mixer.add_row(0, {}, std::nullopt);
+    std::vector<opus::Encoder> continuous;
+    std::vector<opus::Decoder> reference_by;
+    std::array<std::vector<float>, tiers> references;
+    for (std::size_t t = 0; t < tiers; ++t) {
+        continuous.emplace_back(encoder_config(config, static_cast<Tier>(t)));
+        reference_by.emplace_back(1U);
+    }
+    opus::Decoder heard_by{1};
+    std::vector<float> original, heard;
+    std::vector<std::pair<std::size_t, std::size_t>> switches;  // at which frame, to which tier
+    std::size_t tier = 0;
+    int turn = 40;
+    for (int tick = 0; tick < 500; ++tick) {
+        if (--turn == 0) {
+            tier = (tier + 1 + random() % 2) % tiers;
+            turn = 20 + static_cast<int>(random() % 40);
+            mixer.want(0, Variant{static_cast<Tier>(tier), false}.bit());
+            if (original.size() > 20 * frame) switches.emplace_back(original.size() / frame, tier);
+        }
+        const Instant now = start + frame_time * tick;
+        a.talk(now - milliseconds{10});
+        const std::array<Mixer::Input, 1> inputs{Mixer::Input{1, 1, a.playout}};
+        std::vector<Mixer::Output> outputs;
+        mixer.tick(now, static_cast<std::uint32_t>(tick) * frame, inputs, 1, pool, outputs, stats);
+        const auto input = mixer.last_frame(0);
+        if (outputs.empty() || input.empty()) continue;
+        std::array<float, frame> samples;
+        original.insert(original.end(), input.begin(), input.end());
+        heard_by.decode(outputs[0].packet->payload(), samples);
+        heard.insert(heard.end(), samples.begin(), samples.end());
+        for (std::size_t t = 0; t < tiers; ++t) {
+            std::array<std::uint8_t, 1276> packet;
+            const std::size_t size = continuous[t].encode(input, packet);
+            reference_by[t].decode({packet.data(), size}, samples);
+            references[t].insert(references[t].end(), samples.begin(), samples.end());
+        }
+    }
+    const auto with_switches = errors(original, heard);
+    std::array<std::vector<double>, tiers> without;
+    for (std::size_t t = 0; t < tiers; ++t) without[t] = errors(original, references[t]);
+    for (const auto& [at, to] : switches) {
+        if (at < with_switches.size()) findings.worse_db.push_back(with_switches[at] - without[to][at]);
+    }
+}
+
 }  // namespace
+
+TEST_CASE("a change of tier costs less than 3 dB of coding error in the median, 6 dB at worst") {
+    for (const opus::EncoderConfig& config : {opus::EncoderConfig{1, 48000, 9, false}, opus::EncoderConfig{1, 32000, 9, false},
+                                              opus::EncoderConfig{1, 64000, 9, true}}) {
+        Findings findings;
+        for (unsigned seed = 0; seed < 5; ++seed) change_tiers(seed, config, findings);
+        auto& worse = findings.worse_db;
+        REQUIRE(worse.size() >= 40);
+        std::sort(worse.begin(), worse.end());
+        const double median = worse[worse.size() / 2];
+        MESSAGE(std::string{config.music ? "music" : "voice"}, " at ", config.bitrate, " bit/s, ", worse.size(),
+                " changes of tier, error against a continuous encoder: median ", median, " dB, worst ", worse.back(), " dB");
+        CHECK(median <= 3.0);
+        CHECK(worse.back() <= 6.0);
+    }
+}
 
 TEST_CASE("a change of encoder costs less than 3 dB of coding error in the median, 6 dB at worst") {
     for (const opus::EncoderConfig& config : {opus::EncoderConfig{1, 48000, 9, false}, opus::EncoderConfig{1, 32000, 9, false},
