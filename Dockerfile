@@ -43,7 +43,7 @@ ENV PATH=/opt/mediaserver/bin:$PATH \
     NUMBA_CACHE_DIR=/var/cache/mediaserver \
     NUMBA_CPU_NAME=$KERNEL_CPU \
     NUMBA_CPU_FEATURES=
-EXPOSE 8090/tcp 20000-20063/udp
+EXPOSE 8090/tcp 20000-20063/udp 20000-20063/tcp
 HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", \
     "import os, ssl, urllib.request as u; s = 's' * bool(os.environ.get('MEDIASERVER_TLS_CERT')); \
 u.urlopen(f'http{s}://127.0.0.1:{os.environ[\"MEDIASERVER_PORT\"]}/healthz', timeout=2, context=ssl._create_unverified_context())"]

@@ -41,7 +41,7 @@ class Room:
     """A room in a plane of one worker: publishers, and N listeners with raw sockets as sinks."""
 
     def __init__(self, sinks: list[RawPeer], *, publishers: int, mixed: bool) -> None:
-        self.plane = _native.Plane([[("127.0.0.1", 0)]])
+        self.plane = _native.Plane([[("127.0.0.1", 0)]], tcp=True)
         self.plane.set_kernels(**kernels.plane_arguments())
         self.plane.start()
         self.server = self.plane.addresses(0)[0]

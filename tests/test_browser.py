@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ from tests.browser import Chromium, Tab, chromium
 from tests.conftest import StartServer
 from tests.control import Control
 from tests.coturn import SECRET, coturn
+from tests.netem import Link, Relay
 from tests.server import Server
 
 ANN_HZ, BOB_HZ = 440, 590
@@ -322,6 +324,36 @@ async def test_who_is_let_out_by_tcp_alone_talks_and_listens_and_restarts_ice(
     await ann.until("room.state === 'lost'", within_s=1.0)
     await expect(ann.page.get_by_role("alert")).to_contain_text("You were removed from the room")
     assert bob.errors + eve.errors == []
+
+
+async def test_whose_network_stops_udp_in_mid_call_talks_and_listens_on_over_tcp(
+    people: People, start_server: StartServer
+) -> None:
+    server = start_server("--workers", "1")
+    port = int(re.findall(rb"reached at 127.0.0.1 port (\d+) \(UDP and TCP\)", server.log)[0])
+    with Relay(("127.0.0.1", port)) as relay:
+        people.script = f"""const {{setRemoteDescription}} = RTCPeerConnection.prototype;
+        RTCPeerConnection.prototype.setRemoteDescription = function ({{type, sdp}}) {{
+            sdp = sdp.replace(/^(a=candidate:\\S+ 1 udp \\d+ \\S+) \\d+/gm, '$1 {relay.address[1]}');
+            return setRemoteDescription.call(this, {{type, sdp}});
+        }};"""
+        ann = await people.speaker(server, "ann", ANN_HZ)
+        eve = await people.listener(server, "eve")
+        await hears(eve, ANN_HZ)
+        sessions = ((ann, "room.publisher"), (ann, "room.listener"), (eve, "room.listener"))
+        for tab, session in sessions:
+            assert (await candidate_in_use(tab, session))["protocol"] == "udp"
+        urls = [await tab.state(f"{session}.url.href") for tab, session in sessions]
+        relay.set_link("up", Link(loss=1.0))
+        relay.set_link("down", Link(loss=1.0))
+        deadline = time.monotonic() + 25
+        for tab, session in sessions:
+            while (await candidate_in_use(tab, session))["protocol"] != "tcp":
+                assert time.monotonic() < deadline, f"{session} stays on UDP"
+                await asyncio.sleep(0.1)
+        await hears(eve, ANN_HZ)
+        assert [await tab.state(f"{session}.url.href") for tab, session in sessions] == urls
+        assert ann.errors + eve.errors == []
 
 
 async def test_a_speaker_who_leaves_and_joins_again_is_heard_again_without_renegotiation(

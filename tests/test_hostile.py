@@ -253,6 +253,61 @@ async def test_a_hundred_thousand_hostile_datagrams_are_not_noticed_by_others(
             await until(lambda: new.slots[0].packets)
 
 
+class Caller:
+    """Who connects over TCP and sends what he likes, in frames or without, and again whenever he is thrown out."""
+
+    def __init__(self, server: Address) -> None:
+        self.server = server
+        self.connections = 0
+        self.connect()
+
+    def connect(self) -> None:
+        self.connections += 1
+        self.socket = socket.create_connection(self.server, 2)
+        self.socket.setblocking(False)
+
+    def send(self, data: bytes, *, framed: bool) -> None:
+        try:
+            self.socket.sendall(len(data).to_bytes(2, "big") + data if framed else data)
+        except (BlockingIOError, ConnectionError):
+            self.socket.close()
+            self.connect()
+
+
+async def test_hostile_connections_are_not_noticed_by_others(start_server: StartServer, room: str) -> None:
+    server = start_server("--workers", "1")
+    corpus = Corpus(seed=3)
+    async with Control(server.url) as control, AsyncExitStack() as stack, undisturbed(control, room):
+        relay = stack.enter_context(Relay())
+        corpus.overhear(relay)
+        victim = await stack.enter_async_context(await control.speak("attacked", "victim", 590, relay=relay))
+        await victim.connected()
+        await until(lambda: corpus.complete)
+        half = await half_open(control, "attacked", "half")
+        callers = [Caller(media_address(victim.answer)) for _ in range(80)]
+        check = binding_request("EsAw", half.ufrag, half.password)
+        for caller in callers[:10]:
+            caller.send(check, framed=True)
+        memory, lines = memory_bytes(server), server.log.count(b"\n")
+        for _ in range(100):
+            for _ in range(BURST):
+                corpus.random.choice(callers).send(corpus.hostile(), framed=corpus.random.random() < 0.9)
+            await asyncio.sleep(0.005)
+        assert sum(caller.connections for caller in callers) > 200, "they were thrown out"
+        assert await control.metric("mediaserver_plane_tcp_frames_received_total") > 2_000, "the attack did arrive"
+        assert await control.metric("mediaserver_plane_tcp_refused_total") > 0
+        assert memory_bytes(server) - memory < 16 << 20
+        assert server.log.count(b"\n") - lines <= 2
+        for caller in callers:
+            caller.socket.close()
+        deadline = asyncio.get_running_loop().time() + 10
+        while await control.metric("mediaserver_plane_tcp_connections") > 0:
+            assert asyncio.get_running_loop().time() < deadline, "connections are left"
+            await asyncio.sleep(0.05)
+        assert victim.open
+        half.attacker.socket.close()
+
+
 async def test_an_address_that_is_not_proved_gets_at_most_three_times_what_it_sent(control: Control, room: str) -> None:
     half = await half_open(control, room, "half")
     attacker = half.attacker

@@ -15,7 +15,7 @@ from mediaserver import _native
 from tests.rawplane import FramedSocket, RawPeer, RawPlane, talk
 
 # The plane's own bounds (native/src/tcp.hpp).
-UNPROVED_S, MAX_UNPROVED = 5, 32
+UNPROVED_S, MAX_UNPROVED = 5, 64
 
 
 def numbered(count: int, size: int = 60) -> list[bytes]:

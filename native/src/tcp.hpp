@@ -22,12 +22,13 @@ using ConnectionId = std::uint16_t;
 
 // Per worker. Each may hold 14 kB here and 200 kB in the kernel.
 constexpr std::size_t max_connections = 2048;
-// Per IPv4 address or IPv6 /64. An office behind one address has two for each user; more is one host that wants all.
-constexpr std::size_t max_connections_per_network = 256;
+// Per IPv4 address or IPv6 /64. An office behind one address has four for each user (two sessions, and Chromium makes two
+// for each); more is one host that wants all.
+constexpr std::size_t max_connections_per_network = 512;
 // A client's first check is under way before it knows whether the connection is good; RFC 8445 gives up after 8 s.
 constexpr Duration unproved_lifetime = seconds{5};
 // Of those that have not proved yet that they belong to a peer.
-constexpr std::size_t max_unproved_per_network = 32;
+constexpr std::size_t max_unproved_per_network = 64;
 // After the last packet: so long a peer may take to close as well. Closing first would cost it what it has not read.
 constexpr Duration ending_lifetime = seconds{2};
 
