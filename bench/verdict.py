@@ -49,9 +49,9 @@ def judge_recording(recording: Recording) -> Verdict | None:
     if heard is None:
         return None
     said = cases.said(case.content, recording.number)
-    reference = cases.reference(case.content, recording.number, recording.codings)
     sound = on_axis(heard, recording.begin)
-    narrow_reference, narrow_sound = (corpus.resample(pcm, RATE, corpus.NATIVE_RATE) for pcm in (reference, sound))
+    narrow_reference = _narrow_reference(case.content, recording.number, recording.codings)
+    narrow_sound = corpus.resample(sound, RATE, corpus.NATIVE_RATE)
     steady = case.content == "steady"
     found = judge.delays(narrow_reference, narrow_sound, hop_s=0.1 if steady else judge.HOP_S)
     delay_s = float(np.median(found.delay_s)) if len(found.delay_s) else 0.0
@@ -87,6 +87,11 @@ def judge_recording(recording: Recording) -> Verdict | None:
                 reference_score = _reference_score(case.content, recording.number, recording.codings, part, "visqol")
                 verdict.visqol_reference.append(reference_score)
     return verdict
+
+
+@cache
+def _narrow_reference(content: str, number: int, codings: tuple[Coding, ...]) -> Pcm:
+    return corpus.resample(cases.reference(content, number, codings), RATE, corpus.NATIVE_RATE)
 
 
 @cache
