@@ -26,14 +26,14 @@ from bench.verdict import Verdict, judge_recording
 
 
 def _quietly() -> None:
-    os.nice(5)
+    os.setpriority(os.PRIO_PROCESS, 0, 5)
 
 
 def run(server: Server, calls: list[Call]) -> tuple[list[Verdict], list[tuple[Call, Counts]], report.Machine]:
     verdicts: list[Verdict] = []
     counted: list[tuple[Call, Counts]] = []
     late_s: list[float] = []
-    begun, cpu_s = time.monotonic(), server.cpu_s()
+    begun, cpu_s, ticks = time.monotonic(), server.cpu_s(), server.ticks()
     talking_s = 0.0
     todo = batches(calls)
     with multiprocessing.get_context("forkserver").Pool(os.cpu_count() or 1, _quietly) as pool:
@@ -47,7 +47,9 @@ def run(server: Server, calls: list[Call]) -> tuple[list[Verdict], list[tuple[Ca
             # Only now, and done before the next batch: what judges would make the peers late.
             recordings.sort(key=lambda each: (each.case.content, each.number, each.codings))
             verdicts += [each for each in pool.imap_unordered(judge_recording, recordings, 8) if each is not None]
-    machine = report.machine(late_s, (server.cpu_s() - cpu_s) / talking_s, time.monotonic() - begun)
+    late_ticks = [after - before for before, after in zip(ticks, server.ticks(), strict=True)]
+    server_cores = (server.cpu_s() - cpu_s) / talking_s
+    machine = report.machine(late_s, late_ticks[0] / max(1, late_ticks[1]), server_cores, time.monotonic() - begun)
     return verdicts, counted, machine
 
 

@@ -16,7 +16,7 @@ from bench.emulation import Network
 from bench.wire import FRAME_S, Hearer, Loop, Talker
 
 # More rooms at once make a run shorter and the machine late; lateness is part of what is measured, and printed.
-ROOMS_AT_ONCE = 28
+ROOMS_AT_ONCE = 24
 HEARERS_AT_ONCE = 170
 RECOVERIES, TALKS = 6, 3
 CLEAN = Network()
