@@ -103,6 +103,14 @@ class Server:
         lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}
 
+    def ticks(self) -> tuple[float, float]:
+        """How many ticks of rooms began more than 5 ms late, and how many there were."""
+        counters = self.counters()
+        buckets = {name: value for name, value in counters.items() if "tick_lateness_seconds" in name}
+        total = sum(value for name, value in buckets.items() if "_count" in name)
+        in_time = sum(value for name, value in buckets.items() if 'le="0.005"' in name)
+        return total - in_time, total
+
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100

@@ -36,14 +36,15 @@ Pcm = NDArray[np.float32]
 
 def resample(pcm: Pcm, source: int, target: int) -> Pcm:
     """The whole signal by its spectrum: exact below both Nyquist frequencies, without delay. Ends wrap around, so they
-    should be silent."""
-    padded = np.pad(pcm, (0, -len(pcm) % (source // np.gcd(source, target))))
+    should be silent. Rates are multiples of 10 Hz."""
+    padded = np.pad(pcm, (0, -len(pcm) % (source // 10)))  # a length without large factors, whose transform is fast
     size = len(padded) * target // source
     spectrum = np.fft.rfft(padded.astype(np.float64))
     kept = np.zeros(size // 2 + 1, np.complex128)
     shared = min(len(kept), len(spectrum))
     kept[:shared] = spectrum[:shared]
-    return np.asarray(np.fft.irfft(kept, size) * (target / source), np.float32)
+    resampled = np.fft.irfft(kept, size) * (target / source)
+    return np.asarray(resampled[: -(-len(pcm) * target // source)], np.float32)
 
 
 def read_g722(path: Path) -> Pcm:

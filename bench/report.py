@@ -25,6 +25,11 @@ TARGETS = {
 }
 
 
+# Beyond, the machine's hiccups are as large as what is measured.
+BUSY_MS = 2.0
+BUSY_TICKS = 0.01
+
+
 @dataclass
 class Machine:
     """How well this machine kept time, in ms: the peers' timers; and the server's share of one core."""
@@ -32,20 +37,32 @@ class Machine:
     late_p50_ms: float
     late_p99_ms: float
     late_max_ms: float
+    late_ticks: float  # share of the server's, by more than 5 ms
     server_cores: float
     minutes: float
 
     def text(self) -> str:
-        return (
+        text = (
             f"This machine: packets left {self.late_p50_ms:.2f} ms late in the median, {self.late_p99_ms:.2f} ms in the"
-            f" 99th percentile, {self.late_max_ms:.0f} ms at most; the server took {self.server_cores:.0%} of a core"
-            f" while they talked; {self.minutes:.1f} minutes."
+            f" 99th percentile, {self.late_max_ms:.0f} ms at most; {self.late_ticks:.1%} of the server's ticks were"
+            f" more than 5 ms late; the server took {self.server_cores:.0%} of a core while they talked;"
+            f" {self.minutes:.1f} minutes."
         )
+        if self.late_p99_ms > BUSY_MS or self.late_ticks > BUSY_TICKS:
+            text += "\nThat is too busy: these figures are the machine's as much as the server's."
+        return text
 
 
-def machine(late_s: list[float], server_cores: float, seconds: float) -> Machine:
+def machine(late_s: list[float], late_ticks: float, server_cores: float, seconds: float) -> Machine:
     p50, p99, worst = (1000 * float(value) for value in np.percentile(late_s, [50, 99, 100]))
-    return Machine(round(p50, 3), round(p99, 3), round(worst, 1), round(server_cores, 3), round(seconds / 60, 2))
+    return Machine(
+        round(p50, 3),
+        round(p99, 3),
+        round(worst, 1),
+        round(late_ticks, 4),
+        round(server_cores, 3),
+        round(seconds / 60, 2),
+    )
 
 
 @dataclass

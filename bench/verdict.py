@@ -49,9 +49,9 @@ def judge_recording(recording: Recording) -> Verdict | None:
     if heard is None:
         return None
     said = cases.said(case.content, recording.number)
-    reference = cases.reference(case.content, recording.number, recording.codings)
     sound = on_axis(heard, recording.begin)
-    narrow_reference, narrow_sound = (corpus.resample(pcm, RATE, corpus.NATIVE_RATE) for pcm in (reference, sound))
+    narrow_reference = _narrow_reference(case.content, recording.number, recording.codings)
+    narrow_sound = corpus.resample(sound, RATE, corpus.NATIVE_RATE)
     steady = case.content == "steady"
     found = judge.delays(narrow_reference, narrow_sound, hop_s=0.1 if steady else judge.HOP_S)
     delay_s = float(np.median(found.delay_s)) if len(found.delay_s) else 0.0
@@ -90,6 +90,11 @@ def judge_recording(recording: Recording) -> Verdict | None:
 
 
 @cache
+def _narrow_reference(content: str, number: int, codings: tuple[Coding, ...]) -> Pcm:
+    return corpus.resample(cases.reference(content, number, codings), RATE, corpus.NATIVE_RATE)
+
+
+@cache
 def _reference_score(content: str, number: int, codings: tuple[Coding, ...], part: int, metric: str) -> float:
     begin, end = _parts(content, number)[part]
     original = cases.said(content, number)[begin:end]
@@ -102,7 +107,8 @@ def _reference_score(content: str, number: int, codings: tuple[Coding, ...], par
 def _is_for_visqol(case: Case) -> bool:
     """It takes four times as long as PESQ, so speech has it where the targets are, for one sentence of each lane."""
     network = case.network
-    return not network.bursty and network.loss in (0.0, 0.10, 0.20) and network.jitter_ms in (0.0, 80.0)
+    wanted = case.repair in ("none", "all") and network.loss in (0.0, 0.10, 0.20) and network.jitter_ms in (0.0, 80.0)
+    return wanted and not network.bursty
 
 
 @cache
