@@ -33,10 +33,11 @@ class Slot:
         mid_id: int = 0,
         level_id: int = 0,
         csrc_level_id: int = 0,
+        red_payload_type: int = 0,
         nack: bool = False,
     ) -> None:
         """
-        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. nack: whether lost packets may be asked for again (RFC 4585).
+        mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. red_payload_type: of RED (RFC 2198), 0 when it was not negotiated. nack: whether lost packets may be asked for again (RFC 4585).
         """
 
 class PeerStats:
@@ -103,10 +104,28 @@ class PeerStats:
         """By in-band FEC."""
 
     @property
+    def frames_from_red(self) -> int:
+        """By copies (RFC 2198)."""
+
+    @property
+    def frames_from_nack(self) -> int:
+        """Sent again in time (RFC 4585)."""
+
+    @property
+    def packets_asked(self) -> int:
+        """Publisher: packets that it was asked for again."""
+
+    @property
     def frames_concealed(self) -> int: ...
     @property
     def packets_late(self) -> int:
         """Too late to be mixed."""
+
+    @property
+    def tier(self) -> int:
+        """
+        Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
+        """
 
     @property
     def ssrc(self) -> int:
@@ -202,9 +221,11 @@ class Plane:
         payload_type: int,
         level_id: int,
         report_ssrc: int,
+        red_payload_type: int = 0,
+        nack: bool = False,
     ) -> PeerStats:
         """
-        ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer.
+        ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer. red_payload_type: of redundant audio (RFC 2198), 0 when not negotiated. nack: whether lost packets may be asked for again.
         """
 
     def add_listener(

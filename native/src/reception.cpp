@@ -13,7 +13,7 @@ Reception::Reception(ReceptionConfig config, std::shared_ptr<PeerStats> stats, W
 bool Reception::accept(Packet& packet, Bytes rtp_packet, Instant now) {
     const auto rtp = rtp::parse(rtp_packet);
     if (!rtp || rtp->payload.empty()) return false;
-    red::Packet audio{rtp->payload};
+    red::Blocks audio{rtp->payload};
     if (config_.red_payload_type != 0 && rtp->payload_type == config_.red_payload_type) {
         const auto parsed = red::parse(rtp->payload, config_.payload_type);
         if (!parsed) return false;

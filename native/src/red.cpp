@@ -2,7 +2,7 @@
 
 namespace plane::red {
 
-std::optional<Packet> parse(Bytes payload, std::uint8_t payload_type) noexcept {
+std::optional<Blocks> parse(Bytes payload, std::uint8_t payload_type) noexcept {
     // Section 3: headers of 4 bytes (a bit that another follows, 7 of payload type, 14 of timestamp offset, 10 of length),
     // then one of 1 byte for the packet's own frame, then the blocks.
     struct Block {
@@ -21,7 +21,7 @@ std::optional<Packet> parse(Bytes payload, std::uint8_t payload_type) noexcept {
     if (at == payload.size() || payload[at] != payload_type) return std::nullopt;
     ++at;
 
-    Packet packet;
+    Blocks packet;
     std::array<Bytes, max_blocks> bytes;
     for (std::size_t i = 0; i < count; ++i) {
         if (blocks[i].size > payload.size() - at) return std::nullopt;

@@ -20,7 +20,7 @@ struct Copy {
     Bytes payload;               // a view of the packet's; not empty
 };
 
-struct Packet {
+struct Blocks {
     Bytes primary;               // not empty
     std::array<Copy, max_copies> copies{};  // the newest first
     std::size_t copy_count = 0;
@@ -28,6 +28,6 @@ struct Packet {
 
 // payload: of an RTP packet of RED; payload_type: of its blocks. Nothing when it does not fit, or its own frame is of
 // another type; copies of another type are left out.
-std::optional<Packet> parse(Bytes payload, std::uint8_t payload_type) noexcept;
+std::optional<Blocks> parse(Bytes payload, std::uint8_t payload_type) noexcept;
 
 }  // namespace plane::red
