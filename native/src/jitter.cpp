@@ -19,6 +19,8 @@ constexpr Duration slow_margin = milliseconds{25};
 // more for all against a gap each 2 s. Beyond 10 % gaps of two packets are frequent.
 constexpr float loss_weight = 1.0F / 256;
 constexpr float loss_repaired = 0.01F, loss_ignored = 0.005F, loss_in_rows = 0.1F;
+// An answer to a NACK takes longer than a copy, so that more must be lost to wait for it.
+constexpr float loss_asked = 0.025F;
 // Redundancy counts as there while one in so many packets has it.
 constexpr unsigned redundancy_memory = 100;
 // Answers to NACKs differ by that much; one that takes longer is not worth everybody's waiting.
@@ -85,6 +87,7 @@ void JitterBuffer::put(Entry& entry, std::uint64_t index, std::int64_t media, By
 void JitterBuffer::note(bool lost, bool made_up) noexcept {
     lost_ += ((lost ? 1.0F : 0.0F) - lost_) * loss_weight;
     made_up_ += ((made_up ? 1.0F : 0.0F) - made_up_) * loss_weight;
+    asking_ = lost_ > (asking_ ? loss_repaired : loss_asked);
     repairing_ = lost_ > (repairing_ ? loss_ignored : loss_repaired);
 }
 
@@ -94,7 +97,7 @@ Duration JitterBuffer::repair_time() const noexcept {
     // comes after the next packet has shown that one is missing.
     const Duration packet = media_time(last_samples_);
     const unsigned packets = redundancy_ == 0 ? 0 : copy_distance_ > 1 && lost_ > loss_in_rows ? 2 : 1;
-    const bool ask = answer_time_ && (packets == 0 || made_up_ > loss_repaired);
+    const bool ask = answer_time_ && asking_ && (packets == 0 || made_up_ > loss_repaired);
     const Duration answer = ask ? packet + *answer_time_ + answer_margin : Duration::zero();
     return std::max(packet * packets, answer <= max_answer ? answer : Duration::zero());
 }
@@ -125,6 +128,14 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
     }
 
     if (Entry* entry = held(next_index_)) {
+        // Its place has been filled already while it was not there, and so it may stay if no more delay is wanted.
+        const Entry* behind = held(next_index_ + 1);
+        if (entry->origin == Origin::copy && dry_ >= entry->samples && behind && delay_of(now, behind->media) >= target()) {
+            dry_ -= entry->samples;
+            note(true, true);
+            advance(*entry);
+            return next(now, frame);
+        }
         dry_ = 0;
         // The sender paused (DTX): its next frame waits for its own time.
         if (entry->media > next_media_ && delay_of(now, entry->media) < target()) {
@@ -147,12 +158,17 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         const bool adjacent = later->index == next_index_ + 1;
         const auto gap = std::clamp<std::int64_t>(later->media - next_media_, 0, opus::max_samples);
         const auto missing = static_cast<std::int64_t>(later->index - next_index_);
-        const auto samples = static_cast<std::uint32_t>(
+        auto samples = static_cast<std::uint32_t>(
             std::clamp<std::int64_t>(gap / missing, step_samples, std::max(step_samples, last_samples_)) / step_samples * step_samples);
         ++next_index_;
         next_media_ = adjacent ? later->media : next_media_ + samples;
-        const bool copied = adjacent && opus::has_redundancy(later->payload);
+        // What was made up while nothing had come stands for it, unless more delay is wanted.
+        const std::uint32_t filled = delay_of(now, later->media) >= target() ? std::min(dry_, samples) : 0;
+        const bool copied = filled == 0 && adjacent && opus::has_redundancy(later->payload);
         note(true, !copied);
+        dry_ -= filled;
+        samples = (samples - filled) / step_samples * step_samples;
+        if (samples == 0) return next(now, frame);
         if (copied) {
             ++counters_.recovered;
             return {Action::recover, later->payload, samples};

@@ -106,7 +106,7 @@ private:
     std::uint64_t next_index_ = 0, highest_index_ = 0;
     std::uint64_t first_index_ = 0;          // of the run, or the next that has not been heard: nothing before it will be
     float lost_ = 0, made_up_ = 0;           // shares of late
-    bool repairing_ = false;                 // it waits for repairs
+    bool repairing_ = false, asking_ = false;  // it waits for copies; for answers to NACKs
     unsigned redundancy_ = 0;                // packets in a row without any, up to a number; 0: none came yet
     std::uint8_t copy_distance_ = 0;         // the farthest copy of late
     std::optional<Duration> answer_time_;
