@@ -258,6 +258,19 @@ def test_ipv6_addresses_may_be_bracketed() -> None:
         MediaAddress.parse("[::1")
 
 
+def test_media_over_tcp_is_on_until_it_is_turned_off(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert serve().media_tcp
+    assert not serve("--no-media-tcp").media_tcp
+    config = tmp_path / "mediaserver.toml"
+    config.write_text("media-tcp = false\n")
+    assert not serve("--config", str(config)).media_tcp
+    monkeypatch.setenv("MEDIASERVER_MEDIA_TCP", "false")
+    assert not serve().media_tcp
+    assert serve("--media-tcp").media_tcp
+
+
 def test_turn_servers_share_the_secret_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(f"# of both\n{SECRET}\n")

@@ -12,6 +12,7 @@ import pytest
 from aiortc.rtp import RtcpByePacket, RtcpRrPacket, RtcpSrPacket
 
 from mediaserver import _native
+from tests.conftest import StartServer
 from tests.rawplane import FramedSocket, RawPeer, RawPlane, talk
 
 # The plane's own bounds (native/src/tcp.hpp).
@@ -344,6 +345,14 @@ def test_a_port_that_is_not_free_for_tcp_is_said_and_udp_serves() -> None:
         assert plane.tcp_addresses(0) == []
         (failure,) = plane.tcp_failures(0)
         assert failure == f"127.0.0.1:{port}: Address already in use"
+
+
+def test_a_server_says_where_it_has_no_media_over_tcp(start_server: StartServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        log = start_server("--workers", "1", "--media-port", str(port)).log.decode()
+    assert f"no media over TCP at 127.0.0.1:{port}: Address already in use" in log
+    assert f"media worker 0 is reached at 127.0.0.1 port {port} (UDP)" in log
 
 
 def test_without_the_option_nobody_listens() -> None:

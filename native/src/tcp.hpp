@@ -20,12 +20,12 @@ namespace plane {
 // A connection's number; it is used again after the connection's end, so it counts together with the peer's address.
 using ConnectionId = std::uint16_t;
 
-// Per worker. Each may hold 14 kB here and 200 kB in the kernel.
+// Per worker. Each holds 14 kB here; its buffers in the kernel may grow to 400 kB, if both sides fill them.
 constexpr std::size_t max_connections = 2048;
 // Per IPv4 address or IPv6 /64. An office behind one address has four for each user (two sessions, and Chromium makes two
 // for each); more is one host that wants all.
 constexpr std::size_t max_connections_per_network = 512;
-// A client's first check is under way before it knows whether the connection is good; RFC 8445 gives up after 8 s.
+// A client's first check follows its connection at once: this leaves time for some losses on a slow network.
 constexpr Duration unproved_lifetime = seconds{5};
 // Of those that have not proved yet that they belong to a peer.
 constexpr std::size_t max_unproved_per_network = 64;
