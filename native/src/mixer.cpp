@@ -18,15 +18,14 @@ std::uint8_t dbov_byte(float dbov) noexcept { return static_cast<std::uint8_t>(s
 
 }  // namespace
 
-// In-band FEC for more loss makes each frame's copy better and the frame itself worse; for less it does the reverse. RED repairs
-// what two losses in a row leave of it. The third tier sends every frame three times where there is RED, so each is of fewer bits;
-// below the least bitrate voice would lose bandwidth, which is heard when it changes.
+// In-band FEC for more loss makes each frame's copy better and the frame itself worse: at 48 kbit/s 10 % sounds best from 10 % of
+// loss on, and 15 or 25 % worse at any loss. The third tier sends every frame three times where there is RED, so each is of fewer
+// bits where it has many; below the least bitrate that is heard more than the loss.
 opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept {
-    const std::uint32_t least_bitrate = 24'000 * configured.channels;
+    const std::uint32_t least_bitrate = 48'000 * configured.channels;
     opus::EncoderConfig config = configured;
-    if (tier == Tier::lossy) config.expected_loss_percent = 15;
+    if (tier != Tier::clean) config.expected_loss_percent = 10;
     if (tier == Tier::very_lossy) {
-        config.expected_loss_percent = 25;
         config.bitrate = std::min(configured.bitrate, std::max(least_bitrate, configured.bitrate / 3 * 2));
     }
     return config;

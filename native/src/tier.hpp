@@ -10,7 +10,7 @@
 namespace plane {
 
 // clean: as the room is configured. lossy: in-band FEC that expects loss, and for those who negotiated RED the frame before
-// again. very_lossy: fewer bits for each frame, FEC for more loss, and the two frames before again.
+// again. very_lossy: the two frames before again, and fewer bits for each frame where it has many.
 enum class Tier : std::uint8_t { clean, lossy, very_lossy };
 constexpr std::size_t tiers = 3;
 
@@ -35,8 +35,8 @@ class TierByLoss {
 public:
     // Shares of packets from which a tier is taken, and below which it is left. Lower spends bits and encodes on networks
     // that lose little; higher leaves listeners with gaps. The distance keeps those in between where they are.
-    static constexpr std::array<double, tiers> enter{0, 0.03, 0.12};
-    static constexpr std::array<double, tiers> leave{0, 0.01, 0.06};
+    static constexpr std::array<double, tiers> enter{0, 0.03, 0.08};
+    static constexpr std::array<double, tiers> leave{0, 0.01, 0.04};
     // Reports in a row that must be better. Browsers send one in 5 s, so 3 are 15 s; fewer would flap with bursts.
     static constexpr unsigned patience = 3;
     // Reports that come sooner after the last are not looked at, so that a client can change tiers once a second at most.
