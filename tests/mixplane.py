@@ -160,13 +160,11 @@ def sine(pitch_hz: float, seconds: float, level_db: float = -18.0) -> Pcm:
 
 @functools.cache
 def tone(
-    pitch_hz: int, seconds: float, *, level_db: float = -18.0, packet_ms: int = 20, channels: int = 1, fec: bool = False
+    pitch_hz: int, seconds: float, *, level_db: float = -18.0, packet_ms: int = 20, channels: int = 1
 ) -> tuple[bytes, ...]:
-    """A sine in Opus packets of this length. Without `fec` they are CELT, which keeps a sine's level best; with it
-    SILK, which alone has redundancy."""
+    """A sine in Opus packets of this length: CELT, which keeps a sine's level best."""
     pcm = np.repeat(sine(pitch_hz, seconds, level_db), channels, axis=1)
-    application = {"application": "voip", "fec": "1", "packet_loss": "20"} if fec else {"application": "audio"}
-    return encode(pcm, packet_ms, 24_000 if fec else 64_000 * channels, **application)
+    return encode(pcm, packet_ms, 64_000 * channels, application="audio")
 
 
 def encode(pcm: Pcm, packet_ms: int, bitrate: int, **options: str) -> tuple[bytes, ...]:
