@@ -58,7 +58,7 @@ Name = Annotated[
 GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
 MuteSourceName = Literal["self", "host", "system"]
 Whole = BeforeValidator(whole)
-Seat = Annotated[int, Whole, Field(ge=0, le=MAX_SEATS - 1)]
+Seat = Annotated[int, Field(ge=0, le=MAX_SEATS - 1), Whole]
 
 
 class Document(BaseModel):

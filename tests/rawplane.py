@@ -201,7 +201,11 @@ class RawPlane:
 
     def __init__(self, *, workers: int = 1, hosts: Sequence[str] = ("127.0.0.1",), tcp: bool = False) -> None:
         """Each worker is bound to the hosts, under one port."""
-        self.plane = _native.Plane([[(host, 0) for host in hosts]] * workers, tcp=tcp)
+        # A UDP port that the kernel chose may be taken on TCP, by any connection of this machine.
+        for _ in range(20):
+            self.plane = _native.Plane([[(host, 0) for host in hosts]] * workers, tcp=tcp)
+            if not any(self.plane.tcp_failures(worker) for worker in range(workers)):
+                break
         self.stats: dict[int, _native.PeerStats] = {}
         self._events: list[tuple[int, int, bytes]] = []
         self._peers = 0

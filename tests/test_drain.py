@@ -138,7 +138,7 @@ async def test_a_process_waits_for_its_sessions_and_then_ends() -> None:
     assert time.monotonic() - ended < 5
     lines = [json.loads(line) for line in process.output.splitlines() if line.startswith("{")]
     events = [line["event"] for line in lines if line["logger"] in ("mediaserver.node", "mediaserver.sessions")]
-    assert events == ["room opened", "draining", "session ended", "session ended"]
+    assert events == ["room opened", "draining", "session ended", "session ended", "room closed"]
     reasons = [line["reason"] for line in lines if line["event"] == "session ended"]
     assert reasons == ["replaced", "deleted"]
 

@@ -241,3 +241,19 @@ def test_examples_are_shown_on_as_few_lines_as_are_not_long() -> None:
     long = {"name": "x" * 40, "members": [{"name": "y" * 40}]}
     assert pretty(long).splitlines()[1:3] == [f'  "name": "{"x" * 40}",', f'  "members": [{{"name": "{"y" * 40}"}}]']
     assert json.loads(pretty(long)) == long
+
+
+def test_bounds_are_said_in_the_words_of_json_schema() -> None:
+    """Pydantic writes the constraints of a type behind a validator as it got them, which means nothing to others."""
+    words = {"ge", "gt", "le", "lt", "multiple_of"}
+
+    def check(schema: Any, where: str) -> None:
+        if isinstance(schema, dict):
+            assert not words & schema.keys(), where
+            for name, value in schema.items():
+                check(value, f"{where}/{name}")
+        elif isinstance(schema, list):
+            for number, value in enumerate(schema):
+                check(value, f"{where}/{number}")
+
+    check(DOCUMENT["components"]["schemas"], "schemas")
