@@ -293,6 +293,9 @@ class Plane:
         places: (csrc, left, right), where this row hears a column otherwise than the column itself says. A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the row from which this one is a change, so that those who move hear the gains move and no break.
         """
 
+    def set_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], places: Sequence[tuple[int, float, float]] = []) -> None:
+        """Other cells, for all who listen to the row; the gains move there."""
+
     def remove_row(self, room: int, row: int) -> None: ...
 
     def add_publisher(self, peer: int, room: int, *, ufrag: str, pwd: str, csrc: int, payload_type: int, level_id: int, report_ssrc: int, red_payload_type: int = 0, nack: bool = False) -> PeerStats:
