@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver import kernels
-from mediaserver.kernels import LIMITER_BLOCK, Samples, levels, limit, limiter_state_size, mix
+from mediaserver.kernels import LIMITER_BLOCK, Samples, levels, limit, limiter_state_size, machine_code, mix
 
 if TYPE_CHECKING:
     llvm: Any
@@ -439,10 +439,9 @@ def called(source: str) -> set[str]:
 
 SHOW_CODE = """
 import json
-from mediaserver import kernels
-kernels = {name: getattr(kernels, "_" + name) for name in kernels.Addresses._fields}
-hits = sum(kernel.cache_hits for kernel in kernels.values())
-code = {name: kernel.inspect_llvm() for name, kernel in kernels.items()} if not hits else {}
+from mediaserver.kernels import KERNELS
+hits = sum(kernel.cache_hits for kernel in KERNELS.values())
+code = {name: kernel.inspect_llvm() for name, kernel in KERNELS.items()} if not hits else {}
 print(json.dumps([hits, code]))
 """
 
@@ -466,7 +465,7 @@ FIXED_CPUS = {"x86_64": ["x86-64-v2", "x86-64-v3", "x86-64-v4"]}.get(platform.ma
 def test_kernels_call_nothing_and_come_from_the_cache_the_second_time(tmp_path: Path, cpu: str) -> None:
     environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""} if cpu else {}
     hits, code = compile_afresh(tmp_path, **environment)
-    assert (hits, set(code)) == (0, set(kernels.Addresses._fields))
+    assert (hits, set(code)) == (0, set(kernels.KERNELS))
     assert {name: called(source) for name, source in code.items()} == {name: set() for name in code}
     assert compile_afresh(tmp_path, **environment) == (len(code), {})
 
@@ -489,7 +488,7 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_at_start(
 
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     with caplog.at_level(logging.WARNING):
-        kernel = kernels._kernel(numba.int32, numba.int32, fastmath=set())(forget)
+        kernel = machine_code.kernel(numba.int32, numba.int32, fastmath=set())(forget)
     assert kernel.address
     assert "NUMBA_CACHE_DIR" in caplog.text
 
