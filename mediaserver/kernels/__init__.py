@@ -27,8 +27,9 @@ from mediaserver.kernels.arrays import Samples
 from mediaserver.kernels.filters import high_pass
 from mediaserver.kernels.level_meter import FLOOR_DBOV, levels
 from mediaserver.kernels.limiter import (
-    CEILING_DBFS,
+    CEILING_DBTP,
     LIMITER_BLOCK,
+    LIMITER_DELAY,
     LIMITER_RELEASE_DB_PER_S,
     OVERLOAD,
     limit,
@@ -40,11 +41,12 @@ from mediaserver.kernels.mixing import mix
 from mediaserver.kernels.stage import HOP, Param, Stage
 
 __all__ = [
-    "CEILING_DBFS",
+    "CEILING_DBTP",
     "FLOOR_DBOV",
     "HOP",
     "KERNELS",
     "LIMITER_BLOCK",
+    "LIMITER_DELAY",
     "LIMITER_RELEASE_DB_PER_S",
     "OVERLOAD",
     "STAGES",
