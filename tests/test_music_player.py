@@ -1,4 +1,4 @@
-"""The player as a state machine: what is opened is closed, two decks are enough, and what is heard is what was asked."""
+"""The player as a state machine: what is opened is closed, two decks do, and what is heard is what was asked."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mediaserver.music.player import (
-    MAX_FAILURES,
-    PATIENCE_S,
+from mediaserver.music.cues import (
     Close,
     Configure,
     Effect,
@@ -21,25 +19,22 @@ from mediaserver.music.player import (
     Open,
     Opened,
     Pause,
-    Plan,
     Play,
     Previous,
     Progress,
-    Repeat,
     Resumed,
     Seek,
     Start,
     Starved,
-    State,
     Status,
     StatusChanged,
     Stop,
     Tick,
-    Track,
     TrackFailed,
     TrackStarted,
-    step,
 )
+from mediaserver.music.plans import Plan, Repeat, Track
+from mediaserver.music.player import MAX_FAILURES, PATIENCE_S, State, step
 
 TRACKS = tuple(Track(key, f"library:{key}") for key in "abcd")
 
@@ -89,7 +84,7 @@ class Plays:
             case Fade(deck, volume_db, fade_ms, then):
                 found = self.open[deck]
                 assert found.started
-                assert not found.removed
+                assert not found.removed or then == "remove"  # cut short
                 assert fade_ms > 0
                 assert (then == "go on") == (volume_db is not None)
                 found.gain, found.removed = volume_db, then == "remove"
@@ -294,8 +289,7 @@ def test_when_nothing_can_be_played_the_player_fails_and_tries_no_more(repeat: R
     assert plays.state.status is Status.FAILED
     assert plays.told[-1] == StatusChanged(Status.FAILED, "damaged")
     assert plays.opens == (1 if repeat is Repeat.ONE else min(count, MAX_FAILURES))
-    plays.do(Play())
-    assert plays.state.status is Status.LOADING
+    assert StatusChanged(Status.LOADING) in plays.do(Play())
 
 
 def test_bad_tracks_that_are_opened_ahead_are_tried_once() -> None:
@@ -360,7 +354,7 @@ class Anything(RuleBasedStateMachine):
         fade_ms=st.sampled_from([0.0, 500.0]),
         crossfade_ms=st.sampled_from([0.0, 3000.0, 1e6]),
     )
-    def configure(
+    def configure(  # noqa: PLR0917
         self, tracks: list[Track], repeat: Repeat, shuffle: bool, volume_db: float, fade_ms: float, crossfade_ms: float
     ) -> None:
         self.plays.do(Configure(Plan(tuple(tracks), repeat, shuffle, 7, volume_db, fade_ms, fade_ms, crossfade_ms)))
@@ -440,5 +434,5 @@ class Anything(RuleBasedStateMachine):
 
 TestAnything = Anything.TestCase
 TestAnything.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

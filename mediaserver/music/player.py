@@ -20,62 +20,45 @@ Rules
 - Every deck that is opened is closed. After that it is never named again, and what it still reports is dropped.
 """
 
-import random
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Literal
+
+from mediaserver.music.cues import (
+    Close,
+    Configure,
+    Effect,
+    Ended,
+    Event,
+    Fade,
+    Failed,
+    Next,
+    Open,
+    Opened,
+    Pause,
+    Play,
+    Previous,
+    Progress,
+    Resumed,
+    Seek,
+    Start,
+    Starved,
+    Status,
+    StatusChanged,
+    Stop,
+    Tick,
+    TrackFailed,
+    TrackStarted,
+)
+from mediaserver.music.plans import CUT_MS, Plan, Repeat, Track, order_of
 
 PATIENCE_S = 1.0
 MAX_FAILURES = 10
 # Before a track's end, or before its cross-fade: the next deck is opened. Streams need seconds to begin.
 OPEN_AHEAD_S = 5.0
-# A start, a cut and a new volume without a click. Longer is heard as slow, shorter as a click on deep sounds.
-CUT_MS = 20.0
 VOLUME_MS = 100.0
 # `previous` within so much of a track's beginning goes to the one before; later it goes to its beginning.
 RESTART_S = 3.0
-# The plane says when a deck is out; should it not, it is closed so much after its fade.
-LEAVING_SLACK_S = 1.0
-
-Then = Literal["go on", "hold", "remove"]
-
-
-class Repeat(StrEnum):
-    NONE = "none"
-    ONE = "one"
-    ALL = "all"
-
-
-class Status(StrEnum):
-    IDLE = "idle"
-    LOADING = "loading"
-    PLAYING = "playing"
-    PAUSED = "paused"
-    STALLED = "stalled"
-    ENDED = "ended"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One entry of a playlist: its own name there, and what is played: `library:ID`, or an http(s) address."""
-
-    key: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a player is to be like. Fades in ms, the volume in dB; seed: of the order in which `shuffle` plays."""
-
-    tracks: tuple[Track, ...] = ()
-    repeat: Repeat = Repeat.NONE
-    shuffle: bool = False
-    seed: int = 0
-    volume_db: float = 0.0
-    fade_in_ms: float = CUT_MS
-    fade_out_ms: float = CUT_MS
-    crossfade_ms: float = 0.0
+# The plane needs a deck's ring until its fade is over, which it may begin some ticks later than we.
+LEAVING_SLACK_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +86,7 @@ class Deck:
 class State:
     """`failure`: why the player has failed, or the last track did."""
 
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)
     order: tuple[str, ...] = ()  # keys of the tracks as they are played
     status: Status = Status.IDLE
     paused: bool = False
@@ -128,172 +111,10 @@ class State:
         return self.current
 
 
-# What happens
-
-
-@dataclass(frozen=True, slots=True)
-class Configure:
-    """The plan is this from now on. What is played goes on if it is still in it."""
-
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    """This track, from this place; without a key what was paused, or the first."""
-
-    key: str | None = None
-    position_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Seek:
-    position_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Previous:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A deck's ring has its first sound."""
-
-    deck: int
-    duration_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A deck cannot be played, or not any further."""
-
-    deck: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Starved:
-    deck: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    deck: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The plane has played all of a deck, or faded it out."""
-
-    deck: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the current deck has come; to be said every 100 ms or so, for cross-fades begin when it is."""
-
-    deck: int
-    position_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event = (
-    Configure | Play | Pause | Stop | Seek | Next | Previous
-    | Opened | Failed | Starved | Resumed | Ended | Progress | Tick
-)  # fmt: skip
-
-
-# What follows
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    deck: int
-    source: str
-    start_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """add_deck(): from silence to this volume."""
-
-    deck: int
-    volume_db: float
-    fade_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fade:
-    """fade_deck(): to this volume, None for silence."""
-
-    deck: int
-    volume_db: float | None
-    fade_ms: float
-    then: Then
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Its decoder ends. What the plane still fades of it, it has in its ring."""
-
-    deck: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrackStarted:
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrackFailed:
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
-    status: Status
-    reason: str = ""
-
-
-Effect = Open | Start | Fade | Close | TrackStarted | TrackFailed | StatusChanged
-
-
 def step(state: State, event: Event, now: float) -> tuple[State, list[Effect]]:
     change = _Change(state, now)
     change.happen(event)
     return change.done()
-
-
-def order_of(plan: Plan, first: str | None = None) -> tuple[str, ...]:
-    """The keys as they are played; with `shuffle` this one first."""
-    keys = [track.key for track in plan.tracks]
-    if plan.shuffle:
-        random.Random(plan.seed).shuffle(keys)
-        if first in keys:
-            keys.remove(first)
-            keys.insert(0, first)
-    return tuple(keys)
 
 
 @dataclass(slots=True)
@@ -395,7 +216,7 @@ class _Change:
         if not deck.started:
             self._start_current(plan.fade_in_ms)
         elif deck.held:
-            self.effects.append(Fade(deck.number, plan.volume_db, plan.fade_in_ms, "go on"))
+            self.effects.append(Fade(deck.number, plan.volume_db, max(CUT_MS, plan.fade_in_ms), "go on"))
             self.set(current=replace(deck, held=False))
 
     def _play_key(self, key: str | None, position_s: float) -> None:
@@ -414,7 +235,7 @@ class _Change:
         self._close_leaving()
         deck = self.state.current
         if deck is not None and deck.started:
-            self.effects.append(Fade(deck.number, None, state.plan.fade_out_ms, "hold"))
+            self.effects.append(Fade(deck.number, None, max(CUT_MS, state.plan.fade_out_ms), "hold"))
             self.set(current=replace(deck, held=True))
 
     def _stop(self, status: Status, reason: str = "") -> None:
@@ -429,6 +250,8 @@ class _Change:
             if deck.duration_s is not None:
                 position_s = min(position_s, deck.duration_s)
             self._load(deck.track, max(0.0, position_s))
+            if self.state.coming is not None:
+                self.set(coming=replace(self.state.coming, duration_s=deck.duration_s))
 
     def _previous(self) -> None:
         deck = self.state.shown
@@ -456,7 +279,7 @@ class _Change:
         deck = self.state.coming
         if deck is None or deck.number != number:
             return
-        self.set(coming=replace(deck, ready=True, duration_s=duration_s))
+        self.set(coming=replace(deck, ready=True, duration_s=duration_s if duration_s is not None else deck.duration_s))
         self._start_if_ready()
 
     def _failed(self, number: int, reason: str) -> None:
