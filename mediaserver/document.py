@@ -92,9 +92,9 @@ def speaker_fields(speaker: Speaker) -> dict[str, Any]:
 
 
 def _mix_of(room: Room) -> MixDocument:
-    return MixDocument(
-        **room.mix_settings, layout=room.layout.value, speech=SpeechDocument.model_validate(asdict(room.speech))
-    )
+    layout = None if room.layout is Layout.NONE else room.layout.value
+    speech = None if room.speech == Speech() else SpeechDocument.model_validate(asdict(room.speech))
+    return MixDocument(**room.mix_settings, layout=layout, speech=speech)
 
 
 def _shown(documents: Mapping[str, BaseModel]) -> dict[str, Any]:
@@ -207,8 +207,8 @@ def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Comm
     return commands + room.configure(
         scenario=Scenario(document.scenario),
         mix=document.mix.model_dump(exclude_none=True, exclude={"layout", "speech"}),
-        layout=Layout(document.mix.layout),
-        speech=Speech(**document.mix.speech.model_dump()),
+        layout=Layout(document.mix.layout or Layout.NONE),
+        speech=Speech(**document.mix.speech.model_dump()) if document.mix.speech else Speech(),
         limits=Limits(**document.limits.model_dump()),
         metadata=document.metadata,
     )
