@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "matrix": {"commands"},
     "scenarios": {"commands"},
     "model": {"commands", "matrix", "scenarios"},
+    "music": {"buckets", "logs", "plane"},
     "schema": {"matrix", "names"},
     "document": {"commands", "matrix", "model", "scenarios", "schema"},
     "merge": set(),

@@ -17,11 +17,12 @@
 #include <span>
 #include <vector>
 
+#include "chain.hpp"
 #include "kernels.hpp"
 #include "opus.hpp"
 #include "packet.hpp"
-#include "playout.hpp"
 #include "redundancy.hpp"
+#include "sound.hpp"
 #include "stats.hpp"
 #include "tier.hpp"
 
@@ -38,10 +39,23 @@ struct MixConfig {
 // How a mix that is configured like this is encoded in a tier.
 opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept;
 
-// A cell that differs from its column: the source, and the factor on its gain.
+// On the way from a column to a row, by channel; those of a mono mix are equal.
+struct Gain {
+    float left = 0, right = 0;
+    bool operator==(const Gain&) const = default;
+    bool silent() const noexcept { return left == 0 && right == 0; }
+};
+
+// Where a column is heard in a stereo mix: factors on its gain, by channel.
+struct Place {
+    float left = 1, right = 1;
+};
+
+// A cell that differs from its column: the source, the factor on its gain, and where this row hears it.
 struct Cell {
     std::uint32_t csrc = 0;
     float gain = 0;
+    std::optional<Place> place{};
 };
 
 class Mixer {
@@ -53,11 +67,14 @@ public:
     // Frames of silence that are still encoded, so that decoders end in silence before the packets do.
     static constexpr unsigned settling_frames = 5;
 
-    // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
+    // A source as the room has it at this tick. The sound is shared, so that one who leaves is faded out.
     struct Input {
         std::uint32_t csrc = 0;
         float gain = 0;                    // the column's; 0: muted, or silent
-        std::shared_ptr<Playout> playout;
+        std::shared_ptr<Sound> sound;
+        Place place{};
+        std::shared_ptr<Chain> chain{};    // what is done to it first
+        bool speaks = true;                // it is a person, and so named among the packet's sources
     };
     // One row's frame in one variant. Followers share their leader's packet.
     struct Output {
@@ -71,6 +88,7 @@ public:
 
     // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // The variants that somebody wants of the row from now on, by bit; at first the configured mix alone, in plain.
     void want(RowId row, std::uint8_t variants) noexcept;
@@ -94,9 +112,9 @@ public:
 
 private:
     struct Column {
-        std::uint32_t csrc = 0;
-        std::shared_ptr<Playout> playout;
-        float gain = 0;          // at the end of this tick's frame
+        Input input;             // its gain: at the end of this tick's frame
+        std::shared_ptr<Chain> chain;  // of the last frame
+        bool begins = false;     // by itself, with this frame
     };
     // One tier of a stream.
     struct Coder {
@@ -130,7 +148,7 @@ private:
         std::vector<Cell> cells;
         Row* leader = nullptr;             // itself, or whom it follows
         Stream stream;                     // of a leader
-        std::vector<float> from, to;       // gains, by column
+        std::vector<Gain> from, to;        // by column
         unsigned equal_frames = 0;         // for how long an older leader's gains were the same
         std::uint64_t sent = 0;            // index of its next packet
         std::uint8_t wanted = Variant{}.bit();  // variants
@@ -144,6 +162,7 @@ private:
     void lead(Row& row);
     void follow(Row& row, Row& leader);
     void pull(Instant now, WorkerStats& stats);
+    void run_chain(Column& column, std::span<float> frame);
     void mix();
     std::uint8_t wanted_of(const Row& leader) const noexcept;
     // What the leader says of its new frame, and what it says of nothing; without packets when there is nothing to send.
@@ -168,7 +187,7 @@ private:
     std::vector<std::unique_ptr<Row>> rows_;  // oldest first
     std::vector<Column> columns_;
     std::vector<Row*> mixing_;                // leaders that are mixed in this tick
-    std::vector<float> inputs_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
+    std::vector<float> inputs_, fading_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
     std::vector<bool> sounding_;              // columns that gave more than silence in this tick
     std::vector<std::unique_ptr<opus::Encoder>> spare_encoders_;
 };

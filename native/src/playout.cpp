@@ -67,6 +67,7 @@ bool Playout::pull(Instant now, std::span<float> out) noexcept {
     const std::span<float> kept = samples(wanted, history + fifo_size_ - wanted);
     std::copy(kept.begin(), kept.end(), fifo_.begin());
     fifo_size_ -= wanted;
+    pulled_ += heard ? 1 : 0;
     return heard;
 }
 
@@ -171,13 +172,14 @@ void Playout::play_slower(std::size_t by) noexcept {
 
 void Playout::pass(Instant now) noexcept {
     buffer_.pass(now);
-    flush();
+    begin();
 }
 
-void Playout::flush() noexcept {
+bool Playout::begin() noexcept {
     fifo_size_ = 0;
     sounding_ = false;
     waited_ = 0;
+    return false;
 }
 
 void Playout::publish(PeerStats& stats, Instant now) const noexcept {
@@ -198,6 +200,7 @@ void Playout::publish(PeerStats& stats, Instant now) const noexcept {
 void Playout::count(WorkerStats& stats) noexcept {
     const JitterBuffer::Counters& now = buffer_.counters();
     const auto ns = [](std::uint64_t samples) { return samples * 1'000'000 / 48; };
+    stats.sources_decoded.add(pulled_ - std::exchange(counted_pulled_, pulled_));
     stats.frames_recovered.add(now.recovered - counted_.recovered);
     stats.frames_from_red.add(now.copies - counted_.copies);
     stats.frames_from_nack.add(now.repeated - counted_.repeated);

@@ -11,12 +11,12 @@
 #include "jitter.hpp"
 #include "opus.hpp"
 #include "repeats.hpp"
-#include "stats.hpp"
+#include "sound.hpp"
 #include "timescale.hpp"
 
 namespace plane {
 
-class Playout {
+class Playout final : public Sound {
 public:
     explicit Playout(unsigned channels);
 
@@ -28,11 +28,10 @@ public:
     void set_answer_time(std::optional<Duration> time) noexcept { buffer_.set_answer_time(time); }
 
     // Fills interleaved samples: a tick's frame, up to 60 ms. False: silence, nothing was decoded.
-    bool pull(Instant now, std::span<float> out) noexcept;
-    // Nobody hears it now.
-    void pass(Instant now) noexcept;
-    // He is heard again: what is left of when he was heard last is not.
-    void flush() noexcept;
+    bool pull(Instant now, std::span<float> out) noexcept override;
+    void pass(Instant now) noexcept override;
+    // What is left of when he was heard last is not heard.
+    bool begin() noexcept override;
     // He was muted: nothing that came before is heard, and how late his packets were is forgotten.
     void begin_anew() noexcept { buffer_.clear(); }
 
@@ -47,7 +46,7 @@ public:
     // How the speaker fares, and what was done to his audio, into his statistics.
     void publish(PeerStats& stats, Instant now) const noexcept;
     // What was done since the last call, into those of the worker.
-    void count(WorkerStats& stats) noexcept;
+    void count(WorkerStats& stats) noexcept override;
 
 private:
     void run(const JitterBuffer::Step& step) noexcept;
@@ -67,6 +66,7 @@ private:
     std::size_t fifo_size_ = 0;    // of the latter, samples per channel
     bool sounding_ = false;        // the decoder's last output was not silence
     bool made_up_ = false;         // something was, in this pull
+    std::uint64_t pulled_ = 0, counted_pulled_ = 0;  // frames that were not silence
     std::uint64_t taken_ = 0, put_in_ = 0;
     JitterBuffer::Counters counted_;
     std::uint64_t counted_taken_ = 0, counted_put_in_ = 0;

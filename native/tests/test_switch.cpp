@@ -10,6 +10,7 @@
 #include <string>
 
 #include "mixer.hpp"
+#include "playout.hpp"
 
 using namespace plane;
 
