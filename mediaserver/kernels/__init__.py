@@ -20,7 +20,7 @@ and compiles at build time by `python -c "import mediaserver.kernels"`. Without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mediaserver.kernels import level_meter, limiter, mixing
@@ -112,7 +112,7 @@ def plane_arguments() -> dict[str, int]:
     return addresses()._asdict() | sizes
 
 
-def chain(stages: Iterable[tuple[str, Mapping[str, float]]]) -> list[tuple[int, list[float]]]:
+def chain(stages: Iterable[tuple[str, Iterable[tuple[str, float]]]]) -> list[tuple[int, list[float]]]:
     """What Plane.set_chain() takes, of stages by name and those of their params that are not the default.
 
     ValueError for a stage or param that does not exist, or a param out of its range.
@@ -122,5 +122,5 @@ def chain(stages: Iterable[tuple[str, Mapping[str, float]]]) -> list[tuple[int, 
     for name, params in stages:
         if name not in places:
             raise ValueError(f"there is no stage {name!r}")
-        resolved.append((places[name], list(STAGES[places[name]].values(**params))))
+        resolved.append((places[name], list(STAGES[places[name]].values(**dict(params)))))
     return resolved
