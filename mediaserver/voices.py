@@ -35,9 +35,9 @@ class Speech:
 
 # Pitch by a fourth: less is hardly noticed, more is hardly understood.
 _EFFECTS: Mapping[VoiceEffect, Chain] = {
-    VoiceEffect.ROOM: (("reverb", (("room", 0.0), ("wet", 0.25))),),
-    VoiceEffect.HALL: (("reverb", (("room", 1.0), ("wet", 0.3))),),
-    VoiceEffect.PLATE: (("reverb", (("room", 2.0), ("wet", 0.35))),),
+    VoiceEffect.ROOM: (("reverb", (("room", 0.0), ("wet", 0.25), ("decay_s", 0.5))),),
+    VoiceEffect.HALL: (("reverb", (("room", 1.0), ("wet", 0.3), ("decay_s", 2.0))),),
+    VoiceEffect.PLATE: (("reverb", (("room", 2.0), ("wet", 0.35), ("decay_s", 1.4))),),
     VoiceEffect.HIGHER: (("pitch", (("semitones", 5.0),)),),
     VoiceEffect.LOWER: (("pitch", (("semitones", -5.0),)),),
     VoiceEffect.ROBOT: (("robot", ()),),

@@ -20,11 +20,12 @@ and compiles at build time by `python -c "import mediaserver.kernels"`. Without 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mediaserver.kernels import level_meter, limiter, mixing
 from mediaserver.kernels.arrays import Samples
-from mediaserver.kernels.filters import high_pass
+from mediaserver.kernels.filters import high_pass, telephone
 from mediaserver.kernels.level_meter import FLOOR_DBOV, levels
 from mediaserver.kernels.limiter import (
     CEILING_DBTP,
@@ -38,6 +39,10 @@ from mediaserver.kernels.limiter import (
 from mediaserver.kernels.loudness import level
 from mediaserver.kernels.machine_code import Kernel
 from mediaserver.kernels.mixing import mix
+from mediaserver.kernels.noise_gate import gate
+from mediaserver.kernels.pitch_shift import pitch
+from mediaserver.kernels.robot_voice import robot
+from mediaserver.kernels.room_reverb import ROOMS, reverb
 from mediaserver.kernels.stage import HOP, Param, Stage
 
 __all__ = [
@@ -49,22 +54,29 @@ __all__ = [
     "LIMITER_DELAY",
     "LIMITER_RELEASE_DB_PER_S",
     "OVERLOAD",
+    "ROOMS",
     "STAGES",
     "Addresses",
     "Param",
     "Samples",
     "Stage",
     "addresses",
+    "chain",
+    "gate",
     "high_pass",
     "level",
     "levels",
     "limit",
     "limiter_state_size",
     "mix",
+    "pitch",
     "plane_arguments",
+    "reverb",
+    "robot",
+    "telephone",
 ]
 
-STAGES: tuple[Stage, ...] = (high_pass, level)
+STAGES: tuple[Stage, ...] = (high_pass, gate, level, pitch, robot, telephone, reverb)
 """All of them; the plane knows a stage by its place here."""
 
 KERNELS: dict[str, Kernel] = {
@@ -105,3 +117,17 @@ def plane_arguments() -> dict[str, int]:
     """What Plane.set_kernels() takes."""
     sizes = {"limiter_state_mono": limiter_state_size(1), "limiter_state_stereo": limiter_state_size(2)}
     return addresses()._asdict() | sizes
+
+
+def chain(stages: Iterable[tuple[str, Iterable[tuple[str, float]]]]) -> list[tuple[int, list[float]]]:
+    """What Plane.set_chain() takes, of stages by name and those of their params that are not the default.
+
+    ValueError for a stage or param that does not exist, or a param out of its range.
+    """
+    places = {stage.name: place for place, stage in enumerate(STAGES)}
+    resolved = []
+    for name, params in stages:
+        if name not in places:
+            raise ValueError(f"there is no stage {name!r}")
+        resolved.append((places[name], list(STAGES[places[name]].values(**dict(params)))))
+    return resolved
