@@ -7,7 +7,6 @@ After either, the room's Feed tells its readers what changed.
 """
 
 import asyncio
-import dataclasses
 import itertools
 import secrets
 import time
@@ -18,18 +17,15 @@ from typing import TYPE_CHECKING
 from mediaserver import logs, negotiation, sdp, tracing
 from mediaserver.admission import Admission, OverloadedError, Reason, Returning
 from mediaserver.commands import (
-    AddRoom,
-    AddRow,
+    ChangePlayer,
     ClosePeer,
+    ClosePlayer,
     CloseReason,
     Command,
-    ConfigureRoom,
     MovePeer,
-    RemoveColumn,
-    RemoveRoom,
-    RemoveRow,
-    SetColumn,
-    SetListenerRow,
+    OpenPlayer,
+    StartEffect,
+    StopEffect,
 )
 from mediaserver.document import check, put
 from mediaserver.dtls import Certificate, Handshake
@@ -41,6 +37,7 @@ from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
 from mediaserver.outbox import Outbox
+from mediaserver.performing import perform_in_plane
 from mediaserver.plane import Driver
 from mediaserver.schema import RoomDocument
 from mediaserver.sessions import Session, Timers
@@ -228,16 +225,7 @@ class Node:
     def take_seat(self, room: Room, user: str, speaker: Speaker) -> None:
         """FullRoomError or SeatTakenError: then nothing has changed."""
         self._check_seats(len(room.speakers.keys() | {user}))
-        self.change(
-            room,
-            room.set_speaker(
-                user,
-                may_publish=speaker.may_publish,
-                gain_db=speaker.gain_db,
-                seat=speaker.seat,
-                mutes=speaker.mutes,
-            ),
-        )
+        self.change(room, room.take_seat(user, speaker))
 
     def close_room(self, name: str) -> None:
         """Nothing happens when there is none."""
@@ -309,30 +297,19 @@ class Node:
 
     @tracing.traced("perform")
     def perform(self, commands: Iterable[Command]) -> None:
-        plane = self.driver.plane
         for command in commands:
             match command:
-                case AddRoom(room, home, mix, e2ee):
-                    plane.add_room(room, home, **dataclasses.asdict(mix), e2ee=e2ee)
-                case ConfigureRoom(room, mix, e2ee):
-                    plane.configure_room(room, **dataclasses.asdict(mix), e2ee=e2ee)
-                case RemoveRoom(room):
-                    plane.remove_room(room)
-                case SetColumn(room, csrc, gain):
-                    plane.set_column(room, csrc, gain)
-                case RemoveColumn(room, csrc):
-                    plane.remove_column(room, csrc)
-                case AddRow(room, row, cells, like):
-                    plane.add_row(room, row, cells, like)
-                case RemoveRow(room, row):
-                    plane.remove_row(room, row)
-                case SetListenerRow(peer, row):
-                    plane.set_listener_row(peer, row)
                 case MovePeer(peer, room, csrc, row):
                     self._rehome(self._peers[peer], self._by_id[room])
-                    plane.move_peer(peer, room, csrc=csrc, row=row)
+                    self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
                 case ClosePeer(peer, reason):
                     self._peers[peer].end(reason)
+                case OpenPlayer() | ChangePlayer() | ClosePlayer():
+                    self.players.perform(command)
+                case StartEffect() | StopEffect():
+                    self.effects.perform(command)
+                case _:
+                    perform_in_plane(self.driver.plane, self.driver.stages, command)
 
     # Sessions
 

@@ -334,6 +334,17 @@ class Plane:
         self.rows[room, row] = dict(cells)
         self.row_places[room, row] = {csrc: (left, right) for csrc, left, right in places}
 
+    def set_row(
+        self,
+        room: int,
+        row: int,
+        cells: Sequence[tuple[int, float]],
+        places: Sequence[tuple[int, float, float]] = [],
+    ) -> None:
+        assert (room, row) in self.rows
+        self.rows[room, row] = dict(cells)
+        self.row_places[room, row] = {csrc: (left, right) for csrc, left, right in places}
+
     def remove_row(self, room: int, row: int) -> None:
         assert not [peer for peer in self.peers.values() if peer.room == room and peer.row == row]
         del self.rows[room, row]

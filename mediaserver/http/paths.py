@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mediaserver.model import MuteSource
 from mediaserver.names import MAX_NAME_BYTES
-from mediaserver.schema import NAME_FORMAT, check_name
+from mediaserver.schema_base import NAME_FORMAT, check_name
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 

@@ -93,6 +93,20 @@ plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime
     return config;
 }
 
+using FactorOf = std::pair<std::uint32_t, float>;         // by csrc
+using PlaceOf = std::tuple<std::uint32_t, float, float>;  // csrc, left, right
+
+std::vector<plane::Cell> to_cells(const std::vector<FactorOf>& factors, const std::vector<PlaceOf>& places) {
+    std::vector<plane::Cell> cells;
+    for (const auto& [csrc, gain] : factors) cells.push_back({csrc, gain});
+    for (const auto& [csrc, left, right] : places) {
+        const auto known = std::find_if(cells.begin(), cells.end(), [id = csrc](const plane::Cell& cell) { return cell.csrc == id; });
+        plane::Cell& cell = known == cells.end() ? cells.emplace_back(plane::Cell{csrc, 1.0F}) : *known;
+        cell.place = plane::Place{left, right};
+    }
+    return cells;
+}
+
 using Frames = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 std::span<const float> view(const Frames& frames, std::size_t channels) {
@@ -368,20 +382,19 @@ NB_MODULE(_native, m) {
         .def("remove_column", &Plane::remove_column, "room"_a, "csrc"_a)
         .def(
             "add_row",
-            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<std::pair<std::uint32_t, float>>& cells,
-               std::optional<plane::RowId> like, const std::vector<std::tuple<std::uint32_t, float, float>>& places) {
-                std::vector<plane::Cell> list;
-                for (const auto& [csrc, gain] : cells) list.push_back({csrc, gain});
-                for (const auto& [csrc, left, right] : places) {
-                    const auto known = std::find_if(list.begin(), list.end(), [&](const plane::Cell& cell) { return cell.csrc == csrc; });
-                    plane::Cell& cell = known == list.end() ? list.emplace_back(plane::Cell{csrc, 1.0F}) : *known;
-                    cell.place = plane::Place{left, right};
-                }
-                p.add_row(room, row, std::move(list), like);
+            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<FactorOf>& cells,
+               std::optional<plane::RowId> like, const std::vector<PlaceOf>& places) {
+                p.add_row(room, row, to_cells(cells, places), like);
             },
             "room"_a, "row"_a, "cells"_a, "like"_a = nb::none(), "places"_a = nb::list(),
             "places: (csrc, left, right), where this row hears a column otherwise than the column itself says. A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the "
             "row from which this one is a change, so that those who move hear the gains move and no break.")
+        .def(
+            "set_row",
+            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<FactorOf>& cells, const std::vector<PlaceOf>& places) {
+                p.set_row(room, row, to_cells(cells, places));
+            },
+            "room"_a, "row"_a, "cells"_a, "places"_a = nb::list(), "Other cells, for all who listen to the row; the gains move there.")
         .def("remove_row", &Plane::remove_row, "room"_a, "row"_a)
         .def(
             "add_publisher",

@@ -1,4 +1,4 @@
-// The mixing kernels: written in Python (mediaserver/kernels.py), compiled by numba, called here by address.
+// The mixing kernels: written in Python (mediaserver/kernels/), compiled by numba, called here by address.
 // All samples are float, interleaved; sizes count samples per channel.
 #pragma once
 

@@ -82,6 +82,11 @@ struct AddRow {
     std::vector<Cell> cells;
     std::optional<RowId> like;
 };
+struct SetRow {
+    RoomId room;
+    RowId row;
+    std::vector<Cell> cells;
+};
 struct RemoveRow {
     RoomId room;
     RowId row;
@@ -153,7 +158,7 @@ struct Stop {};
 
 using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::SetChain,
                              command::AddPlayer, command::AddDeck, command::FadeDeck, command::StartEffect, command::StopEffect, command::RemoveColumn,
-                             command::ConfigureRoom, command::AddRow, command::RemoveRow, command::AttachAudience,
+                             command::ConfigureRoom, command::AddRow, command::SetRow, command::RemoveRow, command::AttachAudience,
                              command::DetachAudience, command::AddSource, command::RemoveSource, command::AddPeer,
                              command::MovePublisher, command::MoveListener, command::SetSources, command::SetListenerRow,
                              command::RestartIce, command::Send, command::SetKeys, command::ReleaseHandshake,

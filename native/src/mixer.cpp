@@ -56,6 +56,10 @@ void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like
     rows_.push_back(std::move(row));
 }
 
+void Mixer::set_row(RowId id, std::vector<Cell> cells) {
+    if (Row* row = find(id)) row->cells = std::move(cells);
+}
+
 void Mixer::remove_row(RowId id) {
     Row* row = find(id);
     if (!row) return;

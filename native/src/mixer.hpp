@@ -88,6 +88,7 @@ public:
 
     // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // The variants that somebody wants of the row from now on, by bit; at first the configured mix alone, in plain.
     void want(RowId row, std::uint8_t variants) noexcept;

@@ -33,6 +33,13 @@ void check_column(std::uint32_t csrc, float gain, Place place) {
     if (!is_gain(gain) || !is_gain(place.left) || !is_gain(place.right)) throw std::invalid_argument("a gain lies between 0 and 16");
 }
 
+void check_cells(std::span<const Cell> cells) {
+    for (const Cell& cell : cells) {
+        const Place place = cell.place.value_or(Place{});
+        if (!is_gain(cell.gain) || !is_gain(place.left) || !is_gain(place.right)) throw std::invalid_argument("a gain lies between 0 and 16");
+    }
+}
+
 void check_fade(float gain, std::size_t fade_samples) {
     if (!is_gain(gain)) throw std::invalid_argument("a gain lies between 0 and 16");
     if (fade_samples > max_fade_samples) throw std::invalid_argument("a fade lasts at most a minute");
@@ -175,10 +182,13 @@ void Plane::remove_column(RoomId room, std::uint32_t csrc) { submit(seats(room).
 
 void Plane::add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like) {
     if (!kernels_.complete()) throw std::invalid_argument("no kernels were set");
-    for (const Cell& cell : cells) {
-        if (!is_gain(cell.gain) || (cell.place && (!is_gain(cell.place->left) || !is_gain(cell.place->right)))) throw std::invalid_argument("a gain lies between 0 and 16");
-    }
+    check_cells(cells);
     submit(seats(room).home, command::AddRow{room, row, std::move(cells), like});
+}
+
+void Plane::set_row(RoomId room, RowId row, std::vector<Cell> cells) {
+    check_cells(cells);
+    submit(seats(room).home, command::SetRow{room, row, std::move(cells)});
 }
 
 void Plane::remove_row(RoomId room, RowId row) { submit(seats(room).home, command::RemoveRow{room, row}); }

@@ -56,6 +56,7 @@ public:
     void stop_effect(RoomId room, std::uint32_t csrc);
     // A row of the gain matrix: every column at its own gain, but for these cells.
     void add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RoomId room, RowId row, std::vector<Cell> cells);
     void remove_row(RoomId room, RowId row);
 
     // He sits on the room's home for good, whatever the homes of rooms that he moves to.

@@ -88,6 +88,13 @@ void Room::add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like
     mixer_->add_row(row, std::move(cells), like);
 }
 
+void Room::set_row(RowId row, std::vector<Cell> cells) {
+    const auto found = rows_.find(row);
+    if (found == rows_.end()) return;
+    found->second = cells;
+    mixer_->set_row(row, std::move(cells));
+}
+
 void Room::want_row(RowId row, Variant variant, Instant now) { wishes_[row][variant.number()] = now + wish; }
 
 void Room::apply_wishes(Instant now) {

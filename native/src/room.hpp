@@ -58,6 +58,8 @@ public:
     Happenings take_happenings() { return std::exchange(happenings_, {}); }
 
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    // Other cells, for all who listen to the row; the gains move there.
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // Somebody wants this variant of the row; again within `wish` or he wants it no more. The row may still be to come.
     void want_row(RowId row, Variant variant, Instant now);

@@ -118,6 +118,7 @@ private:
     void on(const command::RemoveColumn&, Instant now);
     void on(const command::ConfigureRoom&, Instant now);
     void on(command::AddRow&, Instant now);
+    void on(command::SetRow&, Instant now);
     void on(const command::RemoveRow&, Instant now);
     void on(const command::AttachAudience&, Instant now);
     void on(const command::DetachAudience&, Instant now);

@@ -88,6 +88,10 @@ void Worker::on(command::AddRow& add, Instant now) {
     start_ticking(*room, now);
 }
 
+void Worker::on(command::SetRow& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_row(set.row, std::move(set.cells));
+}
+
 void Worker::on(const command::RemoveRow& remove, Instant) {
     Room* room = find_room(remove.room);
     if (!room) return;

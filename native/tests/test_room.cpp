@@ -215,6 +215,22 @@ TEST_CASE("a column has its place in a stereo mix, a row another, and a mono mix
     CHECK(mono.amplitude(1000) == doctest::Approx(0.25).epsilon(0.01));
 }
 
+TEST_CASE("a row's cells change for all who listen to it, without a step") {
+    Bench bench;
+    bench.add_music();
+    bench.room.add_row(2, {}, 1);
+    bench.run(10);
+    bench.room.set_row(1, {{music, 0}});
+    bench.run(10);
+    CHECK(bench.amplitude(1000) == 0);
+    CHECK(bench.room.last_frame(2)[500] != 0);
+    bench.room.set_row(1, {{music, 0.5F}});
+    bench.run(10);
+    CHECK(bench.amplitude(1000) == doctest::Approx(0.125).epsilon(0.01));
+    CHECK(bench.largest_step() < 0.034);
+    bench.room.set_row(9, {});
+}
+
 TEST_CASE("a chain changes its column alone, comes and goes without a step, and sounds on for its tail") {
     Bench bench;
     bench.add_music();
