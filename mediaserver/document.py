@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -92,7 +92,7 @@ def speaker_fields(speaker: Speaker) -> dict[str, Any]:
 
 
 def _mix_of(room: Room) -> MixDocument:
-    layout = None if room.layout is Layout.NONE else room.layout.value
+    layout: Literal["arc"] | None = None if room.layout is Layout.NONE else "arc"
     speech = None if room.speech == Speech() else SpeechDocument.model_validate(asdict(room.speech))
     return MixDocument(**room.mix_settings, layout=layout, speech=speech)
 

@@ -95,7 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
         *("feed", "streams", "settings", "keys", "tokens", "used_ids", "matrix", "metrics"),
         *("admission", "buckets", "logs", "tracing"),
-        *("music", "schema_base", "schema_programme"),
+        *("music", "programme", "schema_base", "schema_programme"),
         *("document", "merge", "scenarios", "schema", "names", "store", "events", "outbox"),
         *("webhooks", "webhook_signature"),  # what OpenAPI says of deliveries
     },
