@@ -95,7 +95,16 @@ def filled_listener(listener: dict[str, Any]) -> dict[str, Any]:
 
 
 def filled(document: dict[str, Any]) -> dict[str, Any]:
-    result = {"players": {}, "effects": {}, "mix": {}, "limits": {}, "scenario": "chat", "metadata": {}, "e2ee": False, **document}
+    result = {
+        "players": {},
+        "effects": {},
+        "mix": {},
+        "limits": {},
+        "scenario": "chat",
+        "metadata": {},
+        "e2ee": False,
+        **document,
+    }
     result["speakers"] = {user: filled_speaker(speaker) for user, speaker in document.get("speakers", {}).items()}
     wishes = {user: filled_listener(listener) for user, listener in document.get("listeners", {}).items()}
     result["listeners"] = {user: listener for user, listener in wishes.items() if any(listener.values())}

@@ -364,6 +364,14 @@ NB_MODULE(_native, m) {
                 p.add_player(room, csrc, gain, {left, right});
             },
             "room"_a, "csrc"_a, "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "A column of music, which decks fill.")
+        .def(
+            "add_tap",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, float left, float right,
+               std::size_t delay_samples) { p.add_tap(room, csrc, player, gain, {left, right}, delay_samples); },
+            "room"_a, "csrc"_a, "player"_a, nb::kw_only(), "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "delay_samples"_a,
+            "A player's music once more in a column of its own, later: for those who hear singers sing to it.")
+        .def("set_delay", &Plane::set_delay, "room"_a, "csrc"_a, "delay_samples"_a,
+             "How much later a speaker or a tap is heard, at most a second; it glides there.")
         .def("add_deck", &Plane::add_deck, "room"_a, "csrc"_a, "deck"_a, "ring"_a, nb::kw_only(), "gain"_a, "fade_samples"_a,
              "A track for a player, played once the ring has half a second or all of it (DECK_RESUMED), and faded in.")
         .def(

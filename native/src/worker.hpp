@@ -111,6 +111,8 @@ private:
     void on(const command::SetColumn&, Instant now);
     void on(command::SetChain&, Instant now);
     void on(const command::AddPlayer&, Instant now);
+    void on(const command::SetDelay&, Instant now);
+    void on(const command::AddTap&, Instant now);
     void on(command::AddDeck&, Instant now);
     void on(const command::FadeDeck&, Instant now);
     void on(command::StartEffect&, Instant now);

@@ -44,6 +44,14 @@ void Worker::on(const command::AddPlayer& add, Instant) {
     if (Room* room = find_room(add.room)) room->add_player(add.csrc, add.gain, add.place);
 }
 
+void Worker::on(const command::SetDelay& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_delay(set.csrc, set.samples);
+}
+
+void Worker::on(const command::AddTap& add, Instant) {
+    if (Room* room = find_room(add.room)) room->add_tap(add.csrc, add.player, add.gain, add.place, add.delay);
+}
+
 void Worker::on(command::AddDeck& add, Instant now) {
     Room* room = find_room(add.room);
     Player* player = room ? room->player(add.csrc) : nullptr;
