@@ -20,13 +20,20 @@ class UnsupportedOfferError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`sections` are those that carry audio; `sendings` ours on them in the same order, none when we receive."""
+    """`sections` are those that carry audio; `sendings` ours on them in the same order, none when we receive; red:
+    whether redundant audio was agreed on."""
 
     offer: sdp.Offer
     sections: tuple[sdp.Section, ...]
     sendings: tuple[sdp.Sending, ...]
     ice: sdp.IceCredentials
     answer: str
+    red: bool
+
+    @property
+    def maxptime(self) -> int | None:
+        """The longest packets that the client takes, in ms; None when it does not say."""
+        return min((section.maxptime for section in self.sections if section.maxptime is not None), default=None)
 
     @property
     def remote_ice(self) -> tuple[str, str]:
@@ -72,11 +79,16 @@ def to_send_mix(
     packets. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
     section = _choose(sdp.listener_sections, offer)[0]
-    if section.maxptime is not None and section.maxptime < ptime_ms:
+    if too_long(section.maxptime, ptime_ms):
         raise UnsupportedOfferError(
             f"The mix has packets of {ptime_ms} ms, the offer takes {section.maxptime} at most."
         )
     return _agree_to_send(offer, (section,), fingerprint, candidates, red=True)
+
+
+def too_long(maxptime: int | None, ptime_ms: int) -> bool:
+    """Whether a client that said so takes no packets of this length."""
+    return maxptime is not None and maxptime < ptime_ms
 
 
 def _agree_to_send(
@@ -117,4 +129,5 @@ def _agree(
     sections = tuple(section for section, _ in uses)
     sendings = tuple(use for _, use in uses if isinstance(use, sdp.Sending))
     accepted = {section.mid: use for section, use in uses}
-    return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates))
+    red = any(section.red is not None and use.red for section, use in uses)
+    return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates), red)

@@ -135,7 +135,10 @@ async def delete_participant(request: Request, room: RoomOf, user: UserName, nod
     response_model=ParticipantDocument,
     responses={
         200: described("The participant in the other room, whose ETag it is", "ETag"),
-        **refusals("precondition-failed", "no-room", "no-participant", "encrypted-room", "mixes-taken", "seats-taken"),
+        **refusals(
+            *("precondition-failed", "no-room", "no-participant"),
+            *("encrypted-room", "unsuited-session", "mixes-taken", "seats-taken"),
+        ),
     },
 )
 async def post_move(

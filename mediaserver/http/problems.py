@@ -18,7 +18,7 @@ from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
 from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, DrainingError, FullError
+from mediaserver.node import ClosingError, DrainingError, FullError, UnsuitedSessionError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
@@ -74,6 +74,12 @@ _TABLE = [
     ),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
+        "unsuited-session",
+        409,
+        "The session does not fit",
+        "What the participant's session agreed on cannot be had in the other room; he has to join it anew.",
+    ),
+    Kind(
         "mixes-taken",
         409,
         "Too many distinct mixes",
@@ -127,6 +133,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     FullRoomError: "seats-taken",
     StateError: "state-not-kept",
     EncryptedRoomError: "encrypted-room",
+    UnsuitedSessionError: "unsuited-session",
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",

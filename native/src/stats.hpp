@@ -64,8 +64,9 @@ struct PeerStats {
     Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
     // Of a publisher, between his worker and his room's home. When the sample of timestamp 0 is heard, in samples of our
     // clock mod 2^32, with bit 32 set; 0: nothing plays. How long he takes to answer a NACK; negative: he is asked for nothing.
+    // How long after one he is sent the next for the same packet.
     Counter playhead;
-    Gauge<double> answer_ms{};
+    Gauge<double> answer_ms{}, question_ms{};
     Counter packets_asked;
     Counter samples_taken, samples_put_in;  // to play faster and slower
 
