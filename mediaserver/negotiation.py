@@ -61,10 +61,12 @@ def to_receive(
     return _agree(offer, [(section, sdp.Receiving(red=not e2ee))], fingerprint, candidates)
 
 
-def to_send(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
+def to_send(
+    offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate], *, e2ee: bool = False
+) -> Agreement:
     """For a listener: one stream on each audio section that it wants to receive. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
-    return _agree_to_send(offer, _choose(sdp.listener_sections, offer), fingerprint, candidates)
+    return _agree_to_send(offer, _choose(sdp.listener_sections, offer), fingerprint, candidates, red=not e2ee)
 
 
 def slots_offered(offer_text: str) -> int:
@@ -97,7 +99,7 @@ def _agree_to_send(
     fingerprint: Fingerprint,
     candidates: Sequence[sdp.Candidate],
     *,
-    red: bool = False,
+    red: bool,
 ) -> Agreement:
     cname = secrets.token_hex(8)
     ssrcs: set[int] = set()

@@ -385,7 +385,8 @@ class Node:
         if missing := [name for name in speakers if name not in room.speakers]:
             raise NoSeatError(f"{missing[0]} has no seat in this room.")
         worker = self.driver.listener_worker(room.home)
-        agreed = negotiation.to_send(offer, self._certificate.fingerprint, self._candidates(worker))
+        fingerprint = self._certificate.fingerprint
+        agreed = negotiation.to_send(offer, fingerprint, self._candidates(worker), e2ee=room.e2ee)
         if len(speakers) > len(agreed.sections):
             raise UnsupportedOfferError("More speakers are named than the offer has audio sections to put them in.")
         peer = self.driver.next_peer()

@@ -14,7 +14,11 @@ void Source::take(Packet& packet, Instant now) noexcept {
         stretch_ = packet.position.run;
         run_ = 0;
     }
-    if (run_ == 0) run_ = room_.next_run();
+    if (run_ == 0) {
+        run_ = room_.next_run();
+        run_first_ = packet.position.index;
+        passed_ = {};
+    }
     packet.position.run = run_;
     packet.csrcs[0] = config_.csrc;
     packet.csrc_levels[0] = packet.level.level;
