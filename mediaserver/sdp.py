@@ -623,13 +623,17 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
     lines.append("a=rtcp-mux")
     if section.rtcp_rsize:
         lines.append("a=rtcp-rsize")
-    lines.append(f"a=rtpmap:{section.payload_type} opus/48000/2")
     # Who sends copies of whole frames needs none inside of them: those cost sound (docs/decisions.md).
-    fec = sending or _taken(section, use)[0] == section.payload_type
-    lines.append(f"a=fmtp:{section.payload_type} {_fmtp(section.fmtp, sending, fec)}")
-    if use.red and section.red is not None:
-        lines.append(f"a=rtpmap:{section.red} red/48000/2")
-        lines.append(f"a=fmtp:{section.red} {section.payload_type}/{section.payload_type}")
+    taken = _taken(section, use)
+    fec = sending or taken[0] == section.payload_type
+    # In the m-line's order, since some clients (werift) go by that of these lines.
+    for payload_type in taken:
+        if payload_type == section.payload_type:
+            lines.append(f"a=rtpmap:{payload_type} opus/48000/2")
+            lines.append(f"a=fmtp:{payload_type} {_fmtp(section.fmtp, sending, fec)}")
+        else:
+            lines.append(f"a=rtpmap:{payload_type} red/48000/2")
+            lines.append(f"a=fmtp:{payload_type} {section.payload_type}/{section.payload_type}")
     if section.nack:
         lines.append(f"a=rtcp-fb:{section.payload_type} nack")
     if section.ptime is not None:

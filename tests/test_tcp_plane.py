@@ -68,6 +68,7 @@ def test_a_speaker_and_a_listener_over_tcp_get_what_they_would_over_udp(raw: Raw
     assert raw.counter("tcp_frames_sent") >= 502
     assert raw.counter("dropped_send") == 0
     assert raw.stats[1].address == "{}:{}".format(*listener.socket.getsockname())
+    assert [stats.over_tcp for stats in raw.stats.values()] == [True, False, True]
 
 
 def test_what_was_lost_is_asked_for_and_sent_again_over_tcp(raw: RawPlane) -> None:

@@ -58,6 +58,7 @@ struct PeerStats {
     Gauge<double> level_dbov;          // publisher: -127..0, smoothed
     Gauge<bool> speaking;
     Gauge<std::uint32_t> ssrc;
+    Gauge<bool> over_tcp;              // the selected pair is
     Gauge<std::uint32_t> tier;         // listener of a mix, or with RED: 0 clean, 1 lossy, 2 very lossy
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;

@@ -318,6 +318,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
     }
     if (outcome.selected_changed) {
         const bool first = peer.stats->address().empty();
+        peer.stats->over_tcp.set(from.is_tcp());
         peer.stats->set_address(from.text());
         tell(first ? EventKind::ice_connected : EventKind::address_changed, peer.id);
     }
