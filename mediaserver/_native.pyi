@@ -137,8 +137,12 @@ class PeerStats:
     @property
     def tier(self) -> int:
         """
-        Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
+        Listener of a mix, or with RED, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
         """
+
+    @property
+    def over_tcp(self) -> bool:
+        """Whether the selected pair is."""
 
     @property
     def ssrc(self) -> int:

@@ -83,6 +83,10 @@ class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
 
 
+class UnsuitedSessionError(Exception):
+    """What a session agreed on cannot be had where it is to go; the message is a sentence for the client."""
+
+
 class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
 
@@ -278,13 +282,16 @@ class Node:
 
     def move(self, room: Room, user: str, target: Room) -> None:
         """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError
-        when he listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
+        when he listens to the mix and there is none, or sends what only a server that looks into it can forward;
+        UnsuitedSessionError; FullError, FullRoomError or TooManyMixesError of the target. Then nothing has changed."""
         participant = room.participants.get(user)
         if participant is not None and target is not room:
             if user in room.speakers and user not in target.speakers:
                 self._check_seats(len(target.speakers) + 1)
             if Direction.LISTEN in participant.peers:
                 self._check_listeners(target, user)
+            for peer in (*participant.peers.values(), *participant.coming.values()):
+                self._check_suited(target, self._peers[peer], hears_mix=peer in participant.rows)
         commands = room.move(user, target)
         self.change(target, commands)
         self.change(room, ())
@@ -342,6 +349,18 @@ class Node:
                 case TrackFailed(key, reason):
                     room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
+
+    def _check_suited(self, target: Room, session: Session, *, hears_mix: bool) -> None:
+        """What a session has agreed on stays as it is, wherever it goes."""
+        if target.e2ee and session.direction is Direction.PUBLISH and session.red:
+            raise EncryptedRoomError(
+                "He sends redundant audio, which cannot be taken apart there; he has to join anew."
+            )
+        ptime_ms = target.mix.ptime_ms
+        if hears_mix and negotiation.too_long(session.maxptime, ptime_ms):
+            raise UnsuitedSessionError(
+                f"The other room's mix has packets of {ptime_ms} ms, his client takes {session.maxptime} at most."
+            )
 
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
@@ -449,7 +468,8 @@ class Node:
         if missing := [name for name in speakers if name not in room.speakers]:
             raise NoSeatError(f"{missing[0]} has no seat in this room.")
         worker = self.driver.listener_worker(room.home)
-        agreed = negotiation.to_send(offer, self._certificate.fingerprint, self._candidates(worker))
+        fingerprint = self._certificate.fingerprint
+        agreed = negotiation.to_send(offer, fingerprint, self._candidates(worker), e2ee=room.e2ee)
         if len(speakers) > len(agreed.sections):
             raise UnsupportedOfferError("More speakers are named than the offer has audio sections to put them in.")
         peer = self.driver.next_peer()

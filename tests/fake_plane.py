@@ -82,6 +82,7 @@ class PeerStats:
     frames_concealed: int = 0
     packets_late: int = 0
     tier: int = 0
+    over_tcp: bool = False
     ssrc: int = 0
     address: str = ""
 

@@ -27,7 +27,7 @@ from mediaserver.model import (
     SeatTakenError,
 )
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, DrainingError, FullError, UnknownSoundError
+from mediaserver.node import ClosingError, DrainingError, FullError, UnknownSoundError, UnsuitedSessionError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
@@ -92,6 +92,12 @@ _TABLE = [
     Kind("effect-taken", 409, "Another effect has this name", "It plays another sound, and has to be stopped first."),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
+        "unsuited-session",
+        409,
+        "The session does not fit",
+        "What the participant's session agreed on cannot be had in the other room; he has to join it anew.",
+    ),
+    Kind(
         "mixes-taken",
         409,
         "Too many distinct mixes",
@@ -149,6 +155,7 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     EffectTakenError: "effect-taken",
     StateError: "state-not-kept",
     EncryptedRoomError: "encrypted-room",
+    UnsuitedSessionError: "unsuited-session",
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
     FullError: "limit-reached",

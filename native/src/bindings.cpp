@@ -271,7 +271,8 @@ NB_MODULE(_native, m) {
         .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
         .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")
         .def_prop_ro("tier", [](const PeerStats& s) { return s.tier.get(); },
-                     "Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.")
+                     "Listener of a mix, or with RED, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.")
+        .def_prop_ro("over_tcp", [](const PeerStats& s) { return s.over_tcp.get(); }, "Whether the selected pair is.")
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 

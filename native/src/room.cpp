@@ -20,6 +20,7 @@ bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) 
     if (was_audible == is_audible) return false;
     if (is_audible) {
         ranking_.add(csrc, now);
+        column.source->break_run();  // what he said before is heard by nobody, in no copy either
         if (column.source->playout) column.source->playout->begin_anew();
     } else {
         ranking_.remove(csrc);

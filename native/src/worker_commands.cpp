@@ -13,7 +13,7 @@ constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
 void Worker::on(const command::AddRoom& add, Instant) {
-    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home));
+    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home, add.config.e2ee));
     if (add.home == number_) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
     stats.rooms.set(rooms_.size());
 }
