@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -92,9 +92,9 @@ def speaker_fields(speaker: Speaker) -> dict[str, Any]:
 
 
 def _mix_of(room: Room) -> MixDocument:
-    return MixDocument(
-        **room.mix_settings, layout=room.layout.value, speech=SpeechDocument.model_validate(asdict(room.speech))
-    )
+    layout: Literal["arc"] | None = None if room.layout is Layout.NONE else "arc"
+    speech = None if room.speech == Speech() else SpeechDocument.model_validate(asdict(room.speech))
+    return MixDocument(**room.mix_settings, layout=layout, speech=speech)
 
 
 def _shown(documents: Mapping[str, BaseModel]) -> dict[str, Any]:
@@ -207,8 +207,8 @@ def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Comm
     return commands + room.configure(
         scenario=Scenario(document.scenario),
         mix=document.mix.model_dump(exclude_none=True, exclude={"layout", "speech"}),
-        layout=Layout(document.mix.layout),
-        speech=Speech(**document.mix.speech.model_dump()),
+        layout=Layout(document.mix.layout or Layout.NONE),
+        speech=Speech(**document.mix.speech.model_dump()) if document.mix.speech else Speech(),
         limits=Limits(**document.limits.model_dump()),
         metadata=document.metadata,
     )

@@ -40,6 +40,11 @@ class Hearing(NamedTuple):
     music: float = 1.0
     crowd: Crowd = Crowd(seated=False)
 
+    @property
+    def wish(self) -> "Hearing":
+        """Without what the room decides: crowds with the same wishes count as one mix."""
+        return self._replace(crowd=Crowd(seated=False))
+
 
 class TooManyMixesError(Exception):
     """The listener's wishes would make one more distinct mix than the room allows; a sentence for the client."""
@@ -135,8 +140,8 @@ class Rows:
         """TooManyMixesError when listeners who hear so may not come, were those on the rows `leaving` to go.
         speakers: who has a seat. Who gives and takes seats is not refused for what listeners wish, so does not ask."""
         left = Counter(leaving)
-        stay = {hearing for hearing, row in self._rows.items() if row.listeners > left[row.id]}
-        new = {hearing for hearing in coming if is_wished(hearing, speakers)} - stay
+        stay = {hearing.wish for hearing, row in self._rows.items() if row.listeners > left[row.id]}
+        new = {hearing.wish for hearing in coming if is_wished(hearing, speakers)} - stay
         if new and len(new) + sum(is_wished(hearing, speakers) for hearing in stay) > self.wished_limit:
             raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
 

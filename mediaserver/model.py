@@ -86,6 +86,14 @@ class SeatTakenError(Exception):
     """Another speaker has this seat; a sentence for the room service."""
 
 
+class NoPlayerError(LookupError):
+    """The room has no player of this name."""
+
+
+class NoTrackError(LookupError):
+    """The playlist has no track of this key; a sentence for the room service."""
+
+
 class EffectTakenError(Exception):
     """An effect of that name plays already; a sentence for the room service."""
 
@@ -289,7 +297,7 @@ class Room:
 
     def close(self) -> list[Command]:
         """Everybody out. The room is of no use afterwards."""
-        commands: list[Command] = []
+        commands = self.play(Programme())
         for user in tuple(self.participants):
             commands += self._evict(user, tuple(Direction), CloseReason.ROOM_CLOSED)
         self.tell("room.ended", reason=CloseReason.ROOM_CLOSED)
@@ -432,6 +440,15 @@ class Room:
 
     # What is played
 
+    def player(self, name: str) -> PlayerSpec:
+        """NoPlayerError when there is none."""
+        if name not in self.programme.players:
+            raise NoPlayerError(f"The room has no player {name}.")
+        return self.programme.players[name]
+
+    def csrc_of_player(self, name: str) -> int:
+        return self.csrc_of(player_column(name))
+
     def set_player(self, name: str, spec: PlayerSpec) -> list[Command]:
         return self.play(replace(self.programme, players={**self.programme.players, name: spec}))
 
@@ -452,10 +469,12 @@ class Room:
         others = {other: spec for other, spec in self.programme.effects.items() if other != name}
         return self.play(replace(self.programme, effects=others))
 
-    def effect_ended(self, name: str, csrc: int) -> list[Command]:
-        """By itself. Nothing happens when it was of an earlier effect of that name."""
+    def effect_ended(self, name: str, csrc: int, reason: str | None = None) -> list[Command]:
+        """By itself, or because it failed. Nothing happens when it was of an earlier effect of that name."""
         if self._csrcs.get(effect_column(name)) != csrc:
             return []
+        if reason is not None:
+            self.tell("effect.failed", effect=name, reason=reason)
         others = {other: spec for other, spec in self.programme.effects.items() if other != name}
         return [
             command

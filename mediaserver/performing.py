@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from mediaserver.commands import (
     AddRoom,
@@ -20,18 +20,11 @@ from mediaserver.commands import (
 )
 from mediaserver.matrix import linear
 from mediaserver.place import pan_gains
+from mediaserver.plane import Stage
 from mediaserver.voices import Chain
 
 if TYPE_CHECKING:
     from mediaserver._native import Plane
-
-
-class Stage(Protocol):
-    """One of kernels.STAGES."""
-
-    @property
-    def name(self) -> str: ...
-    def values(self, **given: float) -> tuple[float, ...]: ...
 
 
 def perform_in_plane(plane: "Plane", stages: Sequence[Stage], command: Command) -> None:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from mediaserver._native import Clip, Plane, Ring, Slot
@@ -35,6 +35,15 @@ class Event(Enum):
 
 OF_SOUNDS = frozenset({Event.DECK_STARVED, Event.DECK_RESUMED, Event.DECK_ENDED, Event.EFFECT_ENDED})
 
+
+class Stage(Protocol):
+    """One of kernels.STAGES."""
+
+    @property
+    def name(self) -> str: ...
+    def values(self, **given: float) -> tuple[float, ...]: ...
+
+
 Handler = Callable[[Event, bytes], None]
 SoundHandler = Callable[[Event], None]
 
@@ -49,6 +58,7 @@ class Driver:
         self.make_slot: type[Slot] = native.Slot
         self.counter_meanings: dict[str, str] = native.counter_meanings()
         self._kinds = {getattr(native, event.name): event for event in Event}
+        self.stages: Sequence[Stage] = ()  # what the plane can do to a column; server.py tells it
         self.make_ring: type[Ring] = native.Ring
         self.make_clip: type[Clip] = native.Clip
         self._handlers: dict[int, Handler] = {}

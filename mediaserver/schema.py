@@ -67,7 +67,7 @@ class SpeakerDocument(Document):
     )
     pan: Pan | None = Field(
         default=None,
-        description="Where he is heard in stereo mixes, -1 (left) to 1 (right); without it as `mix.layout` says",
+        description="Where he is heard in stereo mixes, a number from -1 (left) to 1; without it as `mix.layout` says",
         examples=[-0.5],
     )
     voice_effect: VoiceEffectName | None = Field(
@@ -90,7 +90,7 @@ class ListenerDocument(Document):
     user_pans: dict[Name, Pan] = Field(
         default_factory=dict,
         max_length=MAX_WISHES,
-        description="Where whom is heard in a stereo mix, -1 (left) to 1 (right), in steps of 0.25",
+        description="Where whom is heard in a stereo mix, a number from -1 (left) to 1, in steps of 0.25",
         examples=[{"carol": -0.5}],
     )
     music_gain_db: GainDb = Field(
@@ -107,15 +107,17 @@ class ScenarioName(StrEnum):
 class SpeechDocument(Document):
     """What is done to every voice before it is mixed. All off by default: browsers do most of it."""
 
-    high_pass: bool = Field(default=False, description="Nothing below 80 Hz: rumble, wind, a bumped table")
-    noise_suppression: bool = Field(default=False, description="Steady noise goes down")
-    gate: bool = Field(default=False, description="Silence between words is silent")
+    high_pass: bool = Field(
+        default=False, description="Nothing below 80 Hz: rumble, wind, a bumped table", examples=[True]
+    )
+    noise_suppression: bool = Field(default=False, description="Steady noise goes down", examples=[True])
+    gate: bool = Field(default=False, description="Silence between words is silent", examples=[False])
     target_lufs: float | None = Field(
         default=None,
         ge=-40,
         le=-10,
         allow_inf_nan=False,
-        description="Loudness that quiet and loud speakers are brought to, in LUFS (ITU-R BS.1770)",
+        description="Loudness that quiet and loud speakers are brought to, LUFS (dB, ITU-R BS.1770)",
         examples=[-20],
     )
 
@@ -148,12 +150,16 @@ class MixDocument(Document):
         description="By how much music goes down while somebody speaks, in dB; 0 is off, 60 is silence",
         examples=[12],
     )
-    layout: Literal["none", "arc"] = Field(
-        default="none",
+    layout: Literal["none", "arc"] | None = Field(
+        default=None,
         description="Where seats are heard in stereo mixes: all in the middle, or on an arc by their numbers",
         examples=["arc"],
     )
-    speech: SpeechDocument = Field(default_factory=SpeechDocument, description="What is done to every voice")
+    speech: SpeechDocument | None = Field(
+        default=None,
+        description="What is done to every voice; nothing where it says nothing",
+        examples=[{"high_pass": True, "target_lufs": -20}],
+    )
 
 
 class LimitsDocument(Document):
@@ -355,6 +361,7 @@ class SessionState(StrEnum):
 
 
 DirectionName = Literal["publish", "listen"]
+TierName = Literal["clean", "lossy", "very-lossy"]
 
 
 class SessionDocument(State):
@@ -366,6 +373,14 @@ class SessionDocument(State):
     )
     state: SessionState = Field(description="From the first ICE check to the end", examples=["connected"])
     quality: Literal["good", "low"] = Field(description="`low` while much is lost on the way", examples=["good"])
+    protocol: Literal["udp", "tcp"] | None = Field(
+        default=None, description="That carries the media; absent before the first ICE check", examples=["udp"]
+    )
+    red: bool = Field(description="Whether redundant audio (RFC 2198) was agreed on", examples=[True])
+    tier: TierName = Field(
+        description="Listener of a mix, or with `red`: how much repair goes with it, by the loss that it reports",
+        examples=["clean"],
+    )
     level_dbov: float = Field(description="Publisher: smoothed level, -127..0 dBov (RFC 6464)", examples=[-31.5])
     speaking: bool = Field(description="Publisher: whether he speaks now", examples=[True])
     fraction_lost: float = Field(
@@ -385,6 +400,7 @@ class SessionDocument(State):
     bytes_received: int = Field(description="Their bytes, headers included", examples=[1501200])
     packets_sent: int = Field(description="Number of RTP packets to the client", examples=[0])
     bytes_sent: int = Field(description="Their bytes, headers included", examples=[0])
+    packets_nacked: int = Field(description="Listener: number of RTP packets that it asked for again", examples=[0])
     packets_retransmitted: int = Field(
         description="Listener: number of RTP packets sent again that it asked for by NACK", examples=[0]
     )

@@ -57,15 +57,21 @@ class PlayerDocument(Document):
         default="playing", description="What it shall do", examples=["playing"]
     )
     volume_db: GainDb = Field(default=0.0, description="In dB, -60 (silence) to 12", examples=[-12])
-    repeat: RepeatName = Field(default=RepeatName.NONE, strict=False, description="One track or all of them again")
-    shuffle: bool = Field(default=False, description="In an order of its own", examples=[True])
-    fade_in_ms: Fade = Field(default=20, description="When a track begins or goes on", examples=[500])
-    fade_out_ms: Fade = Field(default=20, description="When it pauses or stops", examples=[500])
-    crossfade_ms: Fade = Field(
-        default=0, description="By how much one track's end and the next one's beginning overlap", examples=[4000]
+    repeat: RepeatName = Field(
+        default=RepeatName.NONE, strict=False, description="One track or all of them again", examples=["all"]
     )
-    audience: AudienceField = Field(default="everybody", description=f"For whom it is: {_AUDIENCE}")
-    pan: Pan = Field(default=0.0, description="In stereo mixes, -1 (left) to 1 (right)", examples=[0])
+    shuffle: bool = Field(default=False, description="In an order of its own", examples=[True])
+    fade_in_ms: Fade = Field(default=20, description="When a track begins or goes on, in ms", examples=[500])
+    fade_out_ms: Fade = Field(default=20, description="When it pauses or stops, in ms", examples=[500])
+    crossfade_ms: Fade = Field(
+        default=0,
+        description="By how much one track's end and the next one's beginning overlap, in ms",
+        examples=[4000],
+    )
+    audience: AudienceField = Field(
+        default="everybody", description=f"For whom it is: {_AUDIENCE}", examples=["everybody"]
+    )
+    pan: Pan = Field(default=0.0, description="In stereo mixes, a number from -1 (left) to 1 (right)", examples=[0])
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,8 +89,8 @@ class EffectDocument(Document):
         examples=["applause"],
     )
     gain_db: GainDb = Field(default=0.0, description="In dB, -60 (silence) to 12", examples=[-6])
-    pan: Pan = Field(default=0.0, description="In stereo mixes, -1 (left) to 1 (right)", examples=[0])
-    audience: AudienceField = Field(default="everybody", description=f"For whom it is: {_AUDIENCE}")
+    pan: Pan = Field(default=0.0, description="In stereo mixes, a number from -1 (left) to 1 (right)", examples=[0])
+    audience: AudienceField = Field(default="everybody", description=f"For whom it is: {_AUDIENCE}", examples=[["bob"]])
 
 
 class PlayerStatus(StrEnum):
@@ -101,13 +107,13 @@ class PlayerStateDocument(PlayerDocument):
     """A player, and what becomes of it."""
 
     name: Name = Field(description="Of the player", examples=["music"])
-    csrc: int = Field(description="Of its column", examples=[2857740885])
+    csrc: int = Field(description="Of its column, 1 to 2^32-1", examples=[2857740885])
     status: PlayerStatus = Field(strict=False, description="What it does now", examples=["playing"])
     failure: str | None = Field(default=None, description="Why it, or its last track, has failed", examples=["timeout"])
     track: str | None = Field(default=None, description="Key of the track that is played", examples=["opening"])
-    position_ms: int | None = Field(default=None, description="How far that track has come", examples=[61_040])
+    position_ms: int | None = Field(default=None, description="How far that track has come, in ms", examples=[61_040])
     duration_ms: int | None = Field(
-        default=None, description="How long it is; absent when nobody knows", examples=[201_000]
+        default=None, description="How long it is, in ms; absent when nobody knows", examples=[201_000]
     )
     at: float | None = Field(
         default=None,
@@ -142,13 +148,17 @@ class PlayRequest(Document):
     """From where to play on. Without a track what was paused, or the first."""
 
     track: Name | None = Field(default=None, description="Key of a track of the playlist", examples=["opening"])
-    position_ms: Milliseconds = Field(default=0, ge=0, le=7 * 24 * 3600 * 1000, description="Into it", examples=[0])
+    position_ms: Milliseconds = Field(
+        default=0, ge=0, le=7 * 24 * 3600 * 1000, description="Into it, in ms", examples=[0]
+    )
 
 
 class SeekRequest(Document):
     """Where to go in the track that is played."""
 
-    position_ms: Milliseconds = Field(ge=0, le=7 * 24 * 3600 * 1000, description="From its beginning", examples=[60000])
+    position_ms: Milliseconds = Field(
+        ge=0, le=7 * 24 * 3600 * 1000, description="From its beginning, in ms", examples=[60000]
+    )
 
 
 class SoundsState(State):

@@ -45,13 +45,13 @@ class Listener:
     async def until(self, holds: Callable[[], bool], timeout_s: float = 20, *, reads: bool = True) -> None:
         async with asyncio.timeout(timeout_s):
             while not holds():
-                if reads:
+                if reads and (self.ready or self.broken):  # as the plane, which waits for enough
                     self.parts.append(self.ring.read(1 << 20))
                 await asyncio.sleep(0.005)
 
     async def to_the_end(self, timeout_s: float = 20) -> Samples:
         """All of it, until the ring is finished and empty, or the deck is broken."""
-        await self.until(lambda: self.ring.finished or self.broken is not None, timeout_s)
+        await self.until(lambda: self.broken is not None or (self.ring.finished and self.ready is not None), timeout_s)
         self.parts.append(self.ring.read(1 << 20))
         self.deck.close()
         return self.samples

@@ -3,6 +3,7 @@
 import mmap
 import os
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ class Ring(_Shared):
     @property
     def finished(self) -> bool:
         return self._get(3) != 0
+
+    @property
+    def position(self) -> tuple[int, int]:
+        return self._get(2), time.monotonic_ns()
 
     def read(self, most: int) -> Samples:
         """What the plane does: takes what there is."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from mediaserver.music import deck as deck_module
 from mediaserver.music import gate as gate_module
-from mediaserver.music import hls as hls_module
 from mediaserver.music.deck import Stalled, Workshop
 from mediaserver.music.gate import FetchError
 from mediaserver.music.hls import _load, choose, decrypt, media_of
@@ -23,6 +23,8 @@ from tests.decks import Listener, studio
 from tests.radio import Radio, Request
 
 RATE = 48_000
+# An MP4 file that can be played as it comes.
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "2000000"}
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def offset_of(part: Samples, whole: Samples) -> int:
 @pytest.mark.parametrize("form", ["mp3", "m4a", "ogg opus", "flac", "wav"])
 async def test_a_file_is_played_with_and_without_ranges(place: tuple[Radio, Workshop], form: str) -> None:
     server, workshop = place
-    data = encode(tone(440, 3, RATE), form, RATE, "stereo", options={"movflags": "faststart"} if form == "m4a" else {})
+    data = encode(tone(440, 3, RATE), form, RATE, "stereo", options=FRAGMENTED if form == "m4a" else {})
 
     @server.route("/plain")
     async def plain(request: Request) -> None:
@@ -269,7 +271,7 @@ async def test_an_endless_stream_that_does_not_come_back_is_given_up(
 
 async def test_a_full_ring_holds_the_server_back(place: tuple[Radio, Workshop]) -> None:
     server, workshop = place
-    data, sent = encode(tone(440, 1, RATE), "wav", RATE), 0
+    data, sent = encode(tone(440, 1, RATE), "mp3") * 20, 0
 
     @server.route("/live")
     async def live(request: Request) -> None:
@@ -280,7 +282,7 @@ async def test_a_full_ring_holds_the_server_back(place: tuple[Radio, Workshop]) 
             sent += len(data)
 
     listener = Listener(workshop, server.url("/live"))
-    await listener.until(lambda: listener.ring.space == 0, reads=False)
+    await listener.until(lambda: listener.ring.buffered == listener.ring.capacity, reads=False)
     before = sent
     await asyncio.sleep(0.5)
     assert sent - before < 10 * len(data)
@@ -417,11 +419,10 @@ async def test_hls_is_played_from_its_beginning_and_from_anywhere(place: tuple[R
 
 async def test_hls_of_fragmented_mp4_is_played(place: tuple[Radio, Workshop]) -> None:
     server, workshop = place
-    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "2000000"}
-    data = encode(chirp(8, RATE), "m4a", RATE, "stereo", options=options)
+    data = encode(chirp(8, RATE), "m4a", RATE, "stereo", options=FRAGMENTED)
     cuts = [place for place in range(4, len(data)) if data[place : place + 4] == b"moof"]
     edges = [*(cut - 4 for cut in cuts), len(data)]
-    pieces = [data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    pieces = [data[begin:end] for begin, end in pairwise(edges)]
     serve_segments(server, pieces)
 
     @server.route("/hls/init")
@@ -436,8 +437,7 @@ async def test_hls_of_fragmented_mp4_is_played(place: tuple[Radio, Workshop]) ->
     assert abs(offset_of(samples[RATE : 2 * RATE, 0], chirp(8, RATE)) - RATE) < 0.06 * RATE
     # The same as ranges of one file, of a server that has them and of one that has not.
     listed = "\n".join(
-        f"#EXTINF:2,\n#EXT-X-BYTERANGE:{end - begin}@{begin}\n/hls/all"
-        for begin, end in zip(edges, edges[1:], strict=False)
+        f"#EXTINF:2,\n#EXT-X-BYTERANGE:{end - begin}@{begin}\n/hls/all" for begin, end in pairwise(edges)
     )
     for has_ranges in (True, False):
 
@@ -477,7 +477,7 @@ async def test_encrypted_hls_is_played(place: tuple[Radio, Workshop]) -> None:
 
 
 async def test_live_hls_is_followed(place: tuple[Radio, Workshop], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hls_module.asyncio, "sleep", _quick(asyncio.sleep))
+    monkeypatch.setattr("mediaserver.music.hls.asyncio.sleep", _quick(asyncio.sleep))
     server, workshop = place
     pieces = segments("mpegts", 10, 1.0)
     serve_segments(server, pieces)

@@ -56,6 +56,16 @@ UserName = Annotated[
     Path(description="Name of the user, one percent-encoded segment", examples=["ann"], json_schema_extra=_NAME),
     AfterValidator(decode),
 ]
+PlayerName = Annotated[
+    str,
+    Path(description="Name of the player, one percent-encoded segment", examples=["music"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
+EffectName = Annotated[
+    str,
+    Path(description="Name of the effect, one percent-encoded segment", examples=["call"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
 MuteSourcePath = Annotated[MuteSource, Path(description="Who mutes: the participant, the host or the system")]
 SessionId = Annotated[
     str, Path(description="The last part of the session's address, see `Location`", examples=["Xq3vJ0pTz1uYh8sK"])

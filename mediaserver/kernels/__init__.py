@@ -104,6 +104,13 @@ def addresses() -> Addresses:
     return Addresses(*(KERNELS[name].address for name in Addresses._fields))
 
 
+def plane_stages() -> list[tuple[int, int, int, int, int]]:
+    """What Plane.set_stages() takes."""
+    return [
+        (stage.address, stage.state_mono, stage.state_stereo, len(stage.params), stage.tail_samples) for stage in STAGES
+    ]
+
+
 def plane_arguments() -> dict[str, int]:
     """What Plane.set_kernels() takes."""
     sizes = {"limiter_state_mono": limiter_state_size(1), "limiter_state_stereo": limiter_state_size(2)}

@@ -117,6 +117,7 @@ class Deck:
         self._last: Report = {}
         self._format: Report = {}
         self._pipe: Pipe | None = None
+        self._failure: BrokenError | None = None  # of the source, while the decoder goes on with what there is
         self._duration_s: float | None = None
         self._seeks: asyncio.Queue[int] = asyncio.Queue()
         self._bucket = Bucket(SEEKS_PER_S, SEEKS_BURST, time.monotonic())
@@ -247,6 +248,9 @@ class Deck:
                 failure: FetchError = FetchError("The connection ended before the file did.")
             except BrokenPipeError:
                 return  # the decoder has ended, and says why
+            except RefusedError as error:
+                await self._play_out(pipe, BrokenError("refused", str(error)))
+                return
             except FetchError as error:
                 failure = error
             try:
@@ -258,11 +262,9 @@ class Deck:
                 return
 
     async def _play_out(self, pipe: Pipe, error: BrokenError) -> None:
-        """What is there is played, and the track ends with it; if there is nothing, it is broken."""
-        if not self._format:
-            self._break(error.reason, error.detail)
-            return
-        log.warning("a track ends early", reason=error.reason)
+        """What has come is played, and the track ends with it; if nothing can be made of that, this is why."""
+        log.warning("a source ended early", reason=error.reason)
+        self._failure = error
         with suppress(BrokenPipeError):
             await pipe.end()
 
@@ -361,7 +363,7 @@ class Deck:
         if self._last.get("report") == "end":
             return
         if self._last.get("report") == "error":
-            raise BrokenError(str(self._last.get("reason")), str(self._last.get("detail")))
+            raise self._failure or BrokenError(str(self._last.get("reason")), str(self._last.get("detail")))
         raise BrokenError("decoder-died", f"The decoder's process ended ({status}).")
 
     async def _wait_for_child(self, timeout_s: float) -> None:

@@ -25,7 +25,7 @@ public:
 
     // What a publisher's packet has: its frame, and copies of those before it.
     void take(const Packet& packet) noexcept;
-    void set_answer_time(std::optional<Duration> time) noexcept { buffer_.set_answer_time(time); }
+    void set_answers(std::optional<Answers> answers) noexcept { buffer_.set_answers(answers); }
 
     // Fills interleaved samples: a tick's frame, up to 60 ms. False: silence, nothing was decoded.
     bool pull(Instant now, std::span<float> out) noexcept override;
