@@ -34,6 +34,7 @@ from mediaserver.keys import KeyRing
 from mediaserver.load import Watch
 from mediaserver.matrix import Rows
 from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
+from mediaserver.music.service import Music
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
 from mediaserver.outbox import Outbox
@@ -82,7 +83,7 @@ class Node:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
-        used."""
+        used, LibraryError when the media directory cannot."""
         self.settings = settings
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
@@ -115,6 +116,7 @@ class Node:
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
+        self.music = Music(settings.music, driver.make_ring)
         self.observer = Observer(self)
         self._observing: asyncio.Task[None] | None = None
 
@@ -133,6 +135,7 @@ class Node:
         self._stored.clear()
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
+        self.music.start()
 
     def drain(self, *, for_good: bool = False) -> None:
         """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
@@ -170,6 +173,7 @@ class Node:
         if self._observing is not None:
             self._observing.cancel()
         self.watch.stop()
+        self.music.stop()
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()

@@ -12,6 +12,7 @@ from mediaserver.http import (
     event_log,
     events,
     health,
+    library,
     listeners,
     openapi,
     pages,
@@ -48,7 +49,7 @@ def create_app(node: Node) -> FastAPI:
     app.state.registry = metrics.registry(node)
     app.state.answers = Answers()
     # Addresses are compared in turn, each costs 2 µs: what is asked most often comes first.
-    for module in (seats, listeners, participants, rooms, whip, events, administration, event_log, health):
+    for module in (seats, listeners, participants, rooms, whip, events, library, administration, event_log, health):
         app.include_router(module.router)
     if node.settings.development:
         app.include_router(development.router)
