@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "webhook_signature": set(),
     "webhooks": {"events", "outbox", "settings", "store", "webhook_signature"},
     "commands": {"programme", "voices"},
+    "place": set(),
     "voices": set(),
     "programme": {"music"},
     "performing": {"_native", "commands", "matrix", "place", "plane", "voices"},
@@ -35,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "matrix": {"programme"},
     "scenarios": {"commands"},
     "model": {"commands", "matrix", "place", "programme", "scenarios", "voices"},
-    "music": {"buckets", "logs", "plane"},
+    "music": {"_native", "buckets", "logs", "plane"},
     "schema": {"schema_base", "schema_programme"},
     "schema_media": {"schema_base"},
     "document": {
