@@ -8,7 +8,7 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 | `inactive` | `{}`                                                                               | the last one left  |
 | `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by", "publishing"}]}` | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard     | while spoken       |
-| `players`  | `{"players": [{"player", "status", "track", "title", "artist", "position_ms", ...}]}` | at start, changes  |
+| `players`  | `{"players": [{"player", "status", "track", "title", "position_ms", ...}]}`        | at start, changes  |
 | `moved`    | `{"room"}`, and then `sources` of that room                                        | moved there        |
 | `moving`   | `{"reason": "draining"}`                                                           | before it all ends |
 

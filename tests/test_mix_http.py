@@ -262,7 +262,7 @@ async def test_wishes_wait_for_a_listener_who_is_not_there_yet(edge: Edge) -> No
 
 async def test_wishes_belong_to_their_listener_and_the_room_service(edge: Edge) -> None:
     address = f"/v1/rooms/{ROOM}/listeners/ann"
-    wishes = {"user_gains_db": {"bob": -6}, "user_mutes": {}}
+    wishes = {**NO_WISHES, "user_gains_db": {"bob": -6}}
     calls: list[tuple[str, dict[str, Any]]] = [("PUT", {"json": wishes}), ("GET", {})]
     for method, options in calls:
         own = await edge.http.request(method, address, headers=bearer("ann"), **options)
