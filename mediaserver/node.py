@@ -46,11 +46,11 @@ from mediaserver.model import (
     Room,
     Speaker,
 )
-from mediaserver.music.addresses import Policy
-from mediaserver.music.children import Children
+from mediaserver.music.checking import NotMusicError
+from mediaserver.music.children import ChildError
 from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
-from mediaserver.music.deck import Workshop
-from mediaserver.music.gate import Gate
+from mediaserver.music.service import Music
+from mediaserver.music.sounds import load
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
 from mediaserver.outbox import Outbox
@@ -110,7 +110,7 @@ class Node:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
-        used."""
+        used, LibraryError when the media directory cannot."""
         self.settings = settings
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
@@ -143,11 +143,11 @@ class Node:
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
+        self.music = Music(settings.music, driver.make_ring)
         self.observer = Observer(self)
         self.sounds = SoundBank(driver.make_clip, self._decode_sound)
         self.effects = Effects(driver, self.sounds, self._effect_ended)
-        self.jukebox = Jukebox(driver, self._workshop, self._player_tells)
-        self._children: Children | None = None
+        self.jukebox = Jukebox(driver, self.music.workshop, self._player_tells)
         self._observing: asyncio.Task[None] | None = None
 
     # Life
@@ -165,6 +165,7 @@ class Node:
         self._stored.clear()
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
+        self.music.start()
 
     def drain(self, *, for_good: bool = False) -> None:
         """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
@@ -204,8 +205,7 @@ class Node:
         self.watch.stop()
         self.jukebox.close()
         self.effects.close()
-        if self._children is not None:
-            self._children.close()
+        self.music.stop()
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()
@@ -426,15 +426,15 @@ class Node:
                 case _:
                     perform_in_plane(self.driver.plane, self.driver.stages, command)
 
-    # What decoders need
-
-    def _workshop(self) -> Workshop:
-        if self._children is None:
-            self._children = Children()
-        return Workshop(self._children, Gate(Policy()), lambda media: None, self.driver.make_ring)
-
     async def _decode_sound(self, media: str) -> Samples:
-        raise SoundError(f"There is no piece {media} in the library.")
+        """A piece of the library, for an effect. SoundError."""
+        path = self.music.library.path(media) if self.music.library is not None else None
+        if path is None:
+            raise SoundError(f"There is no piece {media} in the library.")
+        try:
+            return await load(self.music.children, path)
+        except (NotMusicError, ChildError, OSError) as error:
+            raise SoundError(f"The piece {media} cannot be an effect: {error}") from None
 
     # Sessions
 
