@@ -182,17 +182,28 @@ class _Server:
         environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PATH": os.environ.get("PATH", "")}
         command = [sys.executable, "-P", "-m", "mediaserver.music.forkserver", str(theirs.fileno()), writer]
         with theirs:
-            process = await asyncio.to_thread(
-                subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
-            )
+            try:
+                # Some milliseconds, once; by vfork, so that the server's size does not matter.
+                process = subprocess.Popen(  # noqa: ASYNC220
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
+                )
+            except OSError:
+                ours.close()
+                raise ChildError("The decoders' process could not be started.") from None
         server = cls(process, ours)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await server._ready
         except (TimeoutError, ChildError):
-            server.close()
             raise ChildError("The decoders' process could not be started.") from None
+        finally:
+            if not server._is_ready:
+                server.close()
         return server
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
 
     async def fork(self, job: Job, bounds: Bounds, fds: Sequence[int], listener: Listener) -> Child:
         number = next(self._numbers)
