@@ -168,10 +168,17 @@ class Plane:
         """
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
     ) -> None:
         """
-        Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay valid until stop() has returned.
+        Addresses of the mixing kernels (mediaserver/kernels.py), the floats of a limiter's state and the samples of its delay. They must stay valid until stop() has returned.
         """
 
     def add_room(
@@ -184,14 +191,24 @@ class Plane:
         ptime_ms: int = 20,
         complexity: int = 5,
         music: bool = False,
+        passthrough: bool = False,
         e2ee: bool = False,
     ) -> None:
         """
-        home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.
+        home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded; passthrough: one voice alone is not encoded again.
         """
 
     def configure_room(
-        self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, e2ee: bool
+        self,
+        room: int,
+        *,
+        stereo: bool,
+        bitrate: int,
+        ptime_ms: int,
+        complexity: int,
+        music: bool,
+        passthrough: bool,
+        e2ee: bool,
     ) -> None:
         """Other mix settings: encoders and decoders begin anew."""
 

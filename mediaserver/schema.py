@@ -127,6 +127,11 @@ class MixDocument(Document):
     music: bool | None = Field(
         default=None, description="Opus's `audio` application instead of `voip`; soft sounds are kept", examples=[False]
     )
+    passthrough: bool | None = Field(
+        default=None,
+        description="While one voice alone is heard, its own packets are sent on instead of being decoded and encoded",
+        examples=[True],
+    )
 
 
 class LimitsDocument(Document):
@@ -282,6 +287,9 @@ class MixState(State):
     ptime_ms: int = Field(description="Length of a packet in ms", examples=[20])
     complexity: int = Field(description="Of the Opus encoder, 0 to 10", examples=[5])
     music: bool = Field(description="Opus's `audio` application instead of `voip`", examples=[False])
+    passthrough: bool = Field(
+        description="Whether the packets of one voice alone are sent on, not encoded again", examples=[True]
+    )
 
 
 class RoomState(State):

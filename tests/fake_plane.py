@@ -154,7 +154,7 @@ class Plane:
         return events
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int, limiter_delay: int
     ) -> None:
         assert not self.rows
         self.kernels = {"mix": mix, "limit": limit, "levels": levels}
@@ -169,6 +169,7 @@ class Plane:
         ptime_ms: int = 20,
         complexity: int = 5,
         music: bool = False,
+        passthrough: bool = False,
         e2ee: bool = False,
     ) -> None:
         assert room not in self.rooms
@@ -180,11 +181,21 @@ class Plane:
             ptime_ms=ptime_ms,
             complexity=complexity,
             music=music,
+            passthrough=passthrough,
             e2ee=e2ee,
         )
 
     def configure_room(
-        self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, e2ee: bool
+        self,
+        room: int,
+        *,
+        stereo: bool,
+        bitrate: int,
+        ptime_ms: int,
+        complexity: int,
+        music: bool,
+        passthrough: bool,
+        e2ee: bool,
     ) -> None:
         assert room in self.rooms
         assert ptime_ms in (20, 40, 60)
@@ -196,6 +207,7 @@ class Plane:
             "ptime_ms": ptime_ms,
             "complexity": complexity,
             "music": music,
+            "passthrough": passthrough,
             "e2ee": e2ee,
         }
 

@@ -84,8 +84,9 @@ nb::dict counter_meanings() {
     return dict;
 }
 
-plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool e2ee) {
-    return {{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms}, e2ee};
+plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool passthrough,
+                              bool e2ee) {
+    return {{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms, passthrough}, e2ee};
 }
 
 using HistogramView = std::tuple<std::vector<double>, std::vector<std::uint64_t>, double>;
@@ -238,24 +239,32 @@ NB_MODULE(_native, m) {
              "All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.")
         .def(
             "set_kernels",
-            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo) {
+            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo,
+               std::int32_t limiter_delay) {
                 p.set_kernels({reinterpret_cast<plane::Kernels::Mix>(mix), reinterpret_cast<plane::Kernels::Limit>(limit),
-                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo});
+                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo, limiter_delay});
             },
             nb::kw_only(), "mix"_a, "limit"_a, "levels"_a, "limiter_state_mono"_a, "limiter_state_stereo"_a,
-            "Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay "
-            "valid until stop() has returned.")
+            "limiter_delay"_a,
+            "Addresses of the mixing kernels (mediaserver/kernels.py), the floats of a limiter's state and the samples of its delay. They "
+            "must stay valid until stop() has returned.")
         .def(
             "add_room",
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
-               bool music, bool e2ee) { p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
+               bool music, bool passthrough, bool e2ee) {
+                p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee));
+            },
             "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 5,
-            "music"_a = false, "e2ee"_a = false, "home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
+            "music"_a = false, "passthrough"_a = false, "e2ee"_a = false,
+            "home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded; "
+            "passthrough: one voice alone is not encoded again.")
         .def(
             "configure_room",
             [](Plane& p, plane::RoomId room, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music,
-               bool e2ee) { p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
-            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "e2ee"_a,
+               bool passthrough, bool e2ee) {
+                p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee));
+            },
+            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "passthrough"_a, "e2ee"_a,
             "Other mix settings: encoders and decoders begin anew.")
         .def("remove_room", &Plane::remove_room, "room"_a, "Its peers must have been removed before.")
         .def("set_column", &Plane::set_column, "room"_a, "csrc"_a, "gain"_a,

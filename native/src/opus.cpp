@@ -56,6 +56,8 @@ std::size_t Decoder::conceal(std::span<float> out, std::uint32_t samples) noexce
                                              std::min(capacity(out, channels_), static_cast<int>(samples)), 0));
 }
 
+void Decoder::reset() noexcept { opus_decoder_ctl(decoder_.get(), OPUS_RESET_STATE); }
+
 Encoder::Encoder(const EncoderConfig& config)
     : encoder_{opus_encoder_create(sample_rate, static_cast<int>(config.channels),
                                    config.music ? OPUS_APPLICATION_AUDIO : OPUS_APPLICATION_VOIP, nullptr)},

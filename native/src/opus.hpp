@@ -14,6 +14,7 @@ struct OpusEncoder;
 namespace plane::opus {
 
 constexpr std::uint32_t sample_rate = 48000;
+constexpr std::size_t encoder_delay = 312;     // samples by which what is decoded follows what was encoded
 constexpr std::uint32_t max_samples = 5760;  // 120 ms: the longest packet
 
 // Samples at 48 kHz that a packet lasts, 120 to 5,760; nothing when it is not a valid Opus packet.
@@ -40,6 +41,8 @@ public:
     std::size_t decode(Bytes payload, std::span<float> out) noexcept;
     // The frame of `samples` before `next`, from next's redundancy where it has any, else concealed.
     std::size_t recover(Bytes next, std::span<float> out, std::uint32_t samples) noexcept;
+    // As if new.
+    void reset() noexcept;
     // A frame that is lost: the decoder goes on from what it had, fading.
     std::size_t conceal(std::span<float> out, std::uint32_t samples) noexcept;
 

@@ -129,7 +129,10 @@ void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& output
         if (!column.source || !column.source->playout) continue;
         const bool sounds = column.source->voice().sounds(due);
         if (!sounds) column.source->playout->pass(due);
-        inputs_.push_back({csrc, sounds ? column.gain : 0, column.source->playout});
+        // What came last before he fell silent is heard when it has waited, and been mixed for a tick or two.
+        const Duration heard_after = column.source->playout->delay(due) + milliseconds{40} + tick_interval();
+        const bool hushed = column.source->voice().quiet_for(due) > heard_after;
+        inputs_.push_back({csrc, sounds ? column.gain : 0, column.source->playout, hushed});
     }
     // Media time runs with the clock, through silence and missed ticks; a frame is a whole number of samples, so ticks at
     // one phase are whole frames apart.
