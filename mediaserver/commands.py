@@ -28,7 +28,7 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How a room's mixes are encoded, one setting for all. bitrate: bit/s; ptime_ms: 20, 40 or 60; complexity: of
-    Opus, 0..10; music: Opus's application `audio` instead of `voip`, and no gate on soft sounds; passthrough: one voice
+    Opus, 0..10; music: coded for music instead of voice, and no gate on soft sounds; passthrough: one voice
     alone is not encoded again."""
 
     stereo: bool = False

@@ -102,16 +102,7 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
     }
     pull(now, stats);
     // Whose voice alone had to be scaled in time is mixed after all; who needs no mix has none.
-    passing_.clear();
-    std::erase_if(mixing_, [&](Row* row) {
-        if (!config_.passthrough) return false;
-        if (!row->ending) decide(*row, true);
-        if (!needs_no_mix(*row)) return false;
-        if (row->alone) row->stream.cold = columns_[*row->alone].playout.get();
-        passing_.push_back(row);
-        return true;
-    });
-    for (Row* row : mixing_) warm(*row);
+    if (config_.passthrough) part_voices_alone(stats);
     mix();
 
     const Tick tick{now, timestamp, pool, stats};
@@ -275,7 +266,7 @@ void Mixer::pull(Instant now, WorkerStats& stats) {
             std::fill(frame.begin(), frame.end(), 0.0F);
             continue;
         }
-        sounding_[c] = columns_[c].playout->pull(now, frame, need_of(c));
+        sounding_[c] = columns_[c].playout->pull(now, frame, need_of(c, false));
         columns_[c].decoded = columns_[c].playout->decoded();
         if (!columns_[c].decoded) std::fill(frame.begin(), frame.end(), 0.0F);
         stats.sources_decoded.add(sounding_[c] && columns_[c].decoded ? 1 : 0);

@@ -56,8 +56,9 @@ public:
     static constexpr Duration sign_of_life = seconds{5};
     // Frames of silence that are still encoded, so that decoders end in silence before the packets do.
     static constexpr unsigned settling_frames = 5;
-    // A row that was mixed is a voice alone again after so long: less flaps with every short word of another, more spends encodes.
-    static constexpr Duration alone_after = milliseconds{300};
+    // A row that was mixed is a voice alone again after so long: less flaps with every short word of another, more spends encodes,
+    // and generations of coding.
+    static constexpr Duration alone_after = milliseconds{100};
 
     // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
     struct Input {
@@ -164,11 +165,12 @@ private:
     // mixer_alone.cpp
     std::optional<std::size_t> find_alone(const Row& row) const noexcept;
     void look_for_voices_alone();
+    void part_voices_alone(WorkerStats& stats);
     void decide(Row& row, bool pulled);
     bool may_pass(const Row& row, Tier tier, const OwnPackets::Own& own) const noexcept;
     bool passes(const Row& row) const noexcept;
     bool passes_everywhere(const Row& row) const noexcept;
-    Playout::Need need_of(std::size_t column) const noexcept;
+    Playout::Need need_of(std::size_t column, bool pulled) const noexcept;
     void warm(Row& row);
     void note_limiting(Row& row, std::size_t index) noexcept;
     bool alike(const Row& row, const Row& leader) const noexcept;

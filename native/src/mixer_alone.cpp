@@ -114,13 +114,13 @@ bool Mixer::passes_everywhere(const Row& row) const noexcept {
     return wanted != 0;
 }
 
-Playout::Need Mixer::need_of(std::size_t column) const noexcept {
+Playout::Need Mixer::need_of(std::size_t column, bool pulled) const noexcept {
     auto need = Playout::Need::nothing;
     for (const Row* row : mixing_) {
         if (row->ending || (row->from[column] == 0 && row->to[column] == 0)) continue;
         const bool his = row->alone == column;
         if (row->alone && passes_everywhere(*row) && (his || columns_[column].hushed)) continue;
-        if (his && !columns_[column].playout->own_of_next(samples_)) return Playout::Need::alignment;
+        if (his && !pulled && !columns_[column].playout->own_of_next(samples_)) return Playout::Need::alignment;
         need = Playout::Need::samples;
     }
     return need;
@@ -128,6 +128,27 @@ Playout::Need Mixer::need_of(std::size_t column) const noexcept {
 
 bool Mixer::needs_no_mix(const Row& row) const noexcept {
     return row.ending || (row.alone && passes_everywhere(row) && !columns_[*row.alone].decoded);
+}
+
+void Mixer::part_voices_alone(WorkerStats& stats) {
+    for (Row* row : mixing_) {
+        if (!row->ending) decide(*row, true);
+    }
+    // Who turned out to be needed has his samples by now, or gets them.
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+        if (columns_[c].decoded || need_of(c, true) == Playout::Need::nothing) continue;
+        columns_[c].playout->decode_last(frame_of(inputs_, c));
+        columns_[c].decoded = true;
+        stats.sources_decoded.add(sounding_[c] ? 1 : 0);
+    }
+    passing_.clear();
+    std::erase_if(mixing_, [&](Row* row) {
+        if (!needs_no_mix(*row)) return false;
+        if (row->alone) row->stream.cold = columns_[*row->alone].playout.get();
+        passing_.push_back(row);
+        return true;
+    });
+    for (Row* row : mixing_) warm(*row);
 }
 
 void Mixer::warm(Row& row) {

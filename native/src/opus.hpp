@@ -56,7 +56,7 @@ struct EncoderConfig {
     std::uint32_t bitrate = 48000;  // bit/s
     // 0..10. In voice mode with FEC a frame costs 150 µs at 5 and 290 µs at 9, for a difference that few hear.
     int complexity = 5;
-    bool music = false;             // Opus's "audio" application instead of "voip"
+    bool music = false;             // coded for music, not for voice
     int expected_loss_percent = 5;  // that in-band FEC is prepared for; more spends bits on copies that clean networks do not need
     bool operator==(const EncoderConfig&) const = default;
 };

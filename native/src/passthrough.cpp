@@ -18,7 +18,7 @@ void OwnPackets::packet(std::int64_t begin, std::uint32_t samples, Bytes payload
 void OwnPackets::pause(std::int64_t begin, std::uint32_t samples) noexcept {
     // Pauses in a row are one, so that a long one does not push out everything else; but it stays countable.
     constexpr std::uint32_t longest = 1U << 20;
-    if (count_ > 0 && last().payload.empty() && last().samples < longest) {
+    if (count_ > 0 && is_pause(last()) && last().samples < longest) {
         pieces_[(first_ + count_ - 1) % capacity].samples += samples;
         return;
     }
@@ -27,9 +27,23 @@ void OwnPackets::pause(std::int64_t begin, std::uint32_t samples) noexcept {
     piece.payload.clear();
 }
 
-void OwnPackets::made_up(std::int64_t end) noexcept {
-    count_ = 0;
-    plain_from_ = end;
+void OwnPackets::made_up(std::int64_t begin, std::uint32_t samples) noexcept {
+    push(begin, samples);
+    spoil_last();
+}
+
+void OwnPackets::spoil_last() noexcept {
+    Piece& piece = pieces_[(first_ + count_ - 1) % capacity];
+    piece.made_up = true;
+    piece.payload.clear();
+}
+
+bool OwnPackets::plain_since(std::int64_t begin) const noexcept {
+    if (begin < plain_from_) return false;
+    for (std::size_t i = 0; i < count_; ++i) {
+        if ((*this)[i].made_up && (*this)[i].end() > begin) return false;
+    }
+    return true;
 }
 
 void OwnPackets::moved(std::int64_t from, std::int64_t by) noexcept {
@@ -47,11 +61,11 @@ void OwnPackets::begin_anew() noexcept {
 }
 
 bool OwnPackets::announced_pause() const noexcept {
-    return count_ > 0 && (last().payload.empty() || opus::is_dtx(last().payload));
+    return count_ > 0 && (is_pause(last()) || (!last().made_up && opus::is_dtx(last().payload)));
 }
 
-std::optional<OwnPackets::Own> OwnPackets::find(std::int64_t begin, std::size_t samples) const noexcept {
-    if (!plain_since(begin)) return std::nullopt;
+std::optional<OwnPackets::Own> OwnPackets::find(std::int64_t begin, std::size_t samples, bool so_far) const noexcept {
+    if (begin < plain_from_) return std::nullopt;
     const std::int64_t end = begin + static_cast<std::int64_t>(samples);
     Own own;
     std::int64_t covered = begin;
@@ -59,6 +73,7 @@ std::optional<OwnPackets::Own> OwnPackets::find(std::int64_t begin, std::size_t 
     for (std::size_t i = 0; i < count_; ++i) {
         const Piece& piece = (*this)[i];
         if (piece.end() <= begin || piece.begin >= end) continue;
+        if (piece.made_up) return std::nullopt;
         if (piece.payload.empty()) {
             paused = true;
             continue;
@@ -68,7 +83,8 @@ std::optional<OwnPackets::Own> OwnPackets::find(std::int64_t begin, std::size_t 
         own.packets[own.count++] = piece.payload;
         own.level = std::min(own.level, piece.level);
     }
-    if (own.count > 0 && (paused || covered != end)) return std::nullopt;
+    const bool whole = covered == end || (so_far && covered == last().end());
+    if (own.count > 0 && (paused || !whole)) return std::nullopt;
     return own;
 }
 
@@ -77,6 +93,7 @@ OwnPackets::Piece& OwnPackets::push(std::int64_t begin, std::uint32_t samples) n
     Piece& piece = pieces_[(first_ + count_++) % capacity];
     piece.begin = begin;
     piece.samples = samples;
+    piece.made_up = false;
     return piece;
 }
 

@@ -31,41 +31,44 @@ public:
         std::int64_t begin = 0;
         std::uint32_t samples = 0;
         std::uint8_t level = 127;           // -dBov
-        std::vector<std::uint8_t> payload;  // empty: a pause
+        bool made_up = false;               // no packet stands for it
+        std::vector<std::uint8_t> payload;  // else empty: a pause
         std::int64_t end() const noexcept { return begin + samples; }
     };
 
     // Each goes on where the last piece ended.
     void packet(std::int64_t begin, std::uint32_t samples, Bytes payload, std::uint8_t level) noexcept;
     void pause(std::int64_t begin, std::uint32_t samples) noexcept;
-    // Up to `end` there is something that no packet stands for.
-    void made_up(std::int64_t end) noexcept;
+    void made_up(std::int64_t begin, std::uint32_t samples) noexcept;
+    // What the last packet was to stand for it does not.
+    void spoil_last() noexcept;
     // What began at `from` or later has moved by this much; what is before was changed.
     void moved(std::int64_t from, std::int64_t by) noexcept;
     // Silence, and nothing before it.
     void begin_anew() noexcept;
 
     // Whether everything from there on is packets and pauses.
-    bool plain_since(std::int64_t begin) const noexcept { return begin >= plain_from_; }
+    bool plain_since(std::int64_t begin) const noexcept;
     // Whether it ends with a pause; with a packet that announces one (discontinuous transmission).
-    bool pausing() const noexcept { return count_ == 0 ? plain_from_ == always : last().payload.empty(); }
+    bool pausing() const noexcept { return count_ == 0 ? plain_from_ == always : is_pause(last()); }
     bool announced_pause() const noexcept;
 
     // The packets that stand for the samples [begin, begin + samples): none, and a level of 127, when it is a pause. Nothing when
-    // no packets do.
+    // no packets do. so_far: what is still to come may be what is missing.
     static constexpr std::size_t max_packets = 6;
     struct Own {
         std::array<Bytes, max_packets> packets;  // valid until the next change
         std::size_t count = 0;
         std::uint8_t level = 127;                // of the loudest
     };
-    std::optional<Own> find(std::int64_t begin, std::size_t samples) const noexcept;
+    std::optional<Own> find(std::int64_t begin, std::size_t samples, bool so_far) const noexcept;
 
     std::size_t size() const noexcept { return count_; }
     const Piece& operator[](std::size_t i) const noexcept { return pieces_[(first_ + i) % capacity]; }
 
 private:
     static constexpr std::int64_t always = std::numeric_limits<std::int64_t>::min();
+    static bool is_pause(const Piece& piece) noexcept { return piece.payload.empty() && !piece.made_up; }
     const Piece& last() const noexcept { return (*this)[count_ - 1]; }
     Piece& push(std::int64_t begin, std::uint32_t samples) noexcept;
     void drop_first() noexcept;

@@ -130,7 +130,7 @@ void Playout::run(const JitterBuffer::Step& step, bool pausing) noexcept {
             return;
         }
     }
-    if (made != step.samples && step.action == JitterBuffer::Action::decode) packets_.made_up(end() + step.samples);
+    if (made != step.samples && step.action == JitterBuffer::Action::decode) packets_.spoil_last();
     if (made == 0) {
         made = step.samples;
         std::fill_n(space.begin(), made * channels_, 0.0F);
@@ -141,8 +141,8 @@ void Playout::run(const JitterBuffer::Step& step, bool pausing) noexcept {
             space[i] *= static_cast<float>(i / channels_ + 1) / static_cast<float>(fade);
         }
     }
+    if (!pausing && step.action != JitterBuffer::Action::decode) packets_.made_up(end(), static_cast<std::uint32_t>(made));
     fifo_size_ += made;
-    if (!pausing && step.action != JitterBuffer::Action::decode) packets_.made_up(end());
 }
 
 // ---- undecoded -----------------------------------------------------------------------------------------------------
@@ -164,21 +164,21 @@ void Playout::put_pause(std::size_t count) noexcept {
     fifo_size_ += count;
 }
 
-std::optional<OwnPackets::Own> Playout::own(std::int64_t position, std::size_t count) const noexcept {
+std::optional<OwnPackets::Own> Playout::own(std::int64_t position, std::size_t count, bool so_far) const noexcept {
     if (!lag_) return std::nullopt;
-    return packets_.find(position - static_cast<std::int64_t>(*lag_), count);
+    return packets_.find(position - static_cast<std::int64_t>(*lag_), count, so_far);
 }
 
 void Playout::decode_again(std::size_t wanted) noexcept {
     if (!std::exchange(undecoded_, false)) return;
     woke_ = true;
-    const auto needed = static_cast<std::int64_t>(std::max(context_frames * wanted + settling, history));
+    const auto needed = static_cast<std::int64_t>(std::max((context_frames + 1) * wanted + settling, history));
     const std::int64_t from = position_ - needed;
     std::size_t first = 0;
     while (first < packets_.size() && packets_[first].end() <= from) ++first;
     // A pause may have begun long ago.
     again_begin_ = first < packets_.size() ? std::max(packets_[first].begin, from - std::int64_t{opus::max_samples}) : end();
-    again_begin_ = std::min(again_begin_, position_ - static_cast<std::int64_t>(std::max(context_frames * wanted, history)));
+    again_begin_ = std::min(again_begin_, position_ - static_cast<std::int64_t>(std::max((context_frames + 1) * wanted, history)));
     again_.assign(static_cast<std::size_t>(end() - again_begin_) * channels_, 0.0F);
     decoder_.reset();
     sounding_ = false;
@@ -191,6 +191,12 @@ void Playout::decode_again(std::size_t wanted) noexcept {
     }
     std::copy_n(again_.end() - static_cast<std::ptrdiff_t>((history + fifo_size_) * channels_), (history + fifo_size_) * channels_,
                 fifo_.begin());
+}
+
+void Playout::decode_last(std::span<float> out) noexcept {
+    decode_again(out.size() / channels_);
+    std::copy_n(again_.begin() + static_cast<std::ptrdiff_t>(pulled_ - again_begin_) * static_cast<std::ptrdiff_t>(channels_), out.size(),
+                out.begin());
 }
 
 std::span<const float> Playout::context(std::size_t count) const noexcept {
@@ -301,7 +307,8 @@ void Playout::pass(Instant now) noexcept {
 
 void Playout::flush() noexcept {
     fifo_size_ = 0;
-    undecoded_ = false;
+    // What the decoder remembers is then of long ago.
+    if (std::exchange(undecoded_, false)) decoder_.reset();
     packets_.begin_anew();
     sounding_ = false;
     waited_ = 0;

@@ -44,11 +44,14 @@ public:
     // was, if decoded() says so afterwards.
     bool pull(Instant now, std::span<float> out, Need need = Need::samples) noexcept;
     bool decoded() const noexcept { return !undecoded_; }
+    // The last frame's samples, after all.
+    void decode_last(std::span<float> out) noexcept;
     // It is since the last pull.
     bool woke() const noexcept { return woke_; }
-    // The packets that stand for a frame of so many samples, at the lag of align(): the next that will be pulled; the last that was.
-    std::optional<OwnPackets::Own> own_of_next(std::size_t samples) const noexcept { return own(position_, samples); }
-    std::optional<OwnPackets::Own> own_of_last(std::size_t samples) const noexcept { return own(pulled_, samples); }
+    // The packets that stand for a frame of so many samples, at the lag of align(): the next that will be pulled, as far as they have
+    // come; the last that was.
+    std::optional<OwnPackets::Own> own_of_next(std::size_t samples) const noexcept { return own(position_, samples, true); }
+    std::optional<OwnPackets::Own> own_of_last(std::size_t samples) const noexcept { return own(pulled_, samples, false); }
     // Samples before the last tick's frame, up to context_frames such frames, oldest first; valid when it woke then.
     static constexpr std::size_t context_frames = 4;
     std::span<const float> context(std::size_t samples) const noexcept;
@@ -85,7 +88,7 @@ private:
     void move_to_alignment(std::int64_t over, std::size_t wanted) noexcept;
     void take_out(const timescale::Match& match) noexcept;
     void put_in(const timescale::Match& match) noexcept;
-    std::optional<OwnPackets::Own> own(std::int64_t position, std::size_t samples) const noexcept;
+    std::optional<OwnPackets::Own> own(std::int64_t position, std::size_t samples, bool so_far) const noexcept;
     std::int64_t end() const noexcept { return position_ + static_cast<std::int64_t>(fifo_size_); }
     void play_faster(Instant now, std::size_t wanted, std::size_t by) noexcept;
     void play_slower(std::size_t by) noexcept;
