@@ -154,7 +154,14 @@ class Plane:
         return events
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int, limiter_delay: int
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
     ) -> None:
         assert not self.rows
         self.kernels = {"mix": mix, "limit": limit, "levels": levels}

@@ -149,7 +149,14 @@ async def test_a_room_stays_encrypted_or_not(encrypted: bool) -> None:
 
 async def test_a_new_room_has_the_mix_settings_it_is_made_with() -> None:
     async with serving() as edge:
-        settings = {"stereo": True, "bitrate": 96_000, "ptime_ms": 60, "complexity": 5, "music": True, "passthrough": False}
+        settings = {
+            "stereo": True,
+            "bitrate": 96_000,
+            "ptime_ms": 60,
+            "complexity": 5,
+            "music": True,
+            "passthrough": False,
+        }
         response = await edge.control("PUT", "rooms", ROOM, json={"mix": settings})
         assert response.status_code == 201
         assert response.json()["mix"] == settings

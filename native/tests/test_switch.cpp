@@ -184,7 +184,7 @@ void change_tiers(unsigned seed, const opus::EncoderConfig& config, Findings& fi
 
 }  // namespace
 
-TEST_CASE("a change of tier costs less than 3 dB of coding error in the median, 6 dB at worst") {
+TEST_CASE("a change of tier costs less than 3 dB of coding error in the median, 7 dB at worst") {
     for (const opus::EncoderConfig& config : {opus::EncoderConfig{1, 48000, 9, false}, opus::EncoderConfig{1, 32000, 9, false},
                                               opus::EncoderConfig{1, 64000, 9, true}}) {
         Findings findings;
@@ -196,7 +196,7 @@ TEST_CASE("a change of tier costs less than 3 dB of coding error in the median, 
         MESSAGE(std::string{config.music ? "music" : "voice"}, " at ", config.bitrate, " bit/s, ", worse.size(),
                 " changes of tier, error against a continuous encoder: median ", median, " dB, worst ", worse.back(), " dB");
         CHECK(median <= 3.0);
-        CHECK(worse.back() <= 6.0);
+        CHECK(worse.back() <= 7.0);
     }
 }
 
