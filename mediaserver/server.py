@@ -128,6 +128,8 @@ def run(settings: Settings) -> None:
         for failure in driver.plane.tcp_failures(worker):
             log.warning("no media over TCP at %s", failure)
     driver.plane.set_kernels(**kernels.plane_arguments())
+    driver.plane.set_stages(kernels.plane_stages())
+    driver.stages = kernels.STAGES
     try:
         node = Node(settings, driver, Certificate.generate())
     except StateError as error:

@@ -15,7 +15,6 @@ from mediaserver.metrics import plane_metric, webhook_metrics
 from mediaserver.schema import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
-    MAX_SEATS,
     MAX_WISHES,
     LimitsDocument,
     ListenerDocument,
@@ -23,6 +22,7 @@ from mediaserver.schema import (
     RoomDocument,
     SpeakerDocument,
 )
+from mediaserver.schema_base import MAX_SEATS
 from tests.edge import Edge, serving
 
 ROOT = Path(__file__).parent.parent

@@ -18,6 +18,8 @@ from tests.offers import offer
 EMPTY: dict[str, Any] = {
     "speakers": {},
     "listeners": {},
+    "players": {},
+    "effects": {},
     "mix": {},
     "limits": {},
     "scenario": "chat",
@@ -29,7 +31,29 @@ DOCUMENT: dict[str, Any] = {
         "alice": {"mutes": {"host": True}, "gain_db": -3.0, "seat": 3, "may_publish": True},
         "bob": {"mutes": {}, "gain_db": 0.0, "may_publish": False},
     },
-    "listeners": {"bob": {"user_gains_db": {"carol": -6.0}, "user_mutes": {"dave": True}}},
+    "listeners": {
+        "bob": {
+            "user_gains_db": {"carol": -6.0},
+            "user_mutes": {"dave": True},
+            "user_pans": {"carol": -0.5},
+            "music_gain_db": -9.0,
+        }
+    },
+    "players": {
+        "music": {
+            "tracks": [{"media": "q3v9", "key": "opening"}, {"url": "https://radio.example.org/stream"}],
+            "state": "stopped",
+            "volume_db": -12.0,
+            "repeat": "all",
+            "shuffle": True,
+            "fade_in_ms": 500,
+            "fade_out_ms": 20,
+            "crossfade_ms": 4000,
+            "audience": "listeners",
+            "pan": 0.0,
+        }
+    },
+    "effects": {"call": {"sound": "ring", "gain_db": -6.0, "pan": 0.5, "audience": ["bob", "eve"]}},
     "mix": {"stereo": True, "bitrate": 64000, "ptime_ms": 20},
     "limits": {"speakers": 16, "listeners": 5000},
     "scenario": "chat",
@@ -92,7 +116,7 @@ async def test_a_put_leaves_what_belongs_to_participants_and_names_it_to_change_
     await put(edge, {"speakers": {USER: {}}})
     mute = await edge.http.put(f"/v1/rooms/{ROOM}/speakers/{USER}/mutes/self", headers=bearer())
     assert mute.status_code == 200
-    wishes = {"user_gains_db": {"bob": -6.0}, "user_mutes": {}}
+    wishes = {"user_gains_db": {"bob": -6.0}, "user_mutes": {}, "user_pans": {}, "music_gain_db": 0.0}
     own = await edge.http.put(f"/v1/rooms/{ROOM}/listeners/{USER}", json=wishes, headers=bearer())
     assert own.status_code == 200
     left = (await put(edge, {"speakers": {USER: {"mutes": {"host": True}}}})).json()

@@ -14,7 +14,7 @@ from tests.offers import offer
 
 CSRC_LEVEL = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
 DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False, "passthrough": True}
-NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}}
+NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}, "user_pans": {}, "music_gain_db": 0.0}
 
 
 @pytest.fixture
@@ -247,11 +247,11 @@ async def test_a_listener_turns_speakers_down_and_off_for_himself(edge: Edge) ->
     wishes: dict[str, Any] = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
     response = await wish(edge, "ann", **wishes)
     assert response.status_code == 200
-    assert response.json() == {**wishes, "user_mutes": {"cem": True}}
+    assert response.json() == {**NO_WISHES, **wishes, "user_mutes": {"cem": True}}
     assert cells_heard(edge, ann) == {bob: linear(-6.0), cem: 0.0}
     assert cells_heard(edge, dan) == {}
     found = await edge.control("GET", "rooms", ROOM, "listeners", "ann")
-    assert found.json() == {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True}}
+    assert found.json() == {**NO_WISHES, "user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True}}
     await wish(edge, "ann")
     assert cells_heard(edge, ann) == {}
     assert (await edge.control("GET", "rooms", ROOM, "listeners", "ann")).json() == NO_WISHES

@@ -16,9 +16,18 @@ from mediaserver.admission import OverloadedError
 from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
-from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
+from mediaserver.model import (
+    EffectTakenError,
+    EncryptedRoomError,
+    FullRoomError,
+    NoPlayerError,
+    NoSeatError,
+    NotConnectedError,
+    NoTrackError,
+    SeatTakenError,
+)
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, DrainingError, FullError
+from mediaserver.node import ClosingError, DrainingError, FullError, UnknownSoundError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
@@ -63,15 +72,24 @@ _TABLE = [
     Kind("no-session", 404, "No such session", "The WHIP or WHEP session has ended or never was."),
     Kind("no-participant", 404, "Not connected", "The user has no session in this room."),
     Kind("no-speaker", 404, "No such speaker", "The user has no seat; PUT /v1/rooms/{room}/speakers/{user} gives one."),
+    Kind("no-player", 404, "No such player", "PUT /v1/rooms/{room}/players/{player} makes a music player."),
+    Kind("no-track", 404, "No such track", "The player's playlist has no track of this key."),
+    Kind("no-sound", 404, "No such sound", "GET /v1/sounds lists what effects can play."),
     Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists what this address takes."),
     Kind("not-acceptable", 406, "Not acceptable", "The client does not accept the only media type there is."),
     Kind(
         "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
     ),
-    Kind("seats-taken", 409, "No seat left", "The room has as many speakers as it may, or somebody sits in that seat."),
+    Kind(
+        "seats-taken",
+        409,
+        "No seat left",
+        "The room has as many speakers, players or effects as it may, or somebody sits in that seat.",
+    ),
     Kind(
         "idempotency-conflict", 409, "Still under way", "A request with this Idempotency-Key has not been answered yet."
     ),
+    Kind("effect-taken", 409, "Another effect has this name", "It plays another sound, and has to be stopped first."),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
         "mixes-taken",
@@ -125,6 +143,10 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     NotConnectedError: "no-participant",
     SeatTakenError: "seats-taken",
     FullRoomError: "seats-taken",
+    NoPlayerError: "no-player",
+    NoTrackError: "no-track",
+    UnknownSoundError: "no-sound",
+    EffectTakenError: "effect-taken",
     StateError: "state-not-kept",
     EncryptedRoomError: "encrypted-room",
     TooManyMixesError: "mixes-taken",

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace plane {
 
 namespace {
 
-bool all_zero(std::span<const float> gains) noexcept {
-    return std::all_of(gains.begin(), gains.end(), [](float gain) { return gain == 0; });
+bool all_silent(std::span<const Gain> gains) noexcept {
+    return std::all_of(gains.begin(), gains.end(), [](const Gain& gain) { return gain.silent(); });
 }
 
 // A packet without audio: its first byte says narrowband SILK and the frame's length (RFC 6716 section 3.1).
@@ -56,7 +57,7 @@ void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like
     auto row = std::make_unique<Row>();
     row->id = id;
     row->cells = std::move(cells);
-    row->from.assign(columns_.size(), 0);
+    row->from.assign(columns_.size(), {});
     row->to = row->from;
     if (Row* model = like ? find(*like) : nullptr) {
         row->from = model->from;
@@ -67,6 +68,10 @@ void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like
         row->stream = fresh_stream();
     }
     rows_.push_back(std::move(row));
+}
+
+void Mixer::set_row(RowId id, std::vector<Cell> cells) {
+    if (Row* row = find(id)) row->cells = std::move(cells);
 }
 
 void Mixer::remove_row(RowId id) {
@@ -98,11 +103,11 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
 
     mixing_.clear();
     for (const auto& row : rows_) {
-        if (row->leads() && !(row->stream.parked && all_zero(row->from) && all_zero(row->to))) mixing_.push_back(row.get());
+        if (row->leads() && !(row->stream.parked && all_silent(row->from) && all_silent(row->to))) mixing_.push_back(row.get());
     }
     pull(now, stats);
     // Whose voice alone had to be scaled in time is mixed after all; who needs no mix has none.
-    if (config_.passthrough) part_voices_alone(stats);
+    if (config_.passthrough) part_voices_alone();
     mix();
 
     const Tick tick{now, timestamp, pool, stats};
@@ -155,14 +160,19 @@ std::size_t Mixer::leaders() const noexcept {
 void Mixer::update_columns(std::span<const Input> inputs) {
     // Columns that were at 0 for everyone when the last frame ended, and are not wanted now, are gone.
     const auto wanted = [&](const Column& column) {
-        return std::find_if(inputs.begin(), inputs.end(), [&](const Input& input) { return input.playout == column.playout; });
+        return std::find_if(inputs.begin(), inputs.end(), [&](const Input& input) { return input.sound == column.input.sound; });
     };
     for (std::size_t c = 0; c < columns_.size();) {
         const auto input = wanted(columns_[c]);
-        columns_[c].gain = input == inputs.end() ? 0 : input->gain;
-        columns_[c].hushed = input != inputs.end() && input->hushed;
-        const bool fading = std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) { return row->from[c] != 0; });
-        if (columns_[c].gain != 0 || fading) {
+        columns_[c].begins = false;
+        if (input == inputs.end()) {
+            columns_[c].input.gain = 0;
+            columns_[c].input.hushed = false;
+        } else {
+            columns_[c].input = *input;
+        }
+        const bool fading = std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) { return !row->from[c].silent(); });
+        if (columns_[c].input.gain != 0 || fading) {
             ++c;
             continue;
         }
@@ -171,12 +181,13 @@ void Mixer::update_columns(std::span<const Input> inputs) {
         for (const auto& row : rows_) row->from.erase(row->from.begin() + at);
     }
     for (const Input& input : inputs) {
-        const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.playout == input.playout; });
+        const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.input.sound == input.sound; });
         if (known || input.gain == 0) continue;
-        input.playout->flush();
-        if (config_.passthrough) input.playout->align(static_cast<std::size_t>(kernels_.limiter_delay) + opus::encoder_delay);
-        columns_.push_back({input.csrc, input.playout, input.gain, input.hushed, true});
-        for (const auto& row : rows_) row->from.push_back(0);
+        if (config_.passthrough && input.sound->playout()) {
+            input.sound->playout()->align(static_cast<std::size_t>(kernels_.limiter_delay) + opus::encoder_delay);
+        }
+        columns_.push_back({input, input.chain, input.sound->begin(), true});
+        for (const auto& row : rows_) row->from.push_back({});
     }
 }
 
@@ -184,9 +195,13 @@ void Mixer::update_gains() {
     for (const auto& row : rows_) {
         row->to.resize(columns_.size());
         for (std::size_t c = 0; c < columns_.size(); ++c) {
+            const Input& input = columns_[c].input;
             const auto cell = std::find_if(row->cells.begin(), row->cells.end(),
-                                           [&](const Cell& named) { return named.csrc == columns_[c].csrc; });
-            row->to[c] = columns_[c].gain * (cell == row->cells.end() ? 1.0F : cell->gain);
+                                           [&](const Cell& named) { return named.csrc == input.csrc; });
+            const float gain = input.gain * (cell == row->cells.end() ? 1.0F : cell->gain);
+            const Place place = cell != row->cells.end() && cell->place ? *cell->place : input.place;
+            row->to[c] = config_.encoder.channels == 2 ? Gain{gain * place.left, gain * place.right} : Gain{gain, gain};
+            if (columns_[c].begins) row->from[c] = row->to[c];
         }
     }
 }
@@ -260,17 +275,39 @@ void Mixer::pull(Instant now, WorkerStats& stats) {
     for (std::size_t c = 0; c < columns_.size(); ++c) {
         const std::span<float> frame = frame_of(inputs_, c);
         const bool heard = std::any_of(mixing_.begin(), mixing_.end(),
-                                       [&](const Row* row) { return row->from[c] != 0 || row->to[c] != 0; });
+                                       [&](const Row* row) { return !row->from[c].silent() || !row->to[c].silent(); });
         if (!heard) {
-            columns_[c].playout->pass(now);
+            columns_[c].input.sound->pass(now);
             std::fill(frame.begin(), frame.end(), 0.0F);
             continue;
         }
-        sounding_[c] = columns_[c].playout->pull(now, frame, need_of(c, false));
-        columns_[c].decoded = columns_[c].playout->decoded();
-        if (!columns_[c].decoded) std::fill(frame.begin(), frame.end(), 0.0F);
-        stats.sources_decoded.add(sounding_[c] && columns_[c].decoded ? 1 : 0);
-        columns_[c].playout->count(stats);
+        Playout* playout = columns_[c].input.sound->playout();
+        sounding_[c] = playout ? playout->pull(now, frame, need_of(c, false)) : columns_[c].input.sound->pull(now, frame);
+        columns_[c].decoded = !playout || playout->decoded();
+        columns_[c].input.sound->count(stats);
+        if (columns_[c].decoded) {
+            run_chain(columns_[c], frame);
+        } else {
+            std::fill(frame.begin(), frame.end(), 0.0F);
+        }
+    }
+}
+
+void Mixer::run_chain(Column& column, std::span<float> frame) {
+    const std::shared_ptr<Chain> before = std::exchange(column.chain, column.input.chain);
+    if (before == column.chain) {
+        if (before) before->process(frame);
+        return;
+    }
+    // From the one to the other over the frame.
+    fading_.assign(frame.begin(), frame.end());
+    if (before && column.chain) column.chain->continue_from(*before);
+    if (before) before->process(fading_);
+    if (column.chain) column.chain->process(frame);
+    const std::size_t channels = config_.encoder.channels;
+    for (std::size_t i = 0; i < frame.size(); ++i) {
+        const float share = static_cast<float>(i / channels + 1) / static_cast<float>(samples_);
+        frame[i] = fading_[i] + (frame[i] - fading_[i]) * share;
     }
 }
 
@@ -284,8 +321,11 @@ void Mixer::mix() {
     gains_to_.clear();
     for (const Row* row : mixing_) {
         for (std::size_t c = 0; c < columns_.size(); ++c) {
-            gains_from_.insert(gains_from_.end(), config_.encoder.channels, row->from[c]);
-            gains_to_.insert(gains_to_.end(), config_.encoder.channels, row->to[c]);
+            for (const bool right : {false, true}) {
+                if (right && config_.encoder.channels == 1) continue;
+                gains_from_.push_back(right ? row->from[c].right : row->from[c].left);
+                gains_to_.push_back(right ? row->to[c].right : row->to[c].left);
+            }
         }
     }
     mixed_.resize(mixing_.size() * frame_size_);
@@ -337,7 +377,7 @@ Mixer::Frame Mixer::encode(Row& row, std::optional<std::size_t> index, const Tic
         stream.parked = false;
         std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
         std::copy(samples.begin(), samples.end(), frame_of(stream.history, priming_frames - 1).begin());
-        if (silence && all_zero(row.to) && stream.silent_frames > settling_frames) {
+        if (silence && all_silent(row.to) && stream.silent_frames > settling_frames) {
             park(stream);
             return say_nothing(stream, wanted, tick);
         }
@@ -445,8 +485,8 @@ void Mixer::describe(const Row& row, float level_dbov, Packet& packet) const {
     packet.level = {level_dbov > -50, dbov_byte(level_dbov)};
     packet.csrc_count = 0;
     for (std::size_t c = 0; c < columns_.size() && packet.csrc_count < rtp::max_csrcs; ++c) {
-        if (!sounding_[c] || row.to[c] == 0) continue;
-        packet.csrcs[packet.csrc_count] = columns_[c].csrc;
+        if (!sounding_[c] || row.to[c].silent() || !columns_[c].input.speaks) continue;
+        packet.csrcs[packet.csrc_count] = columns_[c].input.csrc;
         packet.csrc_levels[packet.csrc_count++] = dbov_byte(column_levels_[c]);
     }
 }

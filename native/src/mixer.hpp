@@ -19,12 +19,14 @@
 #include <span>
 #include <vector>
 
+#include "chain.hpp"
 #include "kernels.hpp"
 #include "opus.hpp"
 #include "packet.hpp"
 #include "passthrough.hpp"
 #include "playout.hpp"
 #include "redundancy.hpp"
+#include "sound.hpp"
 #include "stats.hpp"
 #include "tier.hpp"
 
@@ -42,10 +44,23 @@ struct MixConfig {
 // How a mix that is configured like this is encoded in a tier.
 opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept;
 
-// A cell that differs from its column: the source, and the factor on its gain.
+// On the way from a column to a row, by channel; those of a mono mix are equal.
+struct Gain {
+    float left = 0, right = 0;
+    bool operator==(const Gain&) const = default;
+    bool silent() const noexcept { return left == 0 && right == 0; }
+};
+
+// Where a column is heard in a stereo mix: factors on its gain, by channel.
+struct Place {
+    float left = 1, right = 1;
+};
+
+// A cell that differs from its column: the source, the factor on its gain, and where this row hears it.
 struct Cell {
     std::uint32_t csrc = 0;
     float gain = 0;
+    std::optional<Place> place{};
 };
 
 class Mixer {
@@ -60,11 +75,14 @@ public:
     // and generations of coding.
     static constexpr Duration alone_after = milliseconds{100};
 
-    // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
+    // A source as the room has it at this tick. The sound is shared, so that one who leaves is faded out.
     struct Input {
         std::uint32_t csrc = 0;
         float gain = 0;                    // the column's; 0: muted, or silent
-        std::shared_ptr<Playout> playout;
+        std::shared_ptr<Sound> sound;
+        Place place{};
+        std::shared_ptr<Chain> chain{};    // what is done to it first
+        bool speaks = true;                // it is a person, and so named among the packet's sources
         bool hushed = false;               // what it gives now is silence, though it is still mixed
     };
     // One row's frame in one variant. Followers share their leader's packet.
@@ -79,6 +97,7 @@ public:
 
     // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // The variants that somebody wants of the row from now on, by bit; at first the configured mix alone, in plain.
     void want(RowId row, std::uint8_t variants) noexcept;
@@ -102,11 +121,13 @@ public:
 
 private:
     struct Column {
-        std::uint32_t csrc = 0;
-        std::shared_ptr<Playout> playout;
-        float gain = 0;          // at the end of this tick's frame
-        bool hushed = false;
+        Input input;             // its gain: at the end of this tick's frame
+        std::shared_ptr<Chain> chain;  // of the last frame
+        bool begins = false;     // by itself, with this frame
         bool decoded = true;     // there are samples of this tick
+        bool silent = false;     // it gave nothing in the last
+        // What is not a speaker says nothing of itself beforehand.
+        bool hushed() const noexcept { return input.hushed || (silent && !input.sound->playout()); }
     };
     // One tier of a stream.
     struct Coder {
@@ -123,10 +144,10 @@ private:
         bool parked = true;
         unsigned silent_frames = 0;
         Instant last_sent{};                      // Instant{}: never
-        const Playout* alone = nullptr;           // whose voice is the only one, for `alone_frames` ticks; to compare with
+        const Sound* alone = nullptr;             // whose voice is the only one, for `alone_frames` ticks; to compare with
         unsigned alone_frames = 0;
         bool limited = true;                      // the last frame that was mixed was made quieter
-        const Playout* cold = nullptr;            // whose packets were passed on while limiter and history stood still
+        const Sound* cold = nullptr;              // whose packets were passed on while limiter and history stood still
     };
     // What a leader says, by variant; empty where nobody wants it or there is nothing to say.
     struct Frame {
@@ -145,7 +166,7 @@ private:
         std::vector<Cell> cells;
         Row* leader = nullptr;             // itself, or whom it follows
         Stream stream;                     // of a leader
-        std::vector<float> from, to;       // gains, by column
+        std::vector<Gain> from, to;        // by column
         std::optional<std::size_t> alone;  // column whose packets may stand for the mix
         bool ending = false;               // in silence, without a mix
         unsigned equal_frames = 0;         // for how long an older leader's gains were the same
@@ -161,11 +182,12 @@ private:
     void lead(Row& row);
     void follow(Row& row, Row& leader);
     void pull(Instant now, WorkerStats& stats);
+    void run_chain(Column& column, std::span<float> frame);
     void mix();
     // mixer_alone.cpp
     std::optional<std::size_t> find_alone(const Row& row) const noexcept;
     void look_for_voices_alone();
-    void part_voices_alone(WorkerStats& stats);
+    void part_voices_alone();
     void decide(Row& row, bool pulled);
     bool may_pass(const Row& row, Tier tier, const OwnPackets::Own& own) const noexcept;
     bool passes(const Row& row) const noexcept;
@@ -205,7 +227,7 @@ private:
     std::vector<Column> columns_;
     std::vector<Row*> mixing_;                // leaders that are mixed in this tick
     std::vector<Row*> passing_;               // and those that need not be
-    std::vector<float> inputs_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
+    std::vector<float> inputs_, fading_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
     std::vector<bool> sounding_;              // columns that gave more than silence in this tick
     std::vector<std::unique_ptr<opus::Encoder>> spare_encoders_;
     std::optional<Merger> merger_;            // with passthrough

@@ -25,14 +25,14 @@ void Mixer::look_for_voices_alone() {
         if (!row.leads()) continue;
         Stream& stream = row.stream;
         row.alone = find_alone(row);
-        const Playout* alone = row.alone ? columns_[*row.alone].playout.get() : nullptr;
+        const Sound* alone = row.alone ? columns_[*row.alone].input.sound.get() : nullptr;
         if (alone && alone == stream.alone) {
             stream.alone_frames = std::min(stream.alone_frames + 1, enough);
         } else {
             // Out of silence he begins with his own packets; so does who speaks next when he who spoke alone is silent.
             const auto before = std::find_if(columns_.begin(), columns_.end(),
-                                             [&](const Column& column) { return column.playout.get() == stream.alone; });
-            const bool silent = stream.parked || (passes_everywhere(row) && before != columns_.end() && before->hushed);
+                                             [&](const Column& column) { return column.input.sound.get() == stream.alone; });
+            const bool silent = stream.parked || (passes_everywhere(row) && before != columns_.end() && before->hushed());
             stream.alone_frames = silent && alone ? enough : 0;
             stream.limited &= stream.alone_frames == 0;
         }
@@ -47,18 +47,21 @@ std::optional<std::size_t> Mixer::find_alone(const Row& row) const noexcept {
     std::optional<std::size_t> found;
     bool found_hushed = true;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-        if (row.from[c] == 0 && row.to[c] == 0) continue;
-        const bool hushed = columns_[c].hushed;
+        if (row.from[c].silent() && row.to[c].silent()) continue;
+        const bool hushed = columns_[c].hushed();
         if (found && !hushed && !found_hushed) return std::nullopt;
         // Of several who are silent it is still he who spoke.
-        if (!found || (found_hushed && (!hushed || columns_[c].playout.get() == row.stream.alone))) {
+        if (!found || (found_hushed && (!hushed || columns_[c].input.sound.get() == row.stream.alone))) {
             found = c;
             found_hushed = hushed;
         }
     }
     if (!found) return std::nullopt;
-    const bool unity = row.to[*found] == 1 && (row.from[*found] == 1 || (parked && row.from[*found] == 0));
-    return unity ? found : std::nullopt;
+    const Column& column = columns_[*found];
+    if (!column.input.sound->playout() || column.input.chain || column.chain) return std::nullopt;
+    constexpr Gain unity{1, 1};
+    const Gain from = row.from[*found];
+    return row.to[*found] == unity && (from == unity || (parked && from.silent())) ? found : std::nullopt;
 }
 
 // Whether what was passed on comes to its end in silence: listeners need no fade-out then.
@@ -66,8 +69,8 @@ bool Mixer::ended_in_silence(const Row& row) const noexcept {
     if (row.stream.parked || !passes_everywhere(row)) return false;
     bool any = false;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
-        if (row.to[c] != 0 || (row.from[c] != 0 && !columns_[c].hushed)) return false;
-        any |= row.from[c] != 0;
+        if (!row.to[c].silent() || (!row.from[c].silent() && !columns_[c].hushed())) return false;
+        any |= !row.from[c].silent();
     }
     return any;
 }
@@ -92,7 +95,7 @@ bool Mixer::may_pass(const Row& row, Tier tier, const OwnPackets::Own& own) cons
 void Mixer::decide(Row& row, bool pulled) {
     std::optional<OwnPackets::Own> own;
     if (row.alone) {
-        const Playout& playout = *columns_[*row.alone].playout;
+        const Playout& playout = *columns_[*row.alone].input.sound->playout();
         own = pulled ? playout.own_of_last(samples_) : playout.own_of_next(samples_);
     }
     const std::uint8_t wanted = wanted_of(row);
@@ -117,10 +120,10 @@ bool Mixer::passes_everywhere(const Row& row) const noexcept {
 Playout::Need Mixer::need_of(std::size_t column, bool pulled) const noexcept {
     auto need = Playout::Need::nothing;
     for (const Row* row : mixing_) {
-        if (row->ending || (row->from[column] == 0 && row->to[column] == 0)) continue;
+        if (row->ending || (row->from[column].silent() && row->to[column].silent())) continue;
         const bool his = row->alone == column;
-        if (row->alone && passes_everywhere(*row) && (his || columns_[column].hushed)) continue;
-        if (his && !pulled && !columns_[column].playout->own_of_next(samples_)) return Playout::Need::alignment;
+        if (row->alone && passes_everywhere(*row) && (his || columns_[column].hushed())) continue;
+        if (his && !pulled && !columns_[column].input.sound->playout()->own_of_next(samples_)) return Playout::Need::alignment;
         need = Playout::Need::samples;
     }
     return need;
@@ -130,21 +133,24 @@ bool Mixer::needs_no_mix(const Row& row) const noexcept {
     return row.ending || (row.alone && passes_everywhere(row) && !columns_[*row.alone].decoded);
 }
 
-void Mixer::part_voices_alone(WorkerStats& stats) {
+void Mixer::part_voices_alone() {
+    for (std::size_t c = 0; c < columns_.size(); ++c) columns_[c].silent = !sounding_[c];
     for (Row* row : mixing_) {
+        // Music that was silent may have begun.
+        if (row->alone && find_alone(*row) != row->alone) row->alone.reset();
         if (!row->ending) decide(*row, true);
     }
     // Who turned out to be needed has his samples by now, or gets them.
     for (std::size_t c = 0; c < columns_.size(); ++c) {
         if (columns_[c].decoded || need_of(c, true) == Playout::Need::nothing) continue;
-        columns_[c].playout->decode_last(frame_of(inputs_, c));
+        columns_[c].input.sound->playout()->decode_last(frame_of(inputs_, c));
         columns_[c].decoded = true;
-        stats.sources_decoded.add(sounding_[c] ? 1 : 0);
+        run_chain(columns_[c], frame_of(inputs_, c));
     }
     passing_.clear();
     std::erase_if(mixing_, [&](Row* row) {
         if (!needs_no_mix(*row)) return false;
-        if (row->alone) row->stream.cold = columns_[*row->alone].playout.get();
+        if (row->alone) row->stream.cold = columns_[*row->alone].input.sound.get();
         passing_.push_back(row);
         return true;
     });
@@ -153,14 +159,14 @@ void Mixer::part_voices_alone(WorkerStats& stats) {
 
 void Mixer::warm(Row& row) {
     Stream& stream = row.stream;
-    const Playout* passed = std::exchange(stream.cold, nullptr);
+    const Sound* passed = std::exchange(stream.cold, nullptr);
     if (!passed) return;
     reset_sound(stream);
-    const auto column = std::find_if(columns_.begin(), columns_.end(), [&](const Column& each) { return each.playout.get() == passed; });
-    if (column == columns_.end() || !passed->woke()) return;
+    const auto column = std::find_if(columns_.begin(), columns_.end(), [&](const Column& each) { return each.input.sound.get() == passed; });
+    if (column == columns_.end() || !column->input.sound->playout()->woke()) return;
     constexpr std::size_t frames = Playout::context_frames;
     static_assert(frames == priming_frames + 1, "one for the limiter, the others for the encoder");
-    const std::span<const float> context = passed->context(frames * samples_);
+    const std::span<const float> context = column->input.sound->playout()->context(frames * samples_);
     if (context.empty()) return;
     limited_.resize(std::max(limited_.size(), frame_size_));
     for (std::size_t i = 0; i < frames; ++i) {
@@ -209,7 +215,7 @@ bool Mixer::alike(const Row& row, const Row& leader) const noexcept {
 
 PacketRef Mixer::pass(const Row& row, const Tick& tick) {
     const Column& column = columns_[*row.alone];
-    const auto own = column.playout->own_of_last(samples_);
+    const auto own = column.input.sound->playout()->own_of_last(samples_);
     if (!own || own->count == 0) return {};
     PacketRef packet = tick.pool.take();
     if (!packet) {
@@ -221,7 +227,7 @@ PacketRef Mixer::pass(const Row& row, const Tick& tick) {
     packet->payload_offset = 0;
     packet->payload_size = static_cast<std::uint16_t>(size);
     packet->level = {own->level < 50, own->level};
-    packet->csrcs[0] = column.csrc;
+    packet->csrcs[0] = column.input.csrc;
     packet->csrc_levels[0] = own->level;
     packet->csrc_count = 1;
     return packet;

@@ -83,7 +83,7 @@ bool Playout::pull(Instant now, std::span<float> out, Need need) noexcept {
         run(step, pausing);
     }
     adapt(now, wanted, need == Need::alignment);
-    pulled_ = position_;
+    pulled_from_ = position_;
     if (!undecoded_) {
         std::copy_n(samples(history, wanted).begin(), out.size(), out.begin());
         const std::span<float> kept = samples(wanted, history + fifo_size_ - wanted);
@@ -91,6 +91,8 @@ bool Playout::pull(Instant now, std::span<float> out, Need need) noexcept {
     }
     fifo_size_ -= wanted;
     position_ += static_cast<std::int64_t>(wanted);
+    heard_ = heard;
+    pulled_ += heard && !undecoded_ ? 1 : 0;
     return heard;
 }
 
@@ -195,12 +197,13 @@ void Playout::decode_again(std::size_t wanted) noexcept {
 
 void Playout::decode_last(std::span<float> out) noexcept {
     decode_again(out.size() / channels_);
-    std::copy_n(again_.begin() + static_cast<std::ptrdiff_t>(pulled_ - again_begin_) * static_cast<std::ptrdiff_t>(channels_), out.size(),
+    pulled_ += heard_ ? 1 : 0;
+    std::copy_n(again_.begin() + static_cast<std::ptrdiff_t>(pulled_from_ - again_begin_) * static_cast<std::ptrdiff_t>(channels_), out.size(),
                 out.begin());
 }
 
 std::span<const float> Playout::context(std::size_t count) const noexcept {
-    const std::int64_t begin = pulled_ - static_cast<std::int64_t>(count) - again_begin_;
+    const std::int64_t begin = pulled_from_ - static_cast<std::int64_t>(count) - again_begin_;
     if (begin < 0 || (static_cast<std::size_t>(begin) + count) * channels_ > again_.size()) return {};
     return std::span{again_}.subspan(static_cast<std::size_t>(begin) * channels_, count * channels_);
 }
@@ -302,16 +305,17 @@ void Playout::play_slower(std::size_t by) noexcept {
 
 void Playout::pass(Instant now) noexcept {
     buffer_.pass(now);
-    flush();
+    begin();
 }
 
-void Playout::flush() noexcept {
+bool Playout::begin() noexcept {
     fifo_size_ = 0;
     // What the decoder remembers is then of long ago.
     if (std::exchange(undecoded_, false)) decoder_.reset();
     packets_.begin_anew();
     sounding_ = false;
     waited_ = 0;
+    return false;
 }
 
 void Playout::publish(PeerStats& stats, Instant now) const noexcept {
@@ -332,6 +336,7 @@ void Playout::publish(PeerStats& stats, Instant now) const noexcept {
 void Playout::count(WorkerStats& stats) noexcept {
     const JitterBuffer::Counters& now = buffer_.counters();
     const auto ns = [](std::uint64_t samples) { return samples * 1'000'000 / 48; };
+    stats.sources_decoded.add(pulled_ - std::exchange(counted_pulled_, pulled_));
     stats.frames_recovered.add(now.recovered - counted_.recovered);
     stats.frames_from_red.add(now.copies - counted_.copies);
     stats.frames_from_nack.add(now.repeated - counted_.repeated);

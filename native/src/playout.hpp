@@ -15,12 +15,12 @@
 #include "opus.hpp"
 #include "passthrough.hpp"
 #include "repeats.hpp"
-#include "stats.hpp"
+#include "sound.hpp"
 #include "timescale.hpp"
 
 namespace plane {
 
-class Playout {
+class Playout final : public Sound {
 public:
     explicit Playout(unsigned channels);
 
@@ -42,7 +42,7 @@ public:
     };
     // Fills interleaved samples: a tick's frame, up to 60 ms. False: silence, nothing was decoded. Without need it leaves `out` as it
     // was, if decoded() says so afterwards.
-    bool pull(Instant now, std::span<float> out, Need need = Need::samples) noexcept;
+    bool pull(Instant now, std::span<float> out, Need need) noexcept;
     bool decoded() const noexcept { return !undecoded_; }
     // The last frame's samples, after all.
     void decode_last(std::span<float> out) noexcept;
@@ -51,14 +51,15 @@ public:
     // The packets that stand for a frame of so many samples, at the lag of align(): the next that will be pulled, as far as they have
     // come; the last that was.
     std::optional<OwnPackets::Own> own_of_next(std::size_t samples) const noexcept { return own(position_, samples, true); }
-    std::optional<OwnPackets::Own> own_of_last(std::size_t samples) const noexcept { return own(pulled_, samples, false); }
+    std::optional<OwnPackets::Own> own_of_last(std::size_t samples) const noexcept { return own(pulled_from_, samples, false); }
     // Samples before the last tick's frame, up to context_frames such frames, oldest first; valid when it woke then.
     static constexpr std::size_t context_frames = 4;
     std::span<const float> context(std::size_t samples) const noexcept;
-    // Nobody hears it now.
-    void pass(Instant now) noexcept;
-    // He is heard again: what is left of when he was heard last is not.
-    void flush() noexcept;
+    bool pull(Instant now, std::span<float> out) noexcept override { return pull(now, out, Need::samples); }
+    Playout* playout() noexcept override { return this; }
+    void pass(Instant now) noexcept override;
+    // What is left of when he was heard last is not heard.
+    bool begin() noexcept override;
     // He was muted: nothing that came before is heard, and how late his packets were is forgotten.
     void begin_anew() noexcept { buffer_.clear(); }
 
@@ -73,7 +74,7 @@ public:
     // How the speaker fares, and what was done to his audio, into his statistics.
     void publish(PeerStats& stats, Instant now) const noexcept;
     // What was done since the last call, into those of the worker.
-    void count(WorkerStats& stats) noexcept;
+    void count(WorkerStats& stats) noexcept override;
 
 private:
     // pausing: what is concealed is a pause that the sender has announced.
@@ -104,6 +105,7 @@ private:
     std::size_t fifo_size_ = 0;    // of the latter, samples per channel
     bool sounding_ = false;        // the decoder's last output was not silence
     bool made_up_ = false;         // something was, in this pull
+    std::uint64_t pulled_ = 0, counted_pulled_ = 0;  // frames that were not silence
     std::uint64_t taken_ = 0, put_in_ = 0;
     JitterBuffer::Counters counted_;
     std::uint64_t counted_taken_ = 0, counted_put_in_ = 0;
@@ -112,7 +114,8 @@ private:
 
     OwnPackets packets_;
     std::int64_t position_ = 0;    // of the next frame's first sample, counted in samples pulled
-    std::int64_t pulled_ = 0;      // of the last frame's
+    std::int64_t pulled_from_ = 0; // of the last frame's
+    bool heard_ = false;           // that frame was not silence
     std::optional<std::size_t> lag_;
     std::size_t unaligned_ = 0;    // samples for which it has been asked to align
     bool woke_ = false;            // in the last pull it began to be decoded again

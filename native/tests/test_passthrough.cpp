@@ -7,6 +7,7 @@
 #include <random>
 
 #include "mixer.hpp"
+#include "playout.hpp"
 #include "speech.hpp"
 
 using namespace plane;
@@ -146,7 +147,8 @@ struct Talk {
         }
         for (Hearing* hearing : {&with, &without}) {
             const std::size_t i = hearing == &with ? 0 : 1;
-            const std::array<Mixer::Input, 2> inputs{Mixer::Input{1, gain_a, a.playouts[i], hushed_a}, Mixer::Input{2, gain_b, b.playouts[i], hushed_b}};
+            const std::array<Mixer::Input, 2> inputs{Mixer::Input{.csrc = 1, .gain = gain_a, .sound = a.playouts[i], .hushed = hushed_a},
+                                                     Mixer::Input{.csrc = 2, .gain = gain_b, .sound = b.playouts[i], .hushed = hushed_b}};
             hearing->tick(now, static_cast<std::uint32_t>(static_cast<std::size_t>(ticks) * with.samples.size()), inputs);
         }
         ++ticks;
@@ -355,7 +357,7 @@ TEST_CASE("a mute fades out, by a mix; an end in silence is told by a packet wit
     SUBCASE("silent") {
         talk.a.silent = true;
         talk.run(25);
-        const std::array<Mixer::Input, 1> inputs{Mixer::Input{1, 0, talk.a.playouts[0], true}};
+        const std::array<Mixer::Input, 1> inputs{Mixer::Input{.csrc = 1, .gain = 0, .sound = talk.a.playouts[0], .hushed = true}};
         talk.with.tick(start + frame_time * talk.ticks, static_cast<std::uint32_t>(talk.ticks) * 960, inputs);
         CHECK(talk.with.packets.back().size() == 1);
         CHECK(talk.with.stats.frames_encoded.get() == 0);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "mixer.hpp"
+#include "playout.hpp"
 #include "speech.hpp"
 
 using namespace plane;
