@@ -142,7 +142,8 @@ class Wants:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the answer says. ssrc: the server's stream, 0 for publishers. red: its payload type, None when refused."""
+    """What the answer says. ssrc: the server's stream, 0 for publishers. red: its payload type, None when refused.
+    fec: whether the server wants in-band FEC."""
 
     ufrag: str
     password: str
@@ -150,13 +151,14 @@ class Terms:
     ssrc: int
     red: int | None
     nack: bool
+    fec: bool
     reduced_size: bool
 
 
 def write_offer(direction: str, wants: Wants, ssrc: int, ice: tuple[str, str], fingerprint: str) -> str:
     """Of one audio section, as browsers write it. ice: ufrag and password; fingerprint: of SHA-256."""
     ufrag, password = ice
-    formats = f"{OPUS} {RED}" if wants.red else f"{OPUS}"
+    formats = f"{RED} {OPUS}" if wants.red else f"{OPUS}"
     lines = [
         *("v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0", "a=msid-semantic: WMS"),
         *(f"m=audio 9 UDP/TLS/RTP/SAVPF {formats}", "c=IN IP4 0.0.0.0"),
@@ -194,6 +196,7 @@ def read_answer(answer: str) -> Terms:
         ssrc=int(ssrc[1]) if ssrc else 0,
         red=int(red[1]) if red and red[1] in formats else None,
         nack=bool(re.search(rf"^a=rtcp-fb:({OPUS}|\*) nack\s*$", answer, re.M)),
+        fec=bool(re.search(rf"^a=fmtp:{OPUS} (\S+;)?useinbandfec=1\b", answer, re.M)),
         reduced_size="a=rtcp-rsize" in answer,
     )
 

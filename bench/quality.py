@@ -26,7 +26,8 @@ from bench.verdict import Verdict, judge_recording
 
 
 def _ordinarily() -> None:
-    """Who runs the benchmark at a high priority means the server and the peers."""
+    """Who runs the benchmark at a high or real-time priority means the server and the peers."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))
 
 

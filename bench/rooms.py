@@ -44,11 +44,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Features:
-    """What the answers accept, of RED and NACK; asked once, by offers that have both."""
+    """What the answers accept, of RED and NACK; asked once, by offers that have both. fec: whether the server wants
+    in-band FEC of who sends RED as well."""
 
     up: Wants
     mix: Wants
     select: Wants
+    fec: bool
 
     def of(self, path: str, side: str) -> Wants:
         return self.up if side == "up" else {"mix": self.mix, "select": self.select}[path]
@@ -57,13 +59,16 @@ class Features:
 def ask_features(server: Server) -> Features:
     server.make_room("features", ["talker"])
     found = []
+    fec = False
     for publish, mode in ((True, ""), (False, "mix"), (False, "select")):
         user = "talker" if publish else f"hearer-{mode}"
         peer = Peer(server, "features", user, publish=publish, wants=Wants(True, True), mode=mode)
         found.append(Wants(peer.terms.red is not None, peer.terms.nack))
+        fec |= publish and peer.terms.fec
         peer.close()
     server.close_room("features")
-    return Features(*found)
+    up, mix, select = found
+    return Features(up, mix, select, fec)
 
 
 def wants_of(repair: Repair, available: Wants) -> Wants | None:
@@ -115,7 +120,7 @@ def _up_calls(
     if wants is None:
         return
     coding = cases.plain_coding(content)
-    if repair in ("fec", "all"):
+    if repair == "fec" or (repair == "all" and (features.fec or not wants.red)):
         coding = cases.protected_coding(content, round(network.loss * 100))
     listening = (
         Listening(Case("mix", "up", network, repair, content), Wants()),

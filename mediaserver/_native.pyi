@@ -134,8 +134,12 @@ class PeerStats:
     @property
     def tier(self) -> int:
         """
-        Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
+        Listener of a mix, or with RED, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.
         """
+
+    @property
+    def over_tcp(self) -> bool:
+        """Whether the selected pair is."""
 
     @property
     def ssrc(self) -> int:
@@ -269,6 +273,26 @@ class Plane:
 
     def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """A column of music, which decks fill."""
+
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
+        """
+        A player's music once more in a column of its own, later: for those who hear singers sing to it.
+        """
+
+    def set_delay(self, room: int, csrc: int, delay_samples: int) -> None:
+        """
+        How much later a speaker or a tap is heard, at most a second; it glides there.
+        """
 
     def add_deck(self, room: int, csrc: int, deck: int, ring: Ring, *, gain: float, fade_samples: int) -> None:
         """

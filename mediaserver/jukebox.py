@@ -27,8 +27,7 @@ class _Entry:
 class Jukebox:
     """All methods are called in the event loop and return at once."""
 
-    def __init__(self, driver: Driver, workshop: Callable[[], Workshop], heard: Heard) -> None:
-        """workshop: asked for when the first player is made."""
+    def __init__(self, driver: Driver, workshop: Workshop, heard: Heard) -> None:
         self._driver = driver
         self._workshop = workshop
         self._heard = heard
@@ -64,7 +63,7 @@ class Jukebox:
     def _open(self, room: int, name: str, csrc: int, spec: PlayerSpec) -> None:
         self._driver.plane.add_player(room, csrc, 1.0, *pan_gains(spec.pan))
         output = PlaneColumn(self._driver, room, csrc)
-        player = MusicPlayer(self._workshop(), output, lambda effects: self._heard(room, name, effects))
+        player = MusicPlayer(self._workshop, output, lambda effects: self._heard(room, name, effects))
         self._players[room, name] = _Entry(player, spec)
         _follow(player, PlayerSpec(state=PlayerState.STOPPED), spec)
 

@@ -20,13 +20,20 @@ class UnsupportedOfferError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """`sections` are those that carry audio; `sendings` ours on them in the same order, none when we receive."""
+    """`sections` are those that carry audio; `sendings` ours on them in the same order, none when we receive; red:
+    whether redundant audio was agreed on."""
 
     offer: sdp.Offer
     sections: tuple[sdp.Section, ...]
     sendings: tuple[sdp.Sending, ...]
     ice: sdp.IceCredentials
     answer: str
+    red: bool
+
+    @property
+    def maxptime(self) -> int | None:
+        """The longest packets that the client takes, in ms; None when it does not say."""
+        return min((section.maxptime for section in self.sections if section.maxptime is not None), default=None)
 
     @property
     def remote_ice(self) -> tuple[str, str]:
@@ -54,10 +61,12 @@ def to_receive(
     return _agree(offer, [(section, sdp.Receiving(red=not e2ee))], fingerprint, candidates)
 
 
-def to_send(offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate]) -> Agreement:
+def to_send(
+    offer_text: str, fingerprint: Fingerprint, candidates: Sequence[sdp.Candidate], *, e2ee: bool = False
+) -> Agreement:
     """For a listener: one stream on each audio section that it wants to receive. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
-    return _agree_to_send(offer, _choose(sdp.listener_sections, offer), fingerprint, candidates)
+    return _agree_to_send(offer, _choose(sdp.listener_sections, offer), fingerprint, candidates, red=not e2ee)
 
 
 def slots_offered(offer_text: str) -> int:
@@ -72,11 +81,16 @@ def to_send_mix(
     packets. SdpError or UnsupportedOfferError."""
     offer = sdp.parse_offer(offer_text)
     section = _choose(sdp.listener_sections, offer)[0]
-    if section.maxptime is not None and section.maxptime < ptime_ms:
+    if too_long(section.maxptime, ptime_ms):
         raise UnsupportedOfferError(
             f"The mix has packets of {ptime_ms} ms, the offer takes {section.maxptime} at most."
         )
     return _agree_to_send(offer, (section,), fingerprint, candidates, red=True)
+
+
+def too_long(maxptime: int | None, ptime_ms: int) -> bool:
+    """Whether a client that said so takes no packets of this length."""
+    return maxptime is not None and maxptime < ptime_ms
 
 
 def _agree_to_send(
@@ -85,7 +99,7 @@ def _agree_to_send(
     fingerprint: Fingerprint,
     candidates: Sequence[sdp.Candidate],
     *,
-    red: bool = False,
+    red: bool,
 ) -> Agreement:
     cname = secrets.token_hex(8)
     ssrcs: set[int] = set()
@@ -117,4 +131,5 @@ def _agree(
     sections = tuple(section for section, _ in uses)
     sendings = tuple(use for _, use in uses if isinstance(use, sdp.Sending))
     accepted = {section.mid: use for section, use in uses}
-    return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates))
+    red = any(section.red is not None and use.red for section, use in uses)
+    return Agreement(offer, sections, sendings, ice, sdp.answer(offer, accepted, ice, fingerprint, candidates), red)

@@ -46,11 +46,11 @@ from mediaserver.model import (
     Room,
     Speaker,
 )
-from mediaserver.music.addresses import Policy
-from mediaserver.music.children import Children
+from mediaserver.music.checking import NotMusicError
+from mediaserver.music.children import ChildError
 from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
-from mediaserver.music.deck import Workshop
-from mediaserver.music.gate import Gate
+from mediaserver.music.service import Music
+from mediaserver.music.sounds import load
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
 from mediaserver.outbox import Outbox
@@ -83,6 +83,10 @@ class FullError(Exception):
     """A limit of the settings is reached; the message is a sentence for the client."""
 
 
+class UnsuitedSessionError(Exception):
+    """What a session agreed on cannot be had where it is to go; the message is a sentence for the client."""
+
+
 class ClosingError(Exception):
     """The server is about to stop and takes no new sessions."""
 
@@ -106,7 +110,7 @@ class Node:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
-        used."""
+        used, LibraryError when the media directory cannot."""
         self.settings = settings
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
@@ -139,11 +143,11 @@ class Node:
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
+        self.music = Music(settings.music, driver.make_ring)
         self.observer = Observer(self)
         self.sounds = SoundBank(driver.make_clip, self._decode_sound)
         self.effects = Effects(driver, self.sounds, self._effect_ended)
-        self.jukebox = Jukebox(driver, self._workshop, self._player_tells)
-        self._children: Children | None = None
+        self.jukebox = Jukebox(driver, self.music.workshop, self._player_tells)
         self._observing: asyncio.Task[None] | None = None
 
     # Life
@@ -161,6 +165,7 @@ class Node:
         self._stored.clear()
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
+        self.music.start()
 
     def drain(self, *, for_good: bool = False) -> None:
         """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
@@ -200,8 +205,7 @@ class Node:
         self.watch.stop()
         self.jukebox.close()
         self.effects.close()
-        if self._children is not None:
-            self._children.close()
+        self.music.stop()
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()
@@ -278,13 +282,16 @@ class Node:
 
     def move(self, room: Room, user: str, target: Room) -> None:
         """The user goes to another room, over the connections that he has. NotConnectedError; EncryptedRoomError
-        when he listens to the mix and there is none; FullError, FullRoomError or TooManyMixesError of the target."""
+        when he listens to the mix and there is none, or sends what only a server that looks into it can forward;
+        UnsuitedSessionError; FullError, FullRoomError or TooManyMixesError of the target. Then nothing has changed."""
         participant = room.participants.get(user)
         if participant is not None and target is not room:
             if user in room.speakers and user not in target.speakers:
                 self._check_seats(len(target.speakers) + 1)
             if Direction.LISTEN in participant.peers:
                 self._check_listeners(target, user)
+            for peer in (*participant.peers.values(), *participant.coming.values()):
+                self._check_suited(target, self._peers[peer], hears_mix=peer in participant.rows)
         commands = room.move(user, target)
         self.change(target, commands)
         self.change(room, ())
@@ -342,6 +349,18 @@ class Node:
                 case TrackFailed(key, reason):
                     room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
+
+    def _check_suited(self, target: Room, session: Session, *, hears_mix: bool) -> None:
+        """What a session has agreed on stays as it is, wherever it goes."""
+        if target.e2ee and session.direction is Direction.PUBLISH and session.red:
+            raise EncryptedRoomError(
+                "He sends redundant audio, which cannot be taken apart there; he has to join anew."
+            )
+        ptime_ms = target.mix.ptime_ms
+        if hears_mix and negotiation.too_long(session.maxptime, ptime_ms):
+            raise UnsuitedSessionError(
+                f"The other room's mix has packets of {ptime_ms} ms, his client takes {session.maxptime} at most."
+            )
 
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
@@ -407,15 +426,15 @@ class Node:
                 case _:
                     perform_in_plane(self.driver.plane, self.driver.stages, command)
 
-    # What decoders need
-
-    def _workshop(self) -> Workshop:
-        if self._children is None:
-            self._children = Children()
-        return Workshop(self._children, Gate(Policy()), lambda media: None, self.driver.make_ring)
-
     async def _decode_sound(self, media: str) -> Samples:
-        raise SoundError(f"There is no piece {media} in the library.")
+        """A piece of the library, for an effect. SoundError."""
+        path = self.music.library.path(media) if self.music.library is not None else None
+        if path is None:
+            raise SoundError(f"There is no piece {media} in the library.")
+        try:
+            return await load(self.music.children, path)
+        except (NotMusicError, ChildError, OSError) as error:
+            raise SoundError(f"The piece {media} cannot be an effect: {error}") from None
 
     # Sessions
 
@@ -449,7 +468,8 @@ class Node:
         if missing := [name for name in speakers if name not in room.speakers]:
             raise NoSeatError(f"{missing[0]} has no seat in this room.")
         worker = self.driver.listener_worker(room.home)
-        agreed = negotiation.to_send(offer, self._certificate.fingerprint, self._candidates(worker))
+        fingerprint = self._certificate.fingerprint
+        agreed = negotiation.to_send(offer, fingerprint, self._candidates(worker), e2ee=room.e2ee)
         if len(speakers) > len(agreed.sections):
             raise UnsupportedOfferError("More speakers are named than the offer has audio sections to put them in.")
         peer = self.driver.next_peer()

@@ -369,6 +369,7 @@ class SessionState(StrEnum):
 
 
 DirectionName = Literal["publish", "listen"]
+TierName = Literal["clean", "lossy", "very-lossy"]
 
 
 class SessionDocument(State):
@@ -380,6 +381,14 @@ class SessionDocument(State):
     )
     state: SessionState = Field(description="From the first ICE check to the end", examples=["connected"])
     quality: Literal["good", "low"] = Field(description="`low` while much is lost on the way", examples=["good"])
+    protocol: Literal["udp", "tcp"] | None = Field(
+        default=None, description="That carries the media; absent before the first ICE check", examples=["udp"]
+    )
+    red: bool = Field(description="Whether redundant audio (RFC 2198) was agreed on", examples=[True])
+    tier: TierName = Field(
+        description="Listener of a mix, or with `red`: how much repair goes with it, by the loss that it reports",
+        examples=["clean"],
+    )
     level_dbov: float = Field(description="Publisher: smoothed level, -127..0 dBov (RFC 6464)", examples=[-31.5])
     speaking: bool = Field(description="Publisher: whether he speaks now", examples=[True])
     fraction_lost: float = Field(
@@ -399,6 +408,7 @@ class SessionDocument(State):
     bytes_received: int = Field(description="Their bytes, headers included", examples=[1501200])
     packets_sent: int = Field(description="Number of RTP packets to the client", examples=[0])
     bytes_sent: int = Field(description="Their bytes, headers included", examples=[0])
+    packets_nacked: int = Field(description="Listener: number of RTP packets that it asked for again", examples=[0])
     packets_retransmitted: int = Field(
         description="Listener: number of RTP packets sent again that it asked for by NACK", examples=[0]
     )

@@ -623,11 +623,17 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
     lines.append("a=rtcp-mux")
     if section.rtcp_rsize:
         lines.append("a=rtcp-rsize")
-    lines.append(f"a=rtpmap:{section.payload_type} opus/48000/2")
-    lines.append(f"a=fmtp:{section.payload_type} {_fmtp(section.fmtp, sending)}")
-    if use.red and section.red is not None:
-        lines.append(f"a=rtpmap:{section.red} red/48000/2")
-        lines.append(f"a=fmtp:{section.red} {section.payload_type}/{section.payload_type}")
+    # Who sends copies of whole frames needs none inside of them: those cost sound (docs/decisions.md).
+    taken = _taken(section, use)
+    fec = sending or taken[0] == section.payload_type
+    # In the m-line's order, since some clients (werift) go by that of these lines.
+    for payload_type in taken:
+        if payload_type == section.payload_type:
+            lines.append(f"a=rtpmap:{payload_type} opus/48000/2")
+            lines.append(f"a=fmtp:{payload_type} {_fmtp(section.fmtp, sending, fec)}")
+        else:
+            lines.append(f"a=rtpmap:{payload_type} red/48000/2")
+            lines.append(f"a=fmtp:{payload_type} {section.payload_type}/{section.payload_type}")
     if section.nack:
         lines.append(f"a=rtcp-fb:{section.payload_type} nack")
     if section.ptime is not None:
@@ -638,10 +644,11 @@ def _media(section: Section, use: Sending | Receiving) -> list[str]:
     return lines
 
 
-def _fmtp(offered: Mapping[str, str], sending: bool) -> str:
-    """RFC 7587 section 6.1. `stereo` is what a receiver prefers and `sprop-stereo` what a sender will do, so each is
-    the answer to the other; what the offerer says in its other role is nothing to us."""
-    parameters = ["minptime=10", "useinbandfec=1"]
+def _fmtp(offered: Mapping[str, str], sending: bool, fec: bool) -> str:
+    """RFC 7587 section 6.1. fec: whether we want in-band FEC. `stereo` is what a receiver prefers and `sprop-stereo`
+    what a sender will do, so each is the answer to the other; what the offerer says in its other role is nothing to
+    us."""
+    parameters = ["minptime=10", f"useinbandfec={int(fec)}"]
     if offered.get("usedtx") == "1":
         parameters.append("usedtx=1")
     if sending and offered.get("stereo") == "1":

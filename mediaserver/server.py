@@ -20,6 +20,7 @@ from mediaserver import drain, logs, tracing
 from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.http.protocol import Http
+from mediaserver.music.library import LibraryError
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
@@ -132,7 +133,7 @@ def run(settings: Settings) -> None:
     driver.stages = kernels.STAGES
     try:
         node = Node(settings, driver, Certificate.generate())
-    except StateError as error:
+    except (StateError, LibraryError) as error:
         raise StartError(str(error)) from None
     config = http_config(create_app(node))
     _announce(settings, driver, listener)

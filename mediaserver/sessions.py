@@ -79,7 +79,8 @@ class Session:
     """Looks after a peer that has just been added to the plane.
 
     `id` is the last part of its URL, `peer` its number in the plane, `mid` the section that ICE attributes belong to,
-    `credentials` our ICE credentials, `remote` the client's ufrag and password.
+    `credentials` our ICE credentials, `remote` the client's ufrag and password; `red`: redundant audio was agreed on;
+    `maxptime`: the longest packets that it takes, in ms, if it says.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class Session:
         self.mid = agreed.mid
         self.credentials = agreed.ice
         self.remote = agreed.remote_ice
+        self.red = agreed.red
+        self.maxptime = agreed.maxptime
         self._driver = driver
         self._timers = timers
         self._owner = owner

@@ -82,6 +82,7 @@ class PeerStats:
     frames_concealed: int = 0
     packets_late: int = 0
     tier: int = 0
+    over_tcp: bool = False
     ssrc: int = 0
     address: str = ""
 
@@ -148,6 +149,7 @@ class Plane:
         self.places: dict[tuple[int, int], tuple[float, float]] = {}  # (room, csrc) -> left, right
         self.row_places: dict[tuple[int, int], dict[int, tuple[float, float]]] = {}  # (room, row)
         self.chains: dict[tuple[int, int], list[tuple[int, list[float]]]] = {}  # (room, csrc) -> stages
+        self.delays: dict[tuple[int, int], int] = {}  # (room, csrc) -> samples
         self.decks: dict[tuple[int, int], dict[int, Deck]] = {}  # (room, csrc) -> those of a player
         self.effects: dict[tuple[int, int], Effect] = {}  # (room, csrc)
         self.kernels: dict[str, int] = {}
@@ -289,6 +291,27 @@ class Plane:
         assert (room, csrc) not in self.columns
         self.set_column(room, csrc, gain, left, right)
         self.decks[room, csrc] = {}
+
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
+        assert (room, csrc) not in self.columns
+        assert (room, player) in self.decks
+        self.set_column(room, csrc, gain, left, right)
+        self.set_delay(room, csrc, delay_samples)
+
+    def set_delay(self, room: int, csrc: int, delay_samples: int) -> None:
+        assert (room, csrc) in self.columns
+        assert delay_samples <= 48_000
+        self.delays[room, csrc] = delay_samples
 
     def add_deck(self, room: int, csrc: int, deck: int, ring: Ring, *, gain: float, fade_samples: int) -> None:
         self.decks[room, csrc][deck] = Deck(ring, gain, fade_samples)

@@ -267,6 +267,8 @@ class RawPlane:
         host: int = 0,
         profile: int = AEAD_AES_128_GCM,
         relay: Relay | None = None,
+        payload_type: int = PAYLOAD_TYPE,
+        red_payload_type: int = 0,
         nack: bool = False,
     ) -> tuple[int, RawPeer]:
         number, peer = self._add_peer(self.address(worker, host), profile, relay)
@@ -280,10 +282,11 @@ class RawPlane:
             slots=[
                 _native.Slot(
                     ssrc=1000 * number + i,
-                    payload_type=PAYLOAD_TYPE,
+                    payload_type=payload_type,
                     mid=str(i),
                     mid_id=MID_ID,
                     level_id=LEVEL_ID,
+                    red_payload_type=red_payload_type,
                     nack=nack,
                 )
                 for i in range(slots)

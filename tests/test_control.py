@@ -188,6 +188,7 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
     stats = edge.plane.peers[peer].stats
     stats.level_dbov, stats.speaking, stats.fraction_lost, stats.packets_lost = -20.0, True, 0.25, 3
     stats.jitter_ms, stats.round_trip_ms, stats.packets_received, stats.bytes_received = 1.5, 20.0, 9, 900
+    stats.address, stats.over_tcp = "127.0.0.1:50000", True
     edge.plane.emit(fake_plane.ICE_CONNECTED, peer)
     edge.node.driver.drain()
     response = await edge.control("GET", "rooms", ROOM, "participants")
@@ -200,6 +201,9 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "direction": "publish",
         "state": "securing",
         "quality": "good",
+        "protocol": "tcp",
+        "red": False,
+        "tier": "clean",
         "level_dbov": -20.0,
         "speaking": True,
         "fraction_lost": 0.25,
@@ -210,6 +214,7 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "bytes_received": 900,
         "packets_sent": 0,
         "bytes_sent": 0,
+        "packets_nacked": 0,
         "packets_retransmitted": 0,
         "playout_delay_ms": 0.0,
         "playout_target_ms": 0.0,

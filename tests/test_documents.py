@@ -12,7 +12,7 @@ from mediaserver import document as documents
 from mediaserver.http import idempotency
 from mediaserver.model import Room
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
-from tests.edge import ROOM, USER, Edge, assert_problem, bearer, serving
+from tests.edge import ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
 EMPTY: dict[str, Any] = {
@@ -645,6 +645,51 @@ async def test_a_move_that_cannot_be_changes_nothing(edge: Edge) -> None:
     assert len(edge.room.participants[USER].peers) == 2
     assert {peer.room for peer in edge.plane.peers.values()} == {edge.room.id}
     assert (await edge.control(*move, json={"room": ROOM})).status_code == 200
+
+
+RED = "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"
+
+
+async def test_who_sends_redundant_audio_is_not_moved_to_where_nobody_can_take_it_apart(edge: Edge) -> None:
+    await put(edge, {"speakers": {USER: {}}})
+    for name, encrypted in (("secret", True), ("open", False)):
+        await put(edge, {"e2ee": encrypted}, name)
+    redundant = offer("sendonly").replace("SAVPF 111", "SAVPF 63 111") + RED
+    published = await edge.http.post(f"/whip/{ROOM}", content=redundant, headers={**SDP, **bearer()})
+    assert published.status_code == 201
+    move = ("POST", "rooms", ROOM, "participants", USER, "move")
+    response = await edge.control(*move, json={"room": "secret"})
+    assert_problem(response, "encrypted-room")
+    assert "join anew" in response.json()["detail"]
+    assert edge.room.participants[USER].peers == {"publish": edge.peer_of(published)}
+    assert (await edge.control(*move, json={"room": "open"})).status_code == 200
+
+
+async def test_who_sends_plain_audio_is_moved_to_an_encrypted_room(edge: Edge) -> None:
+    await put(edge, {"speakers": {USER: {}}})
+    await put(edge, {"e2ee": True}, "secret")
+    await edge.whip()
+    move = ("POST", "rooms", ROOM, "participants", USER, "move")
+    assert (await edge.control(*move, json={"room": "secret"})).status_code == 200
+
+
+@pytest.mark.parametrize(("sections", "refused"), [(1, True), (2, False)])
+async def test_a_listener_is_not_moved_to_a_mix_whose_packets_he_does_not_take(
+    edge: Edge, sections: int, refused: bool
+) -> None:
+    await put(edge, {})
+    await put(edge, {"mix": {"ptime_ms": 60}}, "slow")
+    await put(edge, {"mix": {"ptime_ms": 40}}, "bearable")
+    short = offer("recvonly", sections).replace("a=recvonly\r\n", "a=recvonly\r\na=maxptime:40\r\n")
+    listening = await edge.http.post(f"/whep/{ROOM}", content=short, headers={**SDP, **bearer()})
+    assert listening.status_code == 201
+    move = ("POST", "rooms", ROOM, "participants", USER, "move")
+    response = await edge.control(*move, json={"room": "slow"})
+    if refused:
+        assert_problem(response, "unsuited-session")
+        assert edge.room.participants[USER].peers == {"listen": edge.peer_of(listening)}
+        response = await edge.control(*move, json={"room": "bearable"})
+    assert response.status_code == 200  # who hears chosen speakers gets the packets that they send
 
 
 async def test_a_move_that_is_sent_again_is_answered_again(edge: Edge) -> None:

@@ -681,6 +681,14 @@ def test_redundant_audio_is_taken_from_publishers_in_their_order_of_preference(f
     assert "a=fmtp:63 111/111" in section
 
 
+@pytest.mark.parametrize(("formats", "fec"), [("63 111", 0), ("111 63", 1)])
+def test_who_sends_redundant_audio_is_asked_for_no_in_band_fec(formats: str, fec: int) -> None:
+    offer = redundant(formats).replace("a=rtpmap:111", "a=fmtp:111 useinbandfec=1\r\na=rtpmap:111")
+    assert f"a=fmtp:111 minptime=10;useinbandfec={fec}\r\n" in answered(offer)
+    encrypted = answer(parse_offer(offer), {"0": Receiving(red=False)}, ICE, FINGERPRINT, CANDIDATES)
+    assert "a=fmtp:111 minptime=10;useinbandfec=1\r\n" in encrypted
+
+
 def test_an_encrypted_room_takes_no_redundant_audio() -> None:
     offer = parse_offer(redundant("63 111"))
     text = answer(offer, {"0": Receiving(red=False)}, ICE, FINGERPRINT, CANDIDATES)

@@ -14,6 +14,8 @@ from aiortc.rtp import RtcpByePacket, RtcpRrPacket, RtcpSrPacket
 from mediaserver import _native
 from tests.conftest import StartServer
 from tests.rawplane import FramedSocket, RawPeer, RawPlane, talk
+from tests.test_repair import Ear
+from tests.test_speaker_repair import questions
 
 # The plane's own bounds (native/src/tcp.hpp).
 UNPROVED_S, MAX_UNPROVED = 5, 64
@@ -66,6 +68,27 @@ def test_a_speaker_and_a_listener_over_tcp_get_what_they_would_over_udp(raw: Raw
     assert raw.counter("tcp_frames_sent") >= 502
     assert raw.counter("dropped_send") == 0
     assert raw.stats[1].address == "{}:{}".format(*listener.socket.getsockname())
+    assert [stats.over_tcp for stats in raw.stats.values()] == [True, False, True]
+
+
+def test_what_was_lost_is_asked_for_and_sent_again_over_tcp(raw: RawPlane) -> None:
+    """What a connection does not take at once is dropped, so that there is loss on TCP as well."""
+    listener = raw.over_tcp(*raw.add_listener(8, nack=True))
+    number, speaker = raw.add_publisher(7, nack=True)
+    raw.over_tcp(number, speaker)
+    ear = Ear(listener)
+    talk(speaker, numbered(20))
+    ear.listen(20)
+    wanted = ear.order[5:8] + ear.order[-1:]
+    assert ear.ask(wanted) == wanted
+    assert raw.counter("packets_retransmitted") == 4
+    lost = speaker.seal(b"lost")
+    speaker.send(b"next")
+    speaker.receive_until(lambda: questions(speaker))
+    assert questions(speaker) == [speaker.sent[20].sequence_number]
+    speaker.send_datagram(lost)
+    ear.listen(22)
+    assert raw.stats[number].packets_asked == 1
 
 
 def test_a_check_over_tcp_is_told_its_own_address(raw: RawPlane) -> None:

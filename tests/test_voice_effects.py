@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pytest
 from scipy import signal as reference
 
 from bench import corpus
-from mediaserver.kernels import STAGES, Samples, chain, gate, pitch, reverb, robot, telephone
+from mediaserver.kernels import STAGES, Samples, gate, pitch, reverb, robot, telephone
 from mediaserver.voices import Speech, VoiceEffect, chain_of
 from tests.sound import RATE, loudness_db, noise, staged, tone
 
@@ -234,21 +234,8 @@ def test_gate_does_not_flutter_between_its_thresholds() -> None:
 def test_voice_effect_sounds_and_is_sane(effect: VoiceEffect) -> None:
     out = speech(2)
     before = loudness_db(out)
-    for place, params in chain(chain_of(Speech(), effect)):
-        stage, state = STAGES[place], STAGES[place].fresh(1)
-        stage(out, state, params)
+    stages = {stage.name: stage for stage in STAGES}
+    for name, params in chain_of(Speech(), effect):
+        stages[name](out, stages[name].fresh(1), stages[name].values(**dict(params)))
     assert before - 6 < loudness_db(out) < before + 2
     assert np.abs(out).max() < 1
-
-
-@pytest.mark.parametrize(
-    ("stages", "complaint"),
-    [([("echo", ())], "no stage 'echo'"), ([("pitch", (("semitones", 13),))], "semitones is 13, -12 to 12 expected")],
-)
-def test_chain_that_does_not_exist_is_refused(stages: Any, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        chain(stages)
-
-
-def test_chain_is_places_and_numbers() -> None:
-    assert chain([("high_pass", ()), ("pitch", (("semitones", 3),))]) == [(0, [80.0]), (3, [3.0])]

@@ -53,6 +53,7 @@ TAGS = {
     "events": "What happened in rooms, as CloudEvents: read as one stream here, or delivered to webhooks. Each has a "
     "number in its room, without gaps.",
     "node": "The server itself.",
+    "library": "Music that players can play: files that were uploaded here, or put into the server's media directory.",
     "media": "WHIP and WHEP: an offer in, an answer out, and the session at its own address.",
     "operation": "Probes and metrics. They need no credentials, and no rate limit counts them.",
     "development": "Only of a server in development mode.",

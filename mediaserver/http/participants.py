@@ -27,6 +27,7 @@ from mediaserver.schema import (
     ParticipantPage,
     SessionDocument,
     SessionState,
+    TierName,
     TokenDocument,
     TokenRequest,
 )
@@ -135,7 +136,10 @@ async def delete_participant(request: Request, room: RoomOf, user: UserName, nod
     response_model=ParticipantDocument,
     responses={
         200: described("The participant in the other room, whose ETag it is", "ETag"),
-        **refusals("precondition-failed", "no-room", "no-participant", "encrypted-room", "mixes-taken", "seats-taken"),
+        **refusals(
+            *("precondition-failed", "no-room", "no-participant"),
+            *("encrypted-room", "unsuited-session", "mixes-taken", "seats-taken"),
+        ),
     },
 )
 async def post_move(
@@ -184,6 +188,9 @@ def _participant(node: Node, room: Room, user: str) -> ParticipantDocument:
     )
 
 
+TIERS: tuple[TierName, ...] = ("clean", "lossy", "very-lossy")  # by the plane's number
+
+
 def _session(session: Session) -> SessionDocument:
     stats = session.stats
     return SessionDocument(
@@ -191,6 +198,9 @@ def _session(session: Session) -> SessionDocument:
         direction=session.direction.value,
         state=SessionState(session.state),
         quality=session.quality.verdict.value,
+        protocol=("tcp" if stats.over_tcp else "udp") if stats.address else None,
+        red=session.red,
+        tier=TIERS[stats.tier],
         level_dbov=stats.level_dbov,
         speaking=stats.speaking,
         fraction_lost=stats.fraction_lost,
@@ -201,6 +211,7 @@ def _session(session: Session) -> SessionDocument:
         bytes_received=stats.bytes_received,
         packets_sent=stats.packets_sent,
         bytes_sent=stats.bytes_sent,
+        packets_nacked=stats.packets_nacked,
         packets_retransmitted=stats.packets_retransmitted,
         playout_delay_ms=stats.playout_delay_ms,
         playout_target_ms=stats.playout_target_ms,

@@ -20,7 +20,6 @@ and compiles at build time by `python -c "import mediaserver.kernels"`. Without 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from mediaserver.kernels import level_meter, limiter, mixing
@@ -61,7 +60,6 @@ __all__ = [
     "Samples",
     "Stage",
     "addresses",
-    "chain",
     "gate",
     "high_pass",
     "level",
@@ -117,17 +115,3 @@ def plane_arguments() -> dict[str, int]:
     """What Plane.set_kernels() takes."""
     sizes = {"limiter_state_mono": limiter_state_size(1), "limiter_state_stereo": limiter_state_size(2)}
     return addresses()._asdict() | sizes | {"limiter_delay": LIMITER_BLOCK}
-
-
-def chain(stages: Iterable[tuple[str, Iterable[tuple[str, float]]]]) -> list[tuple[int, list[float]]]:
-    """What Plane.set_chain() takes, of stages by name and those of their params that are not the default.
-
-    ValueError for a stage or param that does not exist, or a param out of its range.
-    """
-    places = {stage.name: place for place, stage in enumerate(STAGES)}
-    resolved = []
-    for name, params in stages:
-        if name not in places:
-            raise ValueError(f"there is no stage {name!r}")
-        resolved.append((places[name], list(STAGES[places[name]].values(**dict(params)))))
-    return resolved

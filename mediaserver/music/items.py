@@ -32,7 +32,8 @@ class Item:
 
     @property
     def order(self) -> str:
-        return f"{self.title.casefold()[:MAX_SORTED]}/{self.id}"
+        # What parts them comes before all that a title can have, so that "ab" is before "ab c".
+        return f"{self.title.casefold()[:MAX_SORTED]}\t{self.id}"
 
     def fits(self, words: list[str]) -> bool:
         """Each word is somewhere in what is shown of it."""
@@ -40,7 +41,7 @@ class Item:
         return all(word in text for word in words)
 
 
-_TYPES: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str}
+_TYPES: dict[Any, type | tuple[type, ...]] = {int: int, float: (int, float), str: str}
 
 
 def to_json(item: Item) -> str:
@@ -57,7 +58,7 @@ def from_json(text: str) -> Item | None:
         return None
     known: dict[str, Any] = {member.name: found.get(member.name) for member in fields(Item)}
     for member in fields(Item):
-        value, expected = known[member.name], _TYPES[str(member.type)]
+        value, expected = known[member.name], _TYPES[member.type]
         if not isinstance(value, expected) or isinstance(value, bool):
             return None
     item = Item(**known)

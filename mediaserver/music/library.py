@@ -17,13 +17,14 @@ import time
 import uuid
 from bisect import insort
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from mediaserver import logs
 from mediaserver.music.checking import Found, NotMusicError, check
 from mediaserver.music.children import ChildError, Children
+from mediaserver.music.config import Bounds
 from mediaserver.music.items import ID, Item, from_json, moved, to_json
 
 log = logs.get(__name__, limited=True)
@@ -58,16 +59,6 @@ class TooLargeError(Exception):
 
 class LibraryFullError(Exception):
     """The library has as much as it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """max_file and max_total in bytes."""
-
-    max_file: int = 512 * 1024**2
-    max_total: int = 50 * 1024**3
-    max_items: int = 10_000
-    max_duration_s: float = 6 * 3600.0
 
 
 class Library:
@@ -189,12 +180,16 @@ class Library:
             raise LibraryFullError(f"The library has {self.bounds.max_items} items, as many as it may.")
         digest, size, pending = hashlib.sha256(), 0, bytearray()
         file = await asyncio.to_thread(path.open, "xb")
-        try:
 
-            def write(data: bytes) -> None:
-                digest.update(data)
+        def write(data: bytes) -> None:
+            digest.update(data)
+            try:
                 file.write(data)
+                file.flush()
+            except OSError as error:
+                raise LibraryFullError(f"The file could not be written: {error.strerror}.") from None
 
+        try:
             async for chunk in chunks:
                 size += len(chunk)
                 self._arriving += len(chunk)
@@ -207,8 +202,6 @@ class Library:
                     await _uninterrupted(asyncio.to_thread(write, bytes(pending)))
                     pending.clear()
             await _uninterrupted(asyncio.to_thread(write, bytes(pending)))
-        except OSError as error:
-            raise LibraryFullError(f"The file could not be written: {error.strerror}.") from None
         finally:
             self._arriving -= size
             file.close()
@@ -228,6 +221,8 @@ class Library:
         name = identifier + SUFFIXES[found.media_type]
 
         def move() -> int:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
             os.replace(path, self.directory / name)
             return (self.directory / name).stat().st_mtime_ns
 

@@ -1,6 +1,7 @@
 #include "audience.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace plane {
 
@@ -25,14 +26,14 @@ void Audience::reassign(Listener& listener) {
     if (!listener.named.empty()) {
         for (std::uint32_t slot = 0; slot < listener.slots.size(); ++slot) {
             const std::uint32_t wanted = slot < listener.named.size() ? listener.named[slot] : 0;
-            carry(listener, slot, wanted != listener.csrc && audible(wanted) ? wanted : 0);
+            carry_source(listener, slot, wanted != listener.csrc && audible(wanted) ? wanted : 0);
         }
         return;
     }
 
     // The best-ranked that fit, its own voice left out. Who has a slot keeps it; the others fill what is free.
     const std::size_t slots = listener.slots.size();
-    std::array<FeedKey, max_slots> wanted{};
+    std::array<std::uint32_t, max_slots> wanted{};
     std::size_t count = 0;
     for (std::uint32_t csrc : order_) {
         if (count == slots) break;
@@ -40,18 +41,20 @@ void Audience::reassign(Listener& listener) {
     }
     for (std::uint32_t slot = 0; slot < slots; ++slot) {
         const auto end = wanted.begin() + static_cast<std::ptrdiff_t>(count);
-        const auto kept = std::find(wanted.begin(), end, listener.slots[slot].feed);
+        const FeedKey carried = listener.slots[slot].feed;
+        if (carried == 0) continue;
+        const auto kept = std::find(wanted.begin(), end, csrc_of(carried));
         if (kept == end) {
             unsubscribe(listener, slot);
         } else {
-            *kept = 0;  // has its slot already
+            carry_source(listener, slot, std::exchange(*kept, 0));  // has its slot already
         }
     }
     std::uint32_t slot = 0;
     for (std::size_t i = 0; i < count; ++i) {
         if (wanted[i] == 0) continue;
         while (listener.slots[slot].feed != 0) ++slot;
-        subscribe(listener, slot, wanted[i]);
+        carry_source(listener, slot, wanted[i]);
     }
 }
 
@@ -85,6 +88,31 @@ void Audience::carry(Listener& listener, std::uint32_t slot, FeedKey key) {
     if (key != 0) subscribe(listener, slot, key);
 }
 
+void Audience::carry_source(Listener& listener, std::uint32_t slot, std::uint32_t csrc) {
+    if (csrc == 0) return carry(listener, slot, 0);
+    carry(listener, slot, opaque_ ? source_feed(csrc) : listener.source_feed(listener.slots[slot], csrc));
+}
+
+PacketRef Audience::with_copies(Feed& feed, const PacketRef& packet, const Position& position, PacketPool& pool) noexcept {
+    if (position.run != feed.last.run) {
+        feed.recent = {};
+    } else if (position.index <= feed.last.index) {
+        return packet;  // it came late: those behind it have been repeated without it
+    }
+    PacketRef out = pool.take();
+    if (!out || !red::write(*out, feed.recent, variant_of(feed.key).redundancy(), *packet, position.timestamp)) {
+        out = packet;
+    } else {
+        out->csrcs = packet->csrcs;
+        out->csrc_levels = packet->csrc_levels;
+        out->csrc_count = packet->csrc_count;
+        out->level = packet->level;
+    }
+    feed.recent.add(packet, position.timestamp);
+    feed.last = position;
+    return out;
+}
+
 void Audience::subscribe(Listener& listener, std::uint32_t slot, FeedKey key) {
     auto found = std::find_if(feeds_.begin(), feeds_.end(), [&](const Feed& feed) { return feed.key == key; });
     if (found == feeds_.end()) {
@@ -99,6 +127,7 @@ void Audience::subscribe(Listener& listener, std::uint32_t slot, FeedKey key) {
         if (idle <= max_idle_feeds) found = feeds_.emplace(feeds_.end());
         found->key = key;
         found->wanted = {};
+        found->last = {};
         if (found->history) found->history->clear();
     }
     if (listener.slots[slot].config().nack && !found->history) found->history = std::make_unique<History>();
@@ -117,7 +146,11 @@ void Audience::unsubscribe(Listener& listener, std::uint32_t slot) {
     const std::uint32_t place = listener.slots[slot].place;
     found->subscribers[place] = {};
     found->holes.push_back(place);
-    if (found->live() == 0) found->left = ++departures_;
+    if (found->live() == 0) {
+        found->left = ++departures_;
+        found->recent = {};  // packets that are kept stand in the way of the pool's next lap
+        found->last = {};
+    }
     ++found->fan_outs;  // finish() closes the hole at once when no other fan-out is under way
     finish(*found);
 }

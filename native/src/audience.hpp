@@ -13,6 +13,7 @@
 
 #include "history.hpp"
 #include "listener.hpp"
+#include "redundancy.hpp"
 
 namespace plane {
 
@@ -33,11 +34,14 @@ public:
         std::unique_ptr<History> history;  // when somebody carries it, or did, who may ask for lost packets
         Instant wanted{};              // of a row's: when its home was told last that somebody carries it
         std::uint64_t left = 0;        // when its last subscriber left it, counted in such events
+        red::Recent recent;            // of a source's with copies: what it carried last, in this run
+        Position last{};
         std::size_t live() const noexcept { return subscribers.size() - holes.size(); }
     };
 
-    // room: its number, by which slots remember where they were. home: the worker that mixes it.
-    explicit Audience(std::uint32_t room = 0, unsigned home = 0) : room_{room}, home_{home} {}
+    // room: its number, by which slots remember where they were. home: the worker that mixes it. opaque: its payloads are
+    // encrypted end to end, and nothing is made of them.
+    explicit Audience(std::uint32_t room = 0, unsigned home = 0, bool opaque = false) : room_{room}, home_{home}, opaque_{opaque} {}
     unsigned home() const noexcept { return home_; }
 
     // The listener stays the caller's, and must be removed before it dies.
@@ -54,6 +58,9 @@ public:
     Feed* feed(FeedKey key) noexcept;
     void finish(Feed& feed) noexcept;
 
+    // What a source's feed with copies carries for this plain packet; the packet itself when there is nothing to repeat.
+    static PacketRef with_copies(Feed& feed, const PacketRef& packet, const Position& position, PacketPool& pool) noexcept;
+
     // What was carried lately of the source or row, by whomever; null when that is not known.
     const History* history(FeedKey key) const noexcept;
 
@@ -61,6 +68,7 @@ public:
 
 private:
     void carry(Listener& listener, std::uint32_t slot, FeedKey key);
+    void carry_source(Listener& listener, std::uint32_t slot, std::uint32_t csrc);
     void subscribe(Listener& listener, std::uint32_t slot, FeedKey key);
     void unsubscribe(Listener& listener, std::uint32_t slot);
 
@@ -70,6 +78,7 @@ private:
 
     std::uint32_t room_;
     unsigned home_;
+    bool opaque_;
     std::uint64_t departures_ = 0;
     std::vector<Listener*> listeners_;
     std::vector<std::uint32_t> order_;

@@ -272,7 +272,8 @@ NB_MODULE(_native, m) {
         .def_prop_ro("frames_concealed", [](const PeerStats& s) { return s.frames_concealed.get(); })
         .def_prop_ro("packets_late", [](const PeerStats& s) { return s.packets_late.get(); }, "Too late to be mixed.")
         .def_prop_ro("tier", [](const PeerStats& s) { return s.tier.get(); },
-                     "Listener of a mix, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.")
+                     "Listener of a mix, or with RED, by the loss that it reports: 0 clean, 1 lossy, 2 very lossy.")
+        .def_prop_ro("over_tcp", [](const PeerStats& s) { return s.over_tcp.get(); }, "Whether the selected pair is.")
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 
@@ -367,6 +368,14 @@ NB_MODULE(_native, m) {
                 p.add_player(room, csrc, gain, {left, right});
             },
             "room"_a, "csrc"_a, "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "A column of music, which decks fill.")
+        .def(
+            "add_tap",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, float left, float right,
+               std::size_t delay_samples) { p.add_tap(room, csrc, player, gain, {left, right}, delay_samples); },
+            "room"_a, "csrc"_a, "player"_a, nb::kw_only(), "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "delay_samples"_a,
+            "A player's music once more in a column of its own, later: for those who hear singers sing to it.")
+        .def("set_delay", &Plane::set_delay, "room"_a, "csrc"_a, "delay_samples"_a,
+             "How much later a speaker or a tap is heard, at most a second; it glides there.")
         .def("add_deck", &Plane::add_deck, "room"_a, "csrc"_a, "deck"_a, "ring"_a, nb::kw_only(), "gain"_a, "fade_samples"_a,
              "A track for a player, played once the ring has half a second or all of it (DECK_RESUMED), and faded in.")
         .def(

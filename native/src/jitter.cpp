@@ -15,17 +15,23 @@ constexpr std::uint32_t step_samples = 120;
 // After a hold-up beyond all bounds it goes on with this much more than the target.
 constexpr Duration slow_margin = milliseconds{25};
 
-// Shares of frames lost are of about 5 s. Where more than 1 % are, it waits for what repairs them, until it is 0.5 %: 20 ms
-// more for all against a gap each 2 s. Beyond 10 % gaps of two packets are frequent.
-constexpr float loss_weight = 1.0F / 256;
-constexpr float loss_repaired = 0.01F, loss_ignored = 0.005F, loss_in_rows = 0.1F;
+// Shares are of about 5 s, and of the first frames as soon as there are some. Where more than 1 % are lost, it waits for what
+// repairs them, until it is 0.5 %: 20 ms more for all against a gap each 2 s.
+constexpr std::uint64_t loss_memory = 256;
+constexpr float loss_repaired = 0.01F, loss_ignored = 0.005F;
+// Losses of two in a row are rarer, so that their share is of 20 s. From one in 13 s on it waits for the second copy as well.
+constexpr std::uint64_t gap_memory = 1024;
+constexpr float doubles_repaired = 0.0015F, doubles_ignored = 0.0005F;
 // An answer to a NACK takes longer than a copy, so that more must be lost to wait for it.
-constexpr float loss_asked = 0.025F;
+constexpr float loss_asked = 0.025F, loss_not_asked = 0.01F;
+// It waits for as many answers as leave less than that lost; one fewer when that would leave less than the other.
+constexpr float left_lost = 0.004F, left_with_fewer = 0.0025F;
+// Answers differ by that much.
+constexpr Duration answer_margin = milliseconds{15};
+// Nobody waits longer for answers, or can converse.
+constexpr Duration max_answer = milliseconds{200};
 // Redundancy counts as there while one in so many packets has it.
 constexpr unsigned redundancy_memory = 100;
-// Answers to NACKs differ by that much; one that takes longer is not worth everybody's waiting.
-constexpr Duration answer_margin = milliseconds{15};
-constexpr Duration max_answer = milliseconds{150};
 
 Duration media_time(std::int64_t samples) noexcept {
     return nanoseconds{samples * 1'000'000 / (opus::sample_rate / 1000)};
@@ -52,6 +58,7 @@ void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t
         next_index_ = position.index;
     }
     put(entry, position.index, media, payload, samples, repeated ? Origin::repeated : Origin::sent, level);
+    if (!repeated && position.index > highest_index_) note_gap(position.index - highest_index_ - 1);
     highest_index_ = std::max(highest_index_, position.index);
     if (repeated) return;
     if (opus::has_redundancy(payload)) {
@@ -86,22 +93,54 @@ void JitterBuffer::put(Entry& entry, std::uint64_t index, std::int64_t media, By
     entry.payload.assign(payload.begin(), payload.end());
 }
 
-void JitterBuffer::note(bool lost, bool made_up) noexcept {
-    lost_ += ((lost ? 1.0F : 0.0F) - lost_) * loss_weight;
-    made_up_ += ((made_up ? 1.0F : 0.0F) - made_up_) * loss_weight;
-    asking_ = lost_ > (asking_ ? loss_repaired : loss_asked);
-    repairing_ = lost_ > (repairing_ ? loss_ignored : loss_repaired);
+void JitterBuffer::Share::add(bool counts, std::uint64_t memory) noexcept {
+    seen = std::min(seen + 1, memory);
+    of_late += ((counts ? 1.0F : 0.0F) - of_late) / static_cast<float>(seen);
+}
+
+void JitterBuffer::note_gap(std::uint64_t missing) noexcept {
+    const unsigned copies = redundancy_ == 0 ? 0 : copy_distance_;
+    for (std::uint64_t behind = missing + 1; behind-- > 0;) {
+        doubly_lost_.add(behind > 1, gap_memory);
+        uncovered_.add(behind > copies, loss_memory);
+    }
+    choose_tries();
+}
+
+void JitterBuffer::note(bool lost) noexcept {
+    lost_.add(lost, loss_memory);
+    repairing_ = lost_.of_late > (repairing_ ? loss_ignored : loss_repaired);
+    twice_ = std::max(doubly_lost_.of_late, lost_.of_late * lost_.of_late) > (twice_ ? doubles_ignored : doubles_repaired);
+}
+
+void JitterBuffer::choose_tries() noexcept {
+    // Where there are copies as well, what they leave is known only after a while.
+    const bool known = redundancy_ == 0 || uncovered_.seen == loss_memory;
+    if (!answers_ || !known || uncovered_.of_late < (tries_ > 0 ? loss_not_asked : loss_asked)) {
+        tries_ = 0;
+        return;
+    }
+    // A question gets lost as easily as a packet, and so does its answer.
+    const float fails = 1 - (1 - lost_.of_late) * (1 - lost_.of_late);
+    float left = uncovered_.of_late, left_with_one_less = left;
+    for (unsigned i = 0; i < tries_; ++i) left_with_one_less = std::exchange(left, left * fails);
+    if (tries_ == 0 || (left > left_lost && tries_ < Repeats::max_asks)) {
+        ++tries_;
+    } else if (tries_ > 1 && left_with_one_less < left_with_fewer) {
+        --tries_;
+    }
 }
 
 Duration JitterBuffer::repair_time() const noexcept {
     if (!repairing_) return Duration::zero();
-    // A copy comes with the next packet, or where packets are lost in a row with the one after it; an answer to a NACK
-    // comes after the next packet has shown that one is missing.
+    // A copy comes with the next packet, or where packets are lost in a row with the one after it. That one is missing without
+    // a copy is known by the packet behind those that might have had one.
     const Duration packet = media_time(last_samples_);
-    const unsigned packets = redundancy_ == 0 ? 0 : copy_distance_ > 1 && lost_ > loss_in_rows ? 2 : 1;
-    const bool ask = answer_time_ && asking_ && (packets == 0 || made_up_ > loss_repaired);
-    const Duration answer = ask ? packet + *answer_time_ + answer_margin : Duration::zero();
-    return std::max(packet * packets, answer <= max_answer ? answer : Duration::zero());
+    const Duration copies = packet * (redundancy_ == 0 ? 0 : copy_distance_ > 1 && twice_ ? 2 : 1);
+    if (tries_ == 0) return copies;
+    Duration answers = packet * (1 + copy_distance_) + answers_->time + answer_margin;
+    for (unsigned i = 1; i < tries_ && answers + answers_->again <= max_answer; ++i) answers += answers_->again;
+    return std::max(copies, answers <= max_answer ? answers : Duration::zero());
 }
 
 JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept {
@@ -134,7 +173,7 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         const Entry* behind = held(next_index_ + 1);
         if (entry->origin == Origin::copy && dry_ >= entry->samples && behind && delay_of(now, behind->media) >= target()) {
             dry_ -= entry->samples;
-            note(true, true);
+            note(true);
             advance(*entry);
             return next(now, frame);
         }
@@ -151,7 +190,7 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         ++counters_.decoded;
         counters_.copies += entry->origin == Origin::copy ? 1 : 0;
         counters_.repeated += entry->origin == Origin::repeated ? 1 : 0;
-        note(entry->origin != Origin::sent, false);
+        note(entry->origin != Origin::sent);
         advance(*entry);
         return step;
     }
@@ -167,7 +206,7 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         // What was made up while nothing had come stands for it, unless more delay is wanted.
         const std::uint32_t filled = delay_of(now, later->media) >= target() ? std::min(dry_, samples) : 0;
         const bool copied = filled == 0 && adjacent && opus::has_redundancy(later->payload);
-        note(true, !copied);
+        note(true);
         dry_ -= filled;
         samples = (samples - filled) / step_samples * step_samples;
         if (samples == 0) return next(now, frame);

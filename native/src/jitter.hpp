@@ -16,6 +16,7 @@
 #include "clock.hpp"
 #include "lateness.hpp"
 #include "packet.hpp"
+#include "repeats.hpp"
 
 namespace plane {
 
@@ -42,8 +43,8 @@ public:
     // `before` timestamp units. It fills the place of a packet that is missing, and no other.
     void insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload, std::uint32_t samples,
                      std::uint8_t level = 127) noexcept;
-    // How long a packet that is asked for again takes to come; nothing: none is asked for.
-    void set_answer_time(std::optional<Duration> time) noexcept { answer_time_ = time; }
+    // How soon what is asked for again comes; nothing: nothing is asked for.
+    void set_answers(std::optional<Answers> answers) noexcept { answers_ = answers; }
 
     enum class Action {
         nothing,   // no speech now: not begun, a pause of the sender, or run dry
@@ -100,8 +101,11 @@ private:
     void advance(Entry& entry) noexcept;
     void put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples, Origin origin,
              std::uint8_t level) noexcept;
-    // Of the frame that is due: what became of it.
-    void note(bool lost, bool made_up) noexcept;
+    // Of a packet that came: how many before it did not.
+    void note_gap(std::uint64_t missing) noexcept;
+    // Of the frame that is due: whether its packet did not come by itself.
+    void note(bool lost) noexcept;
+    void choose_tries() noexcept;
     Duration repair_time() const noexcept;
     Duration delay_of(Instant now, std::int64_t media) const noexcept;
 
@@ -111,11 +115,18 @@ private:
     std::uint32_t run_ = 0;
     std::uint64_t next_index_ = 0, highest_index_ = 0;
     std::uint64_t first_index_ = 0;          // of the run, or the next that has not been heard: nothing before it will be
-    float lost_ = 0, made_up_ = 0;           // shares of late
-    bool repairing_ = false, asking_ = false;  // it waits for copies; for answers to NACKs
+    struct Share {
+        std::uint64_t seen;                  // with how many it begins, all of them well: one alone says little
+        float of_late = 0;
+        void add(bool counts, std::uint64_t memory) noexcept;
+    };
+    Share lost_{32};
+    Share doubly_lost_{32}, uncovered_{32};  // the next packet was lost, too; no packet behind it could have a copy
+    bool repairing_ = false, twice_ = false;  // it waits for copies; for the second of each
+    unsigned tries_ = 0;                     // it waits for the answers to so many NACKs of each packet
     unsigned redundancy_ = 0;                // packets in a row without any, up to a number; 0: none came yet
     std::uint8_t copy_distance_ = 0;         // the farthest copy of late
-    std::optional<Duration> answer_time_;
+    std::optional<Answers> answers_;
     std::int64_t next_media_ = 0;
     std::int64_t last_media_ = 0;            // of the packet that came last: unwraps timestamps
     std::uint32_t last_samples_ = 960;

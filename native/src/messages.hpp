@@ -41,6 +41,19 @@ struct AddPlayer {
     float gain;
     Place place;
 };
+struct SetDelay {
+    RoomId room;
+    std::uint32_t csrc;
+    std::size_t samples;
+};
+struct AddTap {
+    RoomId room;
+    std::uint32_t csrc;
+    std::uint32_t player;
+    float gain;
+    Place place;
+    std::size_t delay;
+};
 struct AddDeck {
     RoomId room;
     std::uint32_t csrc;
@@ -157,7 +170,7 @@ struct Stop {};
 }  // namespace command
 
 using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::SetChain,
-                             command::AddPlayer, command::AddDeck, command::FadeDeck, command::StartEffect, command::StopEffect, command::RemoveColumn,
+                             command::AddPlayer, command::SetDelay, command::AddTap, command::AddDeck, command::FadeDeck, command::StartEffect, command::StopEffect, command::RemoveColumn,
                              command::ConfigureRoom, command::AddRow, command::SetRow, command::RemoveRow, command::AttachAudience,
                              command::DetachAudience, command::AddSource, command::RemoveSource, command::AddPeer,
                              command::MovePublisher, command::MoveListener, command::SetSources, command::SetListenerRow,

@@ -40,6 +40,10 @@ void check_cells(std::span<const Cell> cells) {
     }
 }
 
+void check_delay(std::size_t samples) {
+    if (samples > DelayLine::max_delay) throw std::invalid_argument("a delay is at most a second");
+}
+
 void check_fade(float gain, std::size_t fade_samples) {
     if (!is_gain(gain)) throw std::invalid_argument("a gain lies between 0 and 16");
     if (fade_samples > max_fade_samples) throw std::invalid_argument("a fade lasts at most a minute");
@@ -158,6 +162,17 @@ void Plane::set_chain(RoomId room, std::uint32_t csrc, const std::vector<std::pa
 void Plane::add_player(RoomId room, std::uint32_t csrc, float gain, Place place) {
     check_column(csrc, gain, place);
     submit(seats(room).home, command::AddPlayer{room, csrc, gain, place});
+}
+
+void Plane::add_tap(RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay_samples) {
+    check_column(csrc, gain, place);
+    check_delay(delay_samples);
+    submit(seats(room).home, command::AddTap{room, csrc, player, gain, place, delay_samples});
+}
+
+void Plane::set_delay(RoomId room, std::uint32_t csrc, std::size_t delay_samples) {
+    check_delay(delay_samples);
+    submit(seats(room).home, command::SetDelay{room, csrc, delay_samples});
 }
 
 void Plane::add_deck(RoomId room, std::uint32_t csrc, DeckId deck, std::shared_ptr<Ring> ring, float gain, std::size_t fade_samples) {

@@ -49,6 +49,10 @@ public:
 
     // Columns of music and effects. Ids of decks and effects come from the caller, like those of peers.
     void add_player(RoomId room, std::uint32_t csrc, float gain, Place place = {});
+    // A player's music once more, later, for those who hear singers sing to it.
+    void add_tap(RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay_samples);
+    // Of a speaker's or a tap's column; it glides there.
+    void set_delay(RoomId room, std::uint32_t csrc, std::size_t delay_samples);
     void add_deck(RoomId room, std::uint32_t csrc, DeckId deck, std::shared_ptr<Ring> ring, float gain, std::size_t fade_samples);
     void fade_deck(RoomId room, std::uint32_t csrc, DeckId deck, float gain, std::size_t fade_samples, Player::Then then);
     void start_effect(RoomId room, std::uint32_t csrc, std::uint32_t effect, std::shared_ptr<const Clip> clip, float gain, Place place,

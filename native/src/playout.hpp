@@ -29,7 +29,7 @@ public:
 
     // What a publisher's packet has: its frame, and copies of those before it.
     void take(const Packet& packet) noexcept;
-    void set_answer_time(std::optional<Duration> time) noexcept { buffer_.set_answer_time(time); }
+    void set_answers(std::optional<Answers> answers) noexcept { buffer_.set_answers(answers); }
 
     // Packets are to begin this many samples before a tick's (and whole packets further): where a talk spurt begins it is made so,
     // and when alignment is asked for, where it is quiet. It costs up to a packet's length of delay.

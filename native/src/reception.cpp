@@ -105,7 +105,9 @@ std::optional<Duration> Reception::round_trip() const noexcept {
 std::size_t Reception::ask(Instant now, std::array<std::uint64_t, Repeats::capacity>& out) noexcept {
     const auto way = round_trip();
     const std::uint64_t playhead = stats_->playhead.get();
-    stats_->answer_ms.set(std::chrono::duration<double, std::milli>(repeats_.answer_time(way)).count());
+    const Answers answers = repeats_.answers(way);
+    stats_->question_ms.set(std::chrono::duration<double, std::milli>(answers.again).count());
+    stats_->answer_ms.set(std::chrono::duration<double, std::milli>(answers.time).count());
     const auto heard = playhead == 0 ? std::nullopt : std::optional{static_cast<std::uint32_t>(playhead)};
     const std::size_t count = repeats_.ask(now, way, heard, out);
     stats_->packets_asked.add(count);

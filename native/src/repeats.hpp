@@ -1,5 +1,5 @@
 // Which lost packets of a publisher are asked for again (generic NACK, RFC 4585): those whose answer can come before they
-// are to be heard, each twice at most, and not more of all than a good sender would answer.
+// are to be heard, each as often as it can, and not more of all than a good sender would answer.
 #pragma once
 
 #include <array>
@@ -10,12 +10,21 @@
 
 namespace plane {
 
+// How soon what is asked for comes.
+struct Answers {
+    Duration time{};    // from a question to its answer
+    Duration again{};   // from a question to the next of the same packet
+};
+
 class Repeats {
 public:
     static constexpr std::size_t capacity = 32;      // packets that are missed at once; more are not repaired one by one
-    static constexpr unsigned max_asks = 2;
-    // Asked for in a second. Beyond 40 % loss of packets of 20 ms, asking adds to what ails the path.
-    static constexpr double per_second = 20, at_once = 20;
+    // Of one packet. At 30 % loss each way every other question is answered, and one in 250 packets needs more.
+    static constexpr unsigned max_asks = 8;
+    // Asked for in a second. Beyond 35 % loss of packets of 20 ms, asking adds to what ails the path.
+    static constexpr double per_second = 50, at_once = 25;
+    // So many of them are left to packets that were not asked for yet.
+    static constexpr double reserve = 10;
     // An answer that takes so long is none.
     static constexpr Duration forgotten = milliseconds{500};
     // How long an answer takes before one has come, if RTCP tells nothing either.
@@ -33,21 +42,20 @@ public:
     static constexpr Duration blind = milliseconds{80};
 
     bool missing() const noexcept { return count_ != 0; }
-    // How long an answer takes, from the question on.
-    Duration answer_time(std::optional<Duration> round_trip) const noexcept {
-        return answer_time_ ? *answer_time_ : round_trip ? *round_trip : presumed;
-    }
+    Answers answers(std::optional<Duration> round_trip) const noexcept;
     // Another stream.
     void reset() noexcept { count_ = 0, any_ = false; }
 
 private:
     struct Missing {
-        std::uint64_t index;
-        std::uint32_t timestamp;     // presumed
-        Instant noticed, asked;
-        unsigned asks;
+        std::uint64_t index = 0;
+        std::uint32_t timestamp = 0;     // presumed
+        Instant noticed{};
+        unsigned asks = 0;
+        std::array<Instant, max_asks> asked{};
     };
     void remove(std::size_t i) noexcept;
+    void measure(const Missing& missing, Instant now) noexcept;
 
     std::array<Missing, capacity> missing_{};  // oldest first
     std::size_t count_ = 0;
@@ -55,7 +63,7 @@ private:
     std::uint64_t highest_ = 0;
     std::uint32_t highest_timestamp_ = 0;
     std::uint32_t frame_ = 960;                // timestamp units from packet to packet
-    std::optional<Duration> answer_time_;
+    std::optional<Duration> answer_time_, round_trip_;
     double allowance_ = at_once;
     Instant allowed_{};
 };

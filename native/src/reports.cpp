@@ -20,16 +20,20 @@ void set_round_trip(PeerStats& stats, std::uint64_t ntp_now, std::uint32_t sent,
     stats.round_trip_ms.set(std::max(0.0, round_trip * 1000.0 / 65536));
 }
 
-// What a listener of a mix says of its loss. Packets that it asked for again were lost, too, though it may not say so when it has
+// What a listener says of its loss. Packets that it asked for again were lost, too, though it may not say so when it has
 // got them since.
 void read_loss(Listener& listener, Instant now, double fraction) noexcept {
-    const Slot& slot = listener.slots[0];
-    const std::uint32_t packets = slot.packets() - listener.reported_packets;
-    const double asked = slot.asked() - listener.reported_asked;
+    std::uint32_t all_packets = 0, all_asked = 0;
+    for (const Slot& slot : listener.slots) {
+        all_packets += slot.packets();
+        all_asked += slot.asked();
+    }
+    const std::uint32_t packets = all_packets - listener.reported_packets;
+    const double asked = all_asked - listener.reported_asked;
     const double lost = packets == 0 ? fraction : std::max(fraction, std::min(1.0, asked / packets));
     if (!listener.tier.report(now, lost, packets)) return;
-    listener.reported_packets = slot.packets();
-    listener.reported_asked = slot.asked();
+    listener.reported_packets = all_packets;
+    listener.reported_asked = all_asked;
 }
 
 void read_listener_blocks(Peer& peer, const rtcp::Reports& reports, Instant now, std::uint64_t ntp_now) noexcept {
@@ -48,7 +52,7 @@ void read_listener_blocks(Peer& peer, const rtcp::Reports& reports, Instant now,
         set_round_trip(*peer.stats, ntp_now, block.last_sr, block.delay_since_last_sr);
     }
     if (!any) return;
-    if (peer.listener->row) read_loss(*peer.listener, now, fraction);
+    if (peer.listener->has_tiers()) read_loss(*peer.listener, now, fraction);
     peer.stats->fraction_lost.set(fraction);
     peer.stats->jitter_ms.set(jitter_ms);
     peer.stats->packets_lost.set(lost);

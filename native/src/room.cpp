@@ -20,6 +20,7 @@ bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) 
     if (was_audible == is_audible) return false;
     if (is_audible) {
         ranking_.add(csrc, now);
+        column.source->break_run();  // what he said before is heard by nobody, in no copy either
         if (column.source->playout) column.source->playout->begin_anew();
     } else {
         ranking_.remove(csrc);
@@ -33,7 +34,7 @@ bool Room::remove_column(std::uint32_t csrc) {
     if (found == columns_.end()) return false;
     const Column column = std::move(found->second);
     columns_.erase(found);
-    if (column.player || column.effect) leaving_.emplace_back(csrc, column);
+    if (column.is_played()) leaving_.emplace_back(csrc, column);
     if (!column.source) return false;
     column.source->break_run();
     if (column.gain <= 0) return false;
@@ -44,7 +45,27 @@ bool Room::remove_column(std::uint32_t csrc) {
 void Room::set_chain(std::uint32_t csrc, std::vector<Chain::Link> links) {
     const auto found = columns_.find(csrc);
     if (found == columns_.end()) return;
-    found->second.chain = links.empty() ? nullptr : std::make_shared<Chain>(std::move(links), config_.mix.encoder.channels);
+    const std::shared_ptr<Chain> before = found->second.chain;
+    const auto delay = before ? before->delay() : std::nullopt;
+    found->second.chain = links.empty() && !delay ? nullptr
+                                                  : std::make_shared<Chain>(std::move(links), config_.mix.encoder.channels, delay);
+}
+
+void Room::set_delay(std::uint32_t csrc, std::size_t samples) {
+    const auto found = columns_.find(csrc);
+    if (found == columns_.end()) return;
+    Column& column = found->second;
+    if (column.tap) return column.tap->set_delay(samples);
+    if (!column.chain && samples == 0) return;
+    if (!column.chain) column.chain = std::make_shared<Chain>(std::vector<Chain::Link>{}, config_.mix.encoder.channels);
+    column.chain->set_delay(samples);
+}
+
+void Room::add_tap(std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay) {
+    const auto found = columns_.find(player);
+    if (found == columns_.end() || !found->second.player) return;
+    auto tap = std::make_shared<Tap>(found->second.player, config_.mix.encoder.channels, delay);
+    columns_.try_emplace(csrc, Column{.gain = gain, .place = place, .tap = std::move(tap)});
 }
 
 void Room::add_player(std::uint32_t csrc, float gain, Place place) {
@@ -73,6 +94,7 @@ void Room::configure(const RoomConfig& config) {
     for (auto& [csrc, column] : columns_) {
         if (column.source) column.source->playout.reset();
         if (column.chain) set_chain(csrc, column.chain->links());
+        if (column.tap) column.tap = std::make_shared<Tap>(*column.tap, config_.mix.encoder.channels);
     }
     for (const auto& [row, cells] : std::exchange(rows_, {})) add_row(row, cells, std::nullopt);
 }
@@ -173,6 +195,13 @@ void Room::render(Instant due) {
     };
     for (auto& [csrc, column] : columns_) render_column(column);
     for (auto& [csrc, column] : leaving_) render_column(column);
+    // After the players that they tap, the one that leaves included.
+    for (auto& [csrc, column] : columns_) {
+        if (column.tap) column.tap->render(samples);
+    }
+    for (auto& [csrc, column] : leaving_) {
+        if (column.tap) column.tap->render(samples);
+    }
 }
 
 void Room::duck(Instant now) {
@@ -198,6 +227,10 @@ Mixer::Input Room::input_of(std::uint32_t csrc, Column& column, Instant due) {
         const float gain = column.player->sounds() ? column.gain * ducked_ : 0;
         return {.csrc = csrc, .gain = gain, .sound = column.player, .place = column.place, .chain = column.chain, .speaks = false};
     }
+    if (column.tap) {
+        const float gain = column.tap->sounds() ? column.gain * ducked_ : 0;
+        return {.csrc = csrc, .gain = gain, .sound = column.tap, .place = column.place, .chain = column.chain, .speaks = false};
+    }
     if (column.effect) {
         return {.csrc = csrc, .gain = column.gain, .sound = column.effect, .place = column.place, .chain = column.chain, .speaks = false};
     }
@@ -221,7 +254,7 @@ void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& output
     if (mixer_) {
         inputs_.clear();
         for (auto& [csrc, column] : columns_) {
-            if (column.player || column.effect || (column.source && column.source->playout)) inputs_.push_back(input_of(csrc, column, due));
+            if (column.is_played() || (column.source && column.source->playout)) inputs_.push_back(input_of(csrc, column, due));
         }
         for (auto& [csrc, column] : leaving_) {
             inputs_.push_back(input_of(csrc, column, due));
@@ -243,7 +276,7 @@ bool Room::active(Instant now) const noexcept {
     if (mixer_ && mixer_->active()) return true;
     return !leaving_.empty() || std::any_of(columns_.begin(), columns_.end(), [&](const auto& entry) {
         const Column& column = entry.second;
-        return column.effect || (column.player && column.player->active()) || (column.source && column.source->voice().active(now));
+        return column.effect || (column.player && column.player->active()) || (column.tap && column.tap->active()) || (column.source && column.source->voice().active(now));
     });
 }
 

@@ -14,6 +14,7 @@
 #include "player.hpp"
 #include "ranking.hpp"
 #include "source.hpp"
+#include "tap.hpp"
 
 namespace plane {
 
@@ -47,9 +48,13 @@ public:
     bool remove_column(std::uint32_t csrc);
     // What is done to the column first. Nothing happens when there is no such column.
     void set_chain(std::uint32_t csrc, std::vector<Chain::Link> links);
+    // How much later the column is heard, after all that; it glides there. Of a speaker or a tap.
+    void set_delay(std::uint32_t csrc, std::size_t samples);
 
     // Columns that no publisher fills. Nothing happens when the column is there already.
     void add_player(std::uint32_t csrc, float gain, Place place);
+    // A player's music once more, later.
+    void add_tap(std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay);
     void add_effect(std::uint32_t csrc, std::shared_ptr<Effect> effect, float gain, Place place);
     // Null when there is none of this csrc.
     Player* player(std::uint32_t csrc) noexcept;
@@ -108,7 +113,10 @@ private:
         std::shared_ptr<Chain> chain{};
         // Or what does, for as long as the column is there.
         std::shared_ptr<Player> player{};
+        std::shared_ptr<Tap> tap{};
         std::shared_ptr<Effect> effect{};
+        // Nobody publishes into it.
+        bool is_played() const noexcept { return player || tap || effect; }
     };
 
     void apply_wishes(Instant now);

@@ -14,8 +14,13 @@
 
 namespace plane {
 
-// What a slot can carry: a source, by its CSRC, or a row of the mixer.
+// What a slot can carry: a source, by its CSRC, plain or with copies of its last frames; or a row of the mixer.
 using FeedKey = std::uint64_t;
+constexpr FeedKey source_feed(std::uint32_t csrc, Variant variant = {}) noexcept {
+    return variant.red ? FeedKey{variant.number()} << 32 | csrc : csrc;
+}
+constexpr std::uint32_t csrc_of(FeedKey feed) noexcept { return static_cast<std::uint32_t>(feed); }
+constexpr bool is_row(FeedKey feed) noexcept { return (feed >> 32 & 8) != 0; }
 constexpr FeedKey row_feed(std::uint32_t row, Variant variant = {}) noexcept {
     return FeedKey{8 | variant.number()} << 32 | row;
 }

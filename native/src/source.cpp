@@ -14,7 +14,11 @@ void Source::take(Packet& packet, Instant now) noexcept {
         stretch_ = packet.position.run;
         run_ = 0;
     }
-    if (run_ == 0) run_ = room_.next_run();
+    if (run_ == 0) {
+        run_ = room_.next_run();
+        run_first_ = packet.position.index;
+        passed_ = {};
+    }
     packet.position.run = run_;
     packet.csrcs[0] = config_.csrc;
     packet.csrc_levels[0] = packet.level.level;
@@ -28,8 +32,9 @@ void Source::tick(Instant now) noexcept {
     publish_voice();
     if (!playout) return;
     playout->publish(*stats_, now);
+    const auto duration = [](double ms) { return nanoseconds{static_cast<std::int64_t>(ms * 1e6)}; };
     const double answer_ms = stats_->answer_ms.get();
-    if (answer_ms >= 0) playout->set_answer_time(nanoseconds{static_cast<std::int64_t>(answer_ms * 1e6)});
+    if (answer_ms >= 0) playout->set_answers(Answers{duration(answer_ms), duration(stats_->question_ms.get())});
 }
 
 void Source::publish_voice() noexcept {

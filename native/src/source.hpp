@@ -6,6 +6,7 @@
 
 #include "packet.hpp"
 #include "playout.hpp"
+#include "replay.hpp"
 #include "stats.hpp"
 #include "voice.hpp"
 
@@ -27,6 +28,15 @@ public:
     // Takes a packet that the Reception has accepted, and fills what listeners are to see of it: whose it is, and its run
     // in the room.
     void take(Packet& packet, Instant now) noexcept;
+
+    // Whether the packet of this index may go to listeners now: each does once, itself or its copy.
+    bool passes(std::uint64_t index) noexcept {
+        if (!passed_.fresh(index)) return false;
+        passed_.accept(index);
+        return true;
+    }
+    // Whether it has not gone yet, and belongs to what listeners may hear: nothing from before the run does.
+    bool lacks(std::uint64_t index) const noexcept { return run_ != 0 && index >= run_first_ && passed_.fresh(index); }
 
     // Muted or not, what the sender's voice does.
     const Voice& voice() const noexcept { return voice_; }
@@ -52,6 +62,8 @@ private:
     Voice voice_;
     std::uint32_t stretch_ = 0;      // of the Reception, to which the run belongs
     std::uint32_t run_ = 0;          // 0: the next packet begins a new one
+    std::uint64_t run_first_ = 0;    // its first packet
+    srtp::ReplayWindow passed_;
 };
 
 }  // namespace plane

@@ -58,14 +58,16 @@ struct PeerStats {
     Gauge<double> level_dbov;          // publisher: -127..0, smoothed
     Gauge<bool> speaking;
     Gauge<std::uint32_t> ssrc;
-    Gauge<std::uint32_t> tier;         // listener of a mix: 0 clean, 1 lossy, 2 very lossy
+    Gauge<bool> over_tcp;              // the selected pair is
+    Gauge<std::uint32_t> tier;         // listener of a mix, or with RED: 0 clean, 1 lossy, 2 very lossy
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
     Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
     // Of a publisher, between his worker and his room's home. When the sample of timestamp 0 is heard, in samples of our
     // clock mod 2^32, with bit 32 set; 0: nothing plays. How long he takes to answer a NACK; negative: he is asked for nothing.
+    // How long after one he is sent the next for the same packet.
     Counter playhead;
-    Gauge<double> answer_ms{};
+    Gauge<double> answer_ms{}, question_ms{};
     Counter packets_asked;
     Counter samples_taken, samples_put_in;  // to play faster and slower
 
@@ -113,6 +115,8 @@ private:
     X(dropped_amplification, "datagrams withheld from an address not proved yet")                      \
     X(dropped_handshake, "DTLS datagrams dropped because the event loop is behind")                    \
     X(ranking_changes, "changes of a room's order of speakers")                                        \
+    X(packets_filled, "lost packets of speakers whose redundant copies went to listeners in their place") \
+    X(packets_red, "RTP packets of speakers packed with those before them (RED), once for all in a tier and worker") \
     X(packets_mixed, "RTP packets of the mixer sent to listeners")                                     \
     X(packets_nacked, "RTP packets that listeners asked for again, by NACK")                           \
     X(packets_retransmitted, "RTP packets sent to listeners again, bit for bit")                       \
@@ -135,8 +139,8 @@ private:
     X(tcp_connections, "TCP connections now")                                                          \
     X(rooms, "rooms whose home this is, now")                                                          \
     X(mixes, "distinct mixes now")                                                                     \
-    X(listeners_lossy, "listeners of mixes whose loss has them in the second tier, now")               \
-    X(listeners_very_lossy, "listeners of mixes whose loss has them in the third tier, now")
+    X(listeners_lossy, "listeners of mixes, or with RED, whose loss has them in the second tier, now")  \
+    X(listeners_very_lossy, "listeners of mixes, or with RED, whose loss has them in the third tier, now")
 
 struct WorkerStats {
 #define PLANE_FIELD(name, meaning) Counter name;

@@ -1,5 +1,5 @@
-// How well a listener of a mix is protected, by the loss of its packets. All who listen to equal rows in one tier share one
-// encode, so tiers are few.
+// How well a listener is protected, by the loss of its packets. All who listen to equal rows in one tier share one encode, and
+// all who hear one speaker in one tier share its copies, so tiers are few.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ namespace plane {
 enum class Tier : std::uint8_t { clean, lossy, very_lossy };
 constexpr std::size_t tiers = 3;
 
-// What a feed of a row is: a tier, in RED or plain.
+// What a feed of a row is: a tier, in RED or plain. One of a source is the same in all tiers but for its copies.
 struct Variant {
     Tier tier = Tier::clean;
     bool red = false;

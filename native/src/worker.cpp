@@ -318,6 +318,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
     }
     if (outcome.selected_changed) {
         const bool first = peer.stats->address().empty();
+        peer.stats->over_tcp.set(from.is_tcp());
         peer.stats->set_address(from.text());
         tell(first ? EventKind::ice_connected : EventKind::address_changed, peer.id);
     }
@@ -367,7 +368,36 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
     start_ticking(room, now);
-    distribute(room, packet->csrcs[0], packet, packet->position);
+    fill(source, *packet);
+    // A copy may have gone in its place: another packet of this index would betray the key stream.
+    if (source.passes(packet->position.index)) distribute(room, source_feed(packet->csrcs[0]), packet, packet->position);
+}
+
+// What was lost on the publisher's way, and is in this packet again, goes to listeners in a packet of its own.
+void Worker::fill(Source& source, const Packet& packet) {
+    for (std::size_t i = packet.copy_count; i-- > 0;) {
+        const Packet::Copy& copy = packet.copies[i];
+        const std::uint64_t index = packet.position.index - copy.distance;
+        const auto samples = opus::duration(packet.copy(copy));
+        // Which packet it is the copy of is known only where all are of one length.
+        if (copy.distance > packet.position.index || !samples || copy.before != *samples * copy.distance) continue;
+        if (!source.lacks(index)) continue;
+        PacketRef filled = pool_.take();
+        if (!filled) return stats.dropped_overload.add(1);
+        const Bytes payload = packet.copy(copy);
+        std::copy(payload.begin(), payload.end(), filled->bytes.begin());
+        filled->payload_offset = 0;
+        filled->size = filled->payload_size = copy.size;
+        filled->copy_count = 0;
+        filled->repeated = false;
+        filled->csrc_count = packet.csrc_count;
+        filled->csrcs[0] = packet.csrcs[0];
+        filled->csrc_levels[0] = packet.csrc_levels[0];
+        filled->level = packet.level;
+        filled->position = {packet.position.run, index, packet.position.timestamp - copy.before, false, packet.position.time};
+        if (source.passes(index)) distribute(source.room(), source_feed(packet.csrcs[0]), filled, filled->position);
+        stats.packets_filled.add(1);
+    }
 }
 
 void Worker::on_handover(Instant now, Handover& handover) {
@@ -398,7 +428,7 @@ void Worker::on_rtcp(Instant now, Peer& peer, Packet& packet) {
     if (!reports) return;
     if (reports->bye) peer.ice.goodbye(now);
     if (!peer.listener) return;
-    if (peer.listener->row && peer.stats->tier.get() != static_cast<std::uint32_t>(peer.listener->tier.tier())) change_tier(peer, now);
+    if (peer.listener->has_tiers() && peer.stats->tier.get() != static_cast<std::uint32_t>(peer.listener->tier.tier())) change_tier(peer, now);
     for (std::size_t i = 0; i < reports->nack_count; ++i) retransmit(now, peer, reports->nacks[i]);
 }
 
@@ -419,12 +449,22 @@ void Worker::distribute(Room& room, FeedKey feed, const PacketRef& packet, const
 void Worker::start_fan_out(const Handover& handover) {
     Audience* audience = find_audience(handover.room);
     if (!audience) return;
-    Audience::Feed* feed = audience->feed(handover.feed);
-    if (!feed) return;
+    if (Audience::Feed* feed = audience->feed(handover.feed)) start_fan_out(*audience, *feed, handover.packet, handover.position);
+    if (is_row(handover.feed)) return;
+    for (const Tier tier : {Tier::lossy, Tier::very_lossy}) {
+        Audience::Feed* feed = audience->feed(source_feed(csrc_of(handover.feed), {tier, true}));
+        if (!feed) continue;
+        const PacketRef packet = Audience::with_copies(*feed, handover.packet, handover.position, pool_);
+        stats.packets_red.add(packet->red_frames != 0 ? 1 : 0);
+        start_fan_out(*audience, *feed, packet, handover.position);
+    }
+}
+
+void Worker::start_fan_out(Audience& audience, Audience::Feed& feed, const PacketRef& packet, const Position& position) {
     if (fan_out_count_ == max_fan_outs) return stats.dropped_overload.add(1);
-    ++feed->fan_outs;
-    if (feed->history) feed->history->record(*handover.packet, handover.position);
-    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {handover.packet, handover.position, audience, feed, 0};
+    ++feed.fan_outs;
+    if (feed.history) feed.history->record(*packet, position);
+    fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {packet, position, &audience, &feed, 0};
 }
 
 void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position) {

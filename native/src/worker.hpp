@@ -85,11 +85,13 @@ private:
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
     void on_handover(Instant now, Handover& handover);
     void hear(Instant now, Source& source, const PacketRef& packet);
+    void fill(Source& source, const Packet& packet);
 
     // A packet's way out.
     void distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position);
     void publish_order(Room& room, Instant now);
     void start_fan_out(const Handover& handover);
+    void start_fan_out(Audience& audience, Audience::Feed& feed, const PacketRef& packet, const Position& position);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
     bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
     // Tells the home of a listener's row what he carries of it, unless that was told just now. False when it could not be.
@@ -111,6 +113,8 @@ private:
     void on(const command::SetColumn&, Instant now);
     void on(command::SetChain&, Instant now);
     void on(const command::AddPlayer&, Instant now);
+    void on(const command::SetDelay&, Instant now);
+    void on(const command::AddTap&, Instant now);
     void on(command::AddDeck&, Instant now);
     void on(const command::FadeDeck&, Instant now);
     void on(command::StartEffect&, Instant now);

@@ -13,7 +13,7 @@ constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
 void Worker::on(const command::AddRoom& add, Instant) {
-    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home));
+    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home, add.config.e2ee));
     if (add.home == number_) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
     stats.rooms.set(rooms_.size());
 }
@@ -42,6 +42,14 @@ void Worker::on(command::SetChain& set, Instant) {
 
 void Worker::on(const command::AddPlayer& add, Instant) {
     if (Room* room = find_room(add.room)) room->add_player(add.csrc, add.gain, add.place);
+}
+
+void Worker::on(const command::SetDelay& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_delay(set.csrc, set.samples);
+}
+
+void Worker::on(const command::AddTap& add, Instant) {
+    if (Room* room = find_room(add.room)) room->add_tap(add.csrc, add.player, add.gain, add.place, add.delay);
 }
 
 void Worker::on(command::AddDeck& add, Instant now) {

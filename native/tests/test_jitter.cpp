@@ -257,7 +257,7 @@ TEST_CASE("where much is lost it waits for repairs, where nothing is it does not
 TEST_CASE("for answers to NACKs it waits as long as they take, if that is worth it") {
     for (const int answer_ms : {20, 80, 200}) {
         Bench bench;
-        bench.buffer.set_answer_time(milliseconds{answer_ms});
+        bench.buffer.set_answers(Answers{milliseconds{answer_ms}, frame_time});
         for (std::uint64_t i = 0; i < 400; ++i) {
             const Instant arrival = start + frame_time * static_cast<int>(i);
             if (i % 10 != 9) bench.insert(i, arrival);
@@ -266,6 +266,47 @@ TEST_CASE("for answers to NACKs it waits as long as they take, if that is worth 
         const Duration more = bench.buffer.target() - JitterBuffer::min_delay;
         CHECK((more == Duration::zero()) == (answer_ms == 200));
         if (answer_ms != 200) CHECK(more >= frame_time + milliseconds{answer_ms});
+    }
+}
+
+TEST_CASE("the more is lost, the more answers to one question after the other it waits for, to a bound") {
+    Duration before = Duration::zero();
+    for (const unsigned every : {20U, 8U, 5U, 3U}) {
+        CAPTURE(every);
+        Bench bench;
+        bench.buffer.set_answers(Answers{milliseconds{40}, frame_time});
+        for (std::uint64_t i = 0; i < 800; ++i) {
+            const Instant arrival = start + frame_time * static_cast<int>(i);
+            if (i % every != 1) bench.insert(i, arrival);
+            bench.pull(arrival + milliseconds{6});
+        }
+        CHECK(bench.buffer.target() > before);
+        CHECK(bench.buffer.target() <= JitterBuffer::min_delay + milliseconds{200});
+        before = bench.buffer.target();
+    }
+}
+
+TEST_CASE("where packets are lost in a row it waits for the second copy, and for no answers if copies suffice") {
+    for (const bool in_rows : {false, true}) {
+        CAPTURE(in_rows);
+        Bench bench;
+        bench.buffer.set_answers(Answers{milliseconds{40}, frame_time});
+        const auto copy = payload_of(99);
+        const auto lost = [&](std::uint64_t i) { return i % 30 == 5 || (in_rows && i % 30 == 6); };
+        std::uint64_t concealed = 0;
+        for (std::uint64_t i = 0; i < 2000; ++i) {
+            const Instant arrival = start + frame_time * static_cast<int>(i);
+            if (!lost(i)) {
+                bench.insert(i, arrival);
+                for (unsigned back = 1; back <= 2 && back <= i; ++back) {
+                    bench.buffer.insert_copy({1, i, static_cast<std::uint32_t>(i * frame), false, arrival}, back, back * frame, copy, frame);
+                }
+            }
+            bench.pull(arrival + milliseconds{6});
+            if (i == 500) concealed = bench.buffer.counters().concealed;
+        }
+        CHECK(bench.buffer.target() == JitterBuffer::min_delay + frame_time * (in_rows ? 2 : 1));
+        CHECK(bench.buffer.counters().concealed == concealed);
     }
 }
 
