@@ -13,7 +13,7 @@ from tests.edge import KEY, ROOM, SDP, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
 CSRC_LEVEL = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
-DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False}
+DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False, "passthrough": True}
 DUCKING = pytest.approx(10 ** (-12 / 20))
 NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}, "user_pans": {}, "music_gain_db": 0.0}
 
@@ -150,7 +150,14 @@ async def test_a_room_stays_encrypted_or_not(encrypted: bool) -> None:
 
 async def test_a_new_room_has_the_mix_settings_it_is_made_with() -> None:
     async with serving() as edge:
-        settings = {"stereo": True, "bitrate": 96_000, "ptime_ms": 60, "complexity": 5, "music": True}
+        settings = {
+            "stereo": True,
+            "bitrate": 96_000,
+            "ptime_ms": 60,
+            "complexity": 5,
+            "music": True,
+            "passthrough": False,
+        }
         response = await edge.control("PUT", "rooms", ROOM, json={"mix": settings})
         assert response.status_code == 201
         assert response.json()["mix"] == settings
