@@ -98,11 +98,19 @@ def plan(features: Features, *, quick: bool) -> list[Call]:
     for number in range(RECOVERIES):
         case = Case("mix", "up", jitter, "none", "steady")
         calls.append(Call(("steady",), number, cases.SPEECH, best, phases, (Listening(case, Wants()),), "recovery"))
-    for number in range(TALKS):
-        case = Case("mix", "up", CLEAN, "none", "talk")
-        clean = ((1e9, CLEAN),)
-        calls.append(Call(("first", "second"), number, cases.SPEECH, best, clean, (Listening(case, Wants()),), "talk"))
-    return calls
+    return [*calls, *_passthrough_calls(best)]
+
+
+def _passthrough_calls(wants: Wants) -> Iterator[Call]:
+    """Two who talk, with passthrough and without it; one talker without it: with it he is among the others."""
+    clean = ((1e9, CLEAN),)
+    for content, mix in zip(cases.TALKS, ("speech", "encoded"), strict=True):
+        for number in range(TALKS):
+            listening = (Listening(Case("mix", "up", CLEAN, "none", content), Wants()),)
+            yield Call(("first", "second"), number, cases.SPEECH, wants, clean, listening, "talk", mix)
+    for number in range(cases.LANES):
+        listening = (Listening(Case("mix", "up", CLEAN, "none", "encoded"), Wants()),)
+        yield Call(("encoded",), number, cases.SPEECH, wants, clean, listening, "encoded", "encoded")
 
 
 def _up_calls(
@@ -124,7 +132,8 @@ def _up_calls(
 
 
 def _down_calls(content: str, number: int, networks: list[Network], features: Features) -> Iterator[Call]:
-    """One for those to whom the talker's in-band FEC is of use, who are not mixed, and one for the others."""
+    """One for those to whom the talker's in-band FEC is of use, who are not mixed and have nothing better, and one for
+    the others: a talker's encoder goes by his own losses, not by a listener's."""
     protected: list[Listening] = []
     plain: list[Listening] = []
     paths: tuple[cases.Path, ...] = ("mix", "select")
@@ -135,7 +144,7 @@ def _down_calls(content: str, number: int, networks: list[Network], features: Fe
                 if wants is None or (content == "music" and repair == "fec"):
                     continue
                 listening = Listening(Case(path, "down", network, repair, content), wants)
-                (protected if path == "select" and repair in ("fec", "all") else plain).append(listening)
+                (protected if path == "select" and repair == "fec" else plain).append(listening)
     whole = ((1e9, CLEAN),)
     coding = cases.plain_coding(content)
     yield Call((content,), number, coding, Wants(), whole, tuple(plain), "down", content)

@@ -31,14 +31,15 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How a room's mixes are encoded, one setting for all. bitrate: bit/s; ptime_ms: 20, 40 or 60; complexity: of
-    Opus, 0..10; music: Opus's application `audio` instead of `voip`, and no gate on soft sounds;
-    ducking_db: by how much music goes down while somebody speaks."""
+    Opus, 0..10; music: coded for music instead of voice, and no gate on soft sounds; passthrough: one voice alone is
+    not encoded again; ducking_db: by how much music goes down while somebody speaks."""
 
     stereo: bool = False
     bitrate: int = 48_000
     ptime_ms: int = 20
     complexity: int = 5
     music: bool = False
+    passthrough: bool = True
     ducking_db: float = 0.0
 
 

@@ -140,7 +140,12 @@ class MixDocument(Document):
         examples=[5],
     )
     music: bool | None = Field(
-        default=None, description="Opus's `audio` application instead of `voip`; soft sounds are kept", examples=[False]
+        default=None, description="Coded for music instead of voice; soft sounds are kept", examples=[False]
+    )
+    passthrough: bool | None = Field(
+        default=None,
+        description="While one voice alone is heard, its own packets are sent on instead of being decoded and encoded",
+        examples=[True],
     )
     ducking_db: float | None = Field(
         default=None,
@@ -320,7 +325,10 @@ class MixState(State):
     bitrate: int = Field(description="In bit/s", examples=[48000])
     ptime_ms: int = Field(description="Length of a packet in ms", examples=[20])
     complexity: int = Field(description="Of the Opus encoder, 0 to 10", examples=[5])
-    music: bool = Field(description="Opus's `audio` application instead of `voip`", examples=[False])
+    music: bool = Field(description="Coded for music instead of voice", examples=[False])
+    passthrough: bool = Field(
+        description="Whether the packets of one voice alone are sent on, not encoded again", examples=[True]
+    )
     ducking_db: float = Field(description="By how much music goes down while somebody speaks, in dB", examples=[12])
 
 

@@ -200,7 +200,14 @@ class Plane:
         return events
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
     ) -> None:
         assert not self.rows
         self.kernels = {"mix": mix, "limit": limit, "levels": levels}
@@ -218,6 +225,7 @@ class Plane:
         ptime_ms: int = 20,
         complexity: int = 5,
         music: bool = False,
+        passthrough: bool = False,
         e2ee: bool = False,
         ducking: float = 1.0,
     ) -> None:
@@ -230,6 +238,7 @@ class Plane:
             ptime_ms=ptime_ms,
             complexity=complexity,
             music=music,
+            passthrough=passthrough,
             e2ee=e2ee,
             ducking=ducking,
         )
@@ -243,6 +252,7 @@ class Plane:
         ptime_ms: int,
         complexity: int,
         music: bool,
+        passthrough: bool,
         e2ee: bool,
         ducking: float = 1.0,
     ) -> None:
@@ -256,6 +266,7 @@ class Plane:
             "ptime_ms": ptime_ms,
             "complexity": complexity,
             "music": music,
+            "passthrough": passthrough,
             "e2ee": e2ee,
             "ducking": ducking,
         }

@@ -87,8 +87,9 @@ nb::dict counter_meanings() {
     return dict;
 }
 
-plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool e2ee, float ducking) {
-    plane::RoomConfig config{{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms}, e2ee};
+plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool passthrough,
+                              bool e2ee, float ducking) {
+    plane::RoomConfig config{{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms, passthrough}, e2ee};
     config.ducking.gain = ducking;
     return config;
 }
@@ -320,13 +321,15 @@ NB_MODULE(_native, m) {
              "All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.")
         .def(
             "set_kernels",
-            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo) {
+            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo,
+               std::int32_t limiter_delay) {
                p.set_kernels({reinterpret_cast<plane::Kernels::Mix>(mix), reinterpret_cast<plane::Kernels::Limit>(limit),
-                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo});
+                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo, limiter_delay});
             },
             nb::kw_only(), "mix"_a, "limit"_a, "levels"_a, "limiter_state_mono"_a, "limiter_state_stereo"_a,
-            "Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay "
-            "valid until stop() has returned.")
+            "limiter_delay"_a,
+            "Addresses of the mixing kernels (mediaserver/kernels), the floats of a limiter's state and the samples of its delay. They "
+            "must stay valid until stop() has returned.")
         .def("set_stages", [](Plane& p, const std::vector<std::tuple<std::uintptr_t, int, int, int, int>>& table) { p.set_stages(stages(table)); },
              "stages"_a,
              "What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of "
@@ -334,19 +337,19 @@ NB_MODULE(_native, m) {
         .def(
             "add_room",
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
-               bool music, bool e2ee, float ducking) {
-                p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee, ducking));
+               bool music, bool passthrough, bool e2ee, float ducking) {
+                p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee, ducking));
             },
             "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 5,
-            "music"_a = false, "e2ee"_a = false, "ducking"_a = 1.0F,
-            "ducking: the gain of music while somebody speaks. home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
+            "music"_a = false, "passthrough"_a = false, "e2ee"_a = false, "ducking"_a = 1.0F,
+            "passthrough: one voice alone is not encoded again. ducking: the gain of music while somebody speaks. home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
         .def(
             "configure_room",
             [](Plane& p, plane::RoomId room, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music,
-               bool e2ee, float ducking) {
-                p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee, ducking));
+               bool passthrough, bool e2ee, float ducking) {
+                p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee, ducking));
             },
-            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "e2ee"_a, "ducking"_a = 1.0F,
+            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "passthrough"_a, "e2ee"_a, "ducking"_a = 1.0F,
             "Other mix settings: encoders and decoders begin anew. ducking changes without that.")
         .def("remove_room", &Plane::remove_room, "room"_a, "Its peers must have been removed before.")
         .def(

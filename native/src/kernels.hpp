@@ -32,6 +32,8 @@ struct Kernels {
     std::int32_t limiter_state_mono = 0;    // floats of state
     std::int32_t limiter_state_stereo = 0;
 
+    std::int32_t limiter_delay = 0;         // samples by which a limited row follows its mix
+
     bool complete() const noexcept { return mix && limit && levels; }
 };
 

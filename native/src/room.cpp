@@ -237,7 +237,11 @@ Mixer::Input Room::input_of(std::uint32_t csrc, Column& column, Instant due) {
     const Duration tail = column.chain ? microseconds{column.chain->tail_samples() * 1000ULL / 48} : microseconds{0};
     const bool sounds = column.source->voice().sounds(due - tail);
     if (!sounds) column.source->playout->pass(due);
-    return {.csrc = csrc, .gain = sounds ? column.gain : 0, .sound = column.source->playout, .place = column.place, .chain = column.chain};
+    // What came last before he fell silent is heard when it has waited, and been mixed for a tick or two.
+    const Duration heard_after = column.source->playout->delay(due) + milliseconds{40} + tick_interval();
+    const bool hushed = column.source->voice().quiet_for(due) > heard_after;
+    return {.csrc = csrc, .gain = sounds ? column.gain : 0, .sound = column.source->playout, .place = column.place, .chain = column.chain,
+            .hushed = hushed};
 }
 
 void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats) {

@@ -8,6 +8,8 @@
 
 namespace plane {
 
+class Playout;
+
 class Sound {
 public:
     virtual ~Sound() = default;
@@ -18,6 +20,8 @@ public:
     virtual void pass(Instant now) noexcept = 0;
     // It is heard from this tick on, and was not before. True: it begins by itself, so is not to be faded in.
     virtual bool begin() noexcept = 0;
+    // It, if it is a speaker's: his packets may be sent as they are.
+    virtual Playout* playout() noexcept { return nullptr; }
     // What was done since the last call, into the worker's statistics.
     virtual void count(WorkerStats& stats) noexcept = 0;
 };

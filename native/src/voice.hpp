@@ -34,6 +34,7 @@ public:
     bool speaking() const noexcept { return speaking_; }
     // Worth mixing now.
     bool sounds(Instant now) const noexcept { return now - last_sound_ <= sound_hold; }
+    Duration quiet_for(Instant now) const noexcept { return now - last_sound_; }
     // A tick has something to end.
     bool active(Instant now) const noexcept { return speaking_ || sounds(now); }
 
