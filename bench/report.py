@@ -264,14 +264,19 @@ def targets(found: dict[str, float | None]) -> str:
     return "\n".join(lines)
 
 
+REPAIR_NAMES = {"none": "no repair", "fec": "in-band FEC", "red": "RED", "nack": "NACK", "all": "all three"}
+
+
 def plot(rows: list[Row], file: Path) -> None:
     """PESQ lost over loss: a panel for each path and side, a line for each repair. Only this needs matplotlib."""
     import matplotlib  # noqa: PLC0415
 
     matplotlib.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib.lines import Line2D  # noqa: PLC0415
 
-    figure, panels = pyplot.subplots(2, 2, figsize=(10, 7), sharex=True, sharey=True)
+    figure, panels = pyplot.subplots(2, 2, figsize=(10, 8), sharex=True, sharey=True)
+    measured = {0.0}
     for panel, (path, side) in zip(
         panels.flat, [(path, side) for path in ("mix", "select") for side in ("up", "down")], strict=True
     ):
@@ -284,16 +289,28 @@ def plot(rows: list[Row], file: Path) -> None:
                     and row.pesq_loss is not None
                     and ((row.network.endswith(kind) and row.repair == repair) or row.network == "clean")
                 )
+                measured.update(percent for percent, _ in points)
                 if len(points) > 1:
-                    label = repair if kind == "random" else None
-                    panel.plot(*zip(*points, strict=True), style, color=f"C{number}", marker=".", label=label)
+                    marker, size = "os^vD"[number], 4 + (repair == "red")
+                    panel.plot(*zip(*points, strict=True), style, color=f"C{number}", marker=marker, markersize=size)
         name, whose = {"mix": "mixer", "select": "selective forwarding"}[path], "talker" if side == "up" else "listener"
-        panel.set_title(f"{name}, {whose}'s network")
+        panel.set_title(f"{name}: the {whose}'s network loses")
         panel.grid(alpha=0.3)
+        panel.set_xticks(sorted(measured))
+    panels[0, 0].set_ylim(bottom=-0.1)  # of all
     for panel in panels[1]:
-        panel.set_xlabel("packets lost, % (dotted: in bursts)")
+        panel.set_xlabel("packets lost, %")
     for panel in panels[:, 0]:
-        panel.set_ylabel("PESQ lost")
-    panels[0, 0].legend()
-    figure.tight_layout()
+        panel.set_ylabel("PESQ lost (less is better)")
+    handles = [
+        Line2D([], [], color=f"C{number}", marker="os^vD"[number], label=REPAIR_NAMES[repair])
+        for number, repair in enumerate(cases.REPAIRS)
+    ]
+    if any(row.network.endswith("bursts") for row in rows):
+        handles += [
+            Line2D([], [], color="gray", linestyle=style, label=what)
+            for style, what in (("-", "random"), (":", "bursts of 3"))
+        ]
+    figure.legend(handles=handles, loc="upper center", ncols=len(handles))
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
     figure.savefig(file)

@@ -132,7 +132,8 @@ def _up_calls(
 
 
 def _down_calls(content: str, number: int, networks: list[Network], features: Features) -> Iterator[Call]:
-    """One for those to whom the talker's in-band FEC is of use, who are not mixed, and one for the others."""
+    """One for those to whom the talker's in-band FEC is of use, who are not mixed and have nothing better, and one for
+    the others: a talker's encoder goes by his own losses, not by a listener's."""
     protected: list[Listening] = []
     plain: list[Listening] = []
     paths: tuple[cases.Path, ...] = ("mix", "select")
@@ -143,7 +144,7 @@ def _down_calls(content: str, number: int, networks: list[Network], features: Fe
                 if wants is None or (content == "music" and repair == "fec"):
                     continue
                 listening = Listening(Case(path, "down", network, repair, content), wants)
-                (protected if path == "select" and repair in ("fec", "all") else plain).append(listening)
+                (protected if path == "select" and repair == "fec" else plain).append(listening)
     whole = ((1e9, CLEAN),)
     coding = cases.plain_coding(content)
     yield Call((content,), number, coding, Wants(), whole, tuple(plain), "down", content)

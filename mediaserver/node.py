@@ -31,6 +31,7 @@ from mediaserver.commands import (
 from mediaserver.document import check, put
 from mediaserver.dtls import Certificate, Handshake
 from mediaserver.effects import Effects, SoundError
+from mediaserver.feed import Playing
 from mediaserver.journal import Journal
 from mediaserver.jukebox import Jukebox
 from mediaserver.keys import KeyRing
@@ -49,6 +50,7 @@ from mediaserver.model import (
 from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import ChildError
 from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
+from mediaserver.music.players import Now
 from mediaserver.music.service import Music
 from mediaserver.music.sounds import load
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
@@ -118,7 +120,7 @@ class Node:
         self.clock = clock
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
-        self.streams = Streams()
+        self.streams = Streams(self.playing)
         self.store = Store(settings.state)
         self.journal = Journal(self.store, clock)
         self._stored = self.journal.load()
@@ -216,6 +218,24 @@ class Node:
     def uptime_s(self) -> float:
         """Since start()."""
         return 0.0 if self._timers is None else self._timers.time() - self._began
+
+    def playing(self, room: Room) -> list[Playing]:
+        """What the room's players do now."""
+        return [self.playing_of(name, self.jukebox.now(room.id, name)) for name in sorted(room.programme.players)]
+
+    def playing_of(self, name: str, now: Now) -> Playing:
+        """As it is told."""
+        is_somewhere = now.track is not None
+        return Playing(
+            name,
+            now.status,
+            now.track,
+            now.tags.get("title"),
+            now.tags.get("artist"),
+            round(now.position_s * 1000) if is_somewhere else None,
+            None if now.duration_s is None else round(now.duration_s * 1000),
+            self.unix_time(now.at_ns) if now.at_ns else None,
+        )
 
     def unix_time(self, monotonic_ns: int) -> float:
         """Seconds, on the clock of the RTCP sender reports."""

@@ -76,12 +76,13 @@ async def test_chromium_asks_for_what_is_lost_and_gets_it(
     assert eve.errors == []
 
 
-async def lossy_speaker(people: People, server: Server, relay: Relay) -> Tab:
+async def lossy_speaker(people: People, server: Server, relay: Relay, *, nack: bool = True) -> Tab:
     """A speaker whose media goes through the relay."""
     tab = await people.open(await people.browser(ANN_HZ), server, "ann")
 
     async def through_the_relay(route: Route) -> None:
-        response = await route.fetch()
+        offer = route.request.post_data or ""
+        response = await route.fetch(post_data=offer if nack else offer.replace("a=rtcp-fb:111 nack\r\n", ""))
         await route.fulfill(response=response, body=relay.rewrite(await response.text()))
 
     await tab.page.route(lambda url: "/whip/" in url, through_the_relay)
@@ -89,22 +90,23 @@ async def lossy_speaker(people: People, server: Server, relay: Relay) -> Tab:
     return tab
 
 
-@pytest.mark.parametrize("kind", ["red", "nack"])
+@pytest.mark.parametrize("kind", ["red", "nack", "fec"])
 async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
     people: People, server: Server, control: Control, kind: str
 ) -> None:
-    """By redundant copies where it has them; where it has none it is asked to send again."""
+    """By redundant copies where it has them; where it has none it is asked to send again, or uses Opus's own."""
     room = people.room
     people.hearing = "mode=mix"
     people.script = "" if kind == "red" else "RTCRtpSender.getCapabilities = undefined;"
     clean = Link(delay_ms=10)
     with Relay(down=clean, up=clean, seed=5) as relay:
-        ann = await lossy_speaker(people, server, relay)
+        ann = await lossy_speaker(people, server, relay, nack=kind != "fec")
         people.script = ""
         eve = await people.listener(server, "eve")
         await hears(eve, ANN_HZ)
         answer = await ann.state("room.publisher.connection.remoteDescription.sdp")
-        assert "a=rtcp-fb:111 nack\r\n" in answer
+        assert ("a=rtcp-fb:111 nack\r\n" in answer) is (kind != "fec")
+        assert f"useinbandfec={int(kind != 'red')}" in answer
         assert re.search(rf"^m=audio \d+ UDP/TLS/RTP/SAVPF {'63 111' if kind == 'red' else '111 63'}\r$", answer, re.M)
 
         async def counts() -> dict[str, float]:
@@ -113,7 +115,7 @@ async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
             return {name: value for name, value in session.items() if isinstance(value, (int, float))}
 
         relay.set_link("up", Link(loss=0.1, delay_ms=10))
-        repaired = f"frames_from_{kind}"
+        repaired = "frames_recovered" if kind == "fec" else f"frames_from_{kind}"
         deadline = time.monotonic() + 30
         while (now := await counts())[repaired] < 40:
             assert time.monotonic() < deadline, now

@@ -13,6 +13,7 @@ PACKAGE = Path(mediaserver.__file__).parent
 # Module -> what it may import of the package. The compiled plane is `_native`, the HTTP edge is one entry.
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
+    "place": set(),
     "events": set(),
     "store": {"events"},
     "buckets": set(),
@@ -24,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "webhook_signature": set(),
     "webhooks": {"events", "outbox", "settings", "store", "webhook_signature"},
     "commands": {"programme", "voices"},
+    "place": set(),
     "voices": set(),
     "programme": {"music"},
     "performing": {"_native", "commands", "matrix", "place", "plane", "voices"},
@@ -35,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "matrix": {"programme"},
     "scenarios": {"commands"},
     "model": {"commands", "matrix", "place", "programme", "scenarios", "voices"},
-    "music": {"buckets", "logs", "plane"},
+    "music": {"_native", "buckets", "logs", "plane"},
     "schema": {"schema_base", "schema_programme"},
     "schema_media": {"schema_base"},
     "document": {

@@ -11,7 +11,7 @@ import pytest
 from mediaserver.http.body import MAX_BODY
 from tests.clips import encode, png, tone, with_cover
 from tests.credentials import CONTROLLER, KEYS, LINES, READER, Headers, basic, request
-from tests.decoders import WRITER, until
+from tests.decoders import until
 from tests.edge import KEY, Edge, assert_problem, bearer, serving
 
 RATE = 48_000
@@ -23,7 +23,6 @@ AUDIO = {"Content-Type": "audio/mpeg"}
 async def edge(tmp_path: Path) -> AsyncIterator[Edge]:
     async with serving(api_key=LINES, media_dir=tmp_path, media_file_mib=1) as edge:
         edge.node.api_keys.replace(KEYS)
-        edge.node.music.children._writer = WRITER
         yield edge
 
 

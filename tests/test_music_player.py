@@ -202,6 +202,18 @@ def test_tracks_fade_into_each_other() -> None:
     assert plays.playing == "b"
 
 
+def test_nothing_is_opened_ahead_while_another_track_still_fades() -> None:
+    plays = player(crossfade_ms=4000)
+    plays.at(52)
+    plays.ready()
+    plays.at(56)
+    plays.ready(duration_s=6.0)
+    assert plays.at(0.5) == []
+    assert plays.audible.keys() == {2}
+    plays.do(Ended(1))
+    assert plays.do(Progress(2, 51.5)) == [Open(3, "library:c", 0.0)]
+
+
 def test_a_cross_fade_is_no_longer_than_half_a_track() -> None:
     plays = player(crossfade_ms=60_000)
     plays.at(26)

@@ -189,15 +189,15 @@ def state_of(node: Node, room: Room, name: str) -> PlayerStateDocument:
     """NoPlayerError when there is none."""
     spec = room.player(name)
     now = node.jukebox.now(room.id, name)
-    is_somewhere = now.track is not None
+    playing = node.playing_of(name, now)
     return PlayerStateDocument(
         **show_player(spec).model_dump(),
         name=name,
         csrc=room.csrc_of_player(name),
         status=PlayerStatus(now.status),
         failure=now.failure or None,
-        track=now.track,
-        position_ms=round(now.position_s * 1000) if is_somewhere else None,
-        duration_ms=None if now.duration_s is None else round(now.duration_s * 1000),
-        at=node.unix_time(now.at_ns) if now.at_ns else None,
+        track=playing.track,
+        position_ms=playing.position_ms,
+        duration_ms=playing.duration_ms,
+        at=playing.at,
     )

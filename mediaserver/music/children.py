@@ -136,17 +136,24 @@ class Children:
     def count(self) -> int:
         return len(self._server.children) if self._server else 0
 
+    async def prepare(self) -> None:
+        """Starts the fork server, so that the first job need not wait for it. ChildError when that cannot be."""
+        await self._running()
+
     async def start(self, job: Job, bounds: Bounds, fds: Sequence[int], listener: Listener) -> Child:
         """A decoder with these descriptors (input, and output if the job has one), which may be closed afterwards.
         ChildError when there cannot be one."""
         if self.count >= MAX_CHILDREN:
             raise ChildError(f"There are {MAX_CHILDREN} decoders already.")
+        return await (await self._running()).fork(job, bounds, fds, listener)
+
+    async def _running(self) -> "_Server":
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None or self._server.is_gone:
                 self._server = await _Server.start(self._writer)
-        return await self._server.fork(job, bounds, fds, listener)
+            return self._server
 
     def close(self) -> None:
         """Ends all of them."""
@@ -175,17 +182,28 @@ class _Server:
         environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PATH": os.environ.get("PATH", "")}
         command = [sys.executable, "-P", "-m", "mediaserver.music.forkserver", str(theirs.fileno()), writer]
         with theirs:
-            process = await asyncio.to_thread(
-                subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
-            )
+            try:
+                # Some milliseconds, once; by vfork, so that the server's size does not matter.
+                process = subprocess.Popen(  # noqa: ASYNC220
+                    command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
+                )
+            except OSError:
+                ours.close()
+                raise ChildError("The decoders' process could not be started.") from None
         server = cls(process, ours)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await server._ready
         except (TimeoutError, ChildError):
-            server.close()
             raise ChildError("The decoders' process could not be started.") from None
+        finally:
+            if not server._is_ready:
+                server.close()
         return server
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._ready.done() and not self._ready.cancelled() and self._ready.exception() is None
 
     async def fork(self, job: Job, bounds: Bounds, fds: Sequence[int], listener: Listener) -> Child:
         number = next(self._numbers)

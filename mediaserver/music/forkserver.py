@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from mediaserver.music import decoding, sandbox
@@ -95,4 +96,5 @@ def _reap(channel: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the server is gone
+        main()

@@ -363,7 +363,8 @@ class _Change:
             return
         left_s = deck.duration_s - position_s
         crossfade_s = self._crossfade_s(deck)
-        if self.state.coming is None and left_s <= crossfade_s + OPEN_AHEAD_S and not deck.looked_ahead:
+        has_place = self.state.coming is None and self.state.leaving is None  # what still fades is not cut short for it
+        if has_place and left_s <= crossfade_s + OPEN_AHEAD_S and not deck.looked_ahead:
             follow = self._following()
             if follow is not None:
                 self._open(follow, 0.0, at_end=True)

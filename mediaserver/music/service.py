@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from mediaserver import logs
 from mediaserver.music.addresses import Policy
-from mediaserver.music.children import Children
+from mediaserver.music.children import ChildError, Children
 from mediaserver.music.config import MusicSettings
 from mediaserver.music.deck import RingLike, Workshop
 from mediaserver.music.gate import Gate
 from mediaserver.music.library import Library
+
+log = logs.get(__name__)
 
 
 class Music:
@@ -27,13 +30,20 @@ class Music:
 
     def start(self) -> None:
         if self.library is not None:
-            self._watching = asyncio.get_running_loop().create_task(self.library.watch())
+            self._watching = asyncio.get_running_loop().create_task(self._watch(self.library))
 
     def stop(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
         self.children.close()
+
+    async def _watch(self, library: Library) -> None:
+        try:
+            await self.children.prepare()
+        except ChildError as error:
+            log.warning("music cannot be decoded", reason=str(error))
+        await library.watch()
 
     def _find(self, identifier: str) -> Path | None:
         return self.library.path(identifier) if self.library is not None else None
