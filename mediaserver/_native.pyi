@@ -258,7 +258,7 @@ class Plane:
 
     def set_stages(self, stages: Sequence[tuple[int, int, int, int, int]]) -> None:
         """
-        What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. They must stay valid as the kernels must.
+        What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. An address of 0 is the noise suppression of the plane's own. They must stay valid as the kernels must.
         """
 
     def add_room(
@@ -312,7 +312,17 @@ class Plane:
     def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """A column of music, which decks fill."""
 
-    def add_tap(self, room: int, csrc: int, player: int, *, gain: float, left: float = 1.0, right: float = 1.0, delay_samples: int) -> None:
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
         """
         A player's music once more in a column of its own, later: for those who hear singers sing to it.
         """
