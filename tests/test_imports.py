@@ -24,7 +24,6 @@ ALLOWED: dict[str, set[str]] = {
     "webhook_signature": set(),
     "webhooks": {"events", "outbox", "settings", "store", "webhook_signature"},
     "commands": {"programme", "voices"},
-    "place": set(),
     "voices": set(),
     "programme": {"music"},
     "performing": {"_native", "commands", "matrix", "place", "plane", "voices"},

@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,7 @@ from mediaserver import logs
 from mediaserver.buckets import Bucket
 from mediaserver.music.addresses import RefusedError
 from mediaserver.music.children import Child, ChildError, Children, Report
-from mediaserver.music.feeding import Pipe, feed
+from mediaserver.music.feeding import Pipe
 from mediaserver.music.formats import RATE
 from mediaserver.music.gate import FetchError, Gate, StalledError
 from mediaserver.music.jobs import Job, Output, Reason
@@ -170,9 +170,9 @@ class Deck:
             self._break("unreachable", str(error))
         except ChildError as error:
             self._break("no-decoder", str(error))
-        except OSError as error:
+        except Exception as error:  # a bug of ours: the player must still hear of it
             log.exception("a deck failed")
-            self._break(Reason.DEFECT, str(error))
+            self._break(Reason.DEFECT, f"The player failed: {type(error).__name__}.")
 
     # What is played
 
@@ -197,23 +197,32 @@ class Deck:
                 source = await open_source(self._workshop.gate, self._source)
         except TimeoutError:
             raise StalledError("The address gave nothing for too long.") from None
-        if source.is_endless:
-            self.start_s = 0.0
-            await self._play_endless(source)
-        else:
-            await self._play_once(source)
+        try:
+            if source.is_endless:
+                self.start_s = 0.0
+                await self._play_endless(source)
+            else:
+                await self._play_once(source)
+        finally:
+            await source.close()
 
     async def _play_once(self, source: Source) -> None:
         """One decoder, which may ask for other places if the source has them."""
         rest_s = source.begin_at(self.start_s)
         self._duration_s = source.duration_s
         pipe = self._pipe = Pipe()
-        await self._begin(Job(Output.RING, piped=True, size=source.size, start_s=rest_s), pipe.reader)
-        pipe.close_reader()
+        try:
+            await self._begin(Job(Output.RING, piped=True, size=source.size, start_s=rest_s), pipe.reader)
+            pipe.close_reader()
+            await self._serve(source, pipe)
+        finally:
+            pipe.close()
+
+    async def _serve(self, source: Source, pipe: Pipe) -> None:
+        """Feeds the decoder from wherever it asks, until it ends."""
         place = 0
         back_off = _BackOff(GIVE_UP_S)
         ended = asyncio.ensure_future(self._end_of_child())
-        self._tasks.add(ended)
         try:
             while True:
                 feeding = asyncio.ensure_future(self._feed_from(source, pipe, place, back_off))
@@ -231,17 +240,17 @@ class Deck:
                     await asyncio.gather(feeding, seeking, return_exceptions=True)
         finally:
             ended.cancel()
-            self._tasks.discard(ended)
-            pipe.close()
+            await asyncio.gather(ended, return_exceptions=True)
 
     async def _feed_from(self, source: Source, pipe: Pipe, at: int, back_off: "_BackOff") -> None:
         """To the end of the source, however often it breaks, if it can be gone on with."""
         while True:
             try:
-                async for chunk in source.chunks(at):
-                    await pipe.put(chunk)
-                    at += len(chunk)
-                    back_off.works()
+                async with aclosing(source.chunks(at)) as chunks:
+                    async for chunk in chunks:
+                        await pipe.put(chunk)
+                        at += len(chunk)
+                        back_off.works()
                 if source.size is None or at >= source.size:
                     await pipe.end()
                     return
@@ -253,6 +262,10 @@ class Deck:
                 return
             except FetchError as error:
                 failure = error
+            except Exception:  # a bug of ours: the decoder must not wait for ever
+                log.exception("a source failed")
+                await self._play_out(pipe, BrokenError(Reason.DEFECT, "The source could not be read."))
+                return
             try:
                 if source.size is None:
                     raise BrokenError("stalled" if isinstance(failure, StalledError) else "unreachable", str(failure))
@@ -274,23 +287,29 @@ class Deck:
         while True:
             pipe = self._pipe = Pipe()
             failure: FetchError = FetchError("The stream ended.")
+            given = 0
             try:
                 await self._begin(Job(Output.RING, piped=True, finish=False), pipe.reader)
                 pipe.close_reader()
-                if await feed(source, pipe, 0):
-                    back_off.works()
+                async with aclosing(source.chunks(0)) as chunks:
+                    async for chunk in chunks:
+                        await pipe.put(chunk)
+                        given += len(chunk)
                 await pipe.end()
             except FetchError as error:
                 failure = error
-                await pipe.end()
+                with suppress(BrokenPipeError):
+                    await pipe.end()
             except BrokenPipeError:
-                pass
+                pass  # the decoder has ended, and says why
             finally:
-                if self._last.get("report") != "error" and not self._is_over:
+                if not self._is_over and self._hear is not None:
                     # It has what it was given; what cannot be decoded within the ring's length is lost.
                     await self._wait_for_child(HANG_S)
                 pipe.close()
                 self._end_child()
+            if given and self._last.get("report") == "end":
+                back_off.works()
             if self._last.get("report") == "error" and not self._format:
                 raise BrokenError(str(self._last.get("reason")), str(self._last.get("detail")))
             await self._wait(back_off, failure)
@@ -313,7 +332,11 @@ class Deck:
         self._gone = asyncio.get_running_loop().create_future()
         self._last = {}
         bounds = Bounds(CPU_S, 0)
-        child = await self._workshop.children.start(job, bounds, [fd, self.ring.fd], self._listen)
+        try:
+            child = await self._workshop.children.start(job, bounds, [fd, self.ring.fd], self._listen)
+        except ChildError:
+            self._gone = None
+            raise
         if self._hear is None:
             child.kill()
             return

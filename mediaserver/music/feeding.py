@@ -1,4 +1,4 @@
-"""Bytes of a source into the pipe of a decoder's process, as fast as it takes them."""
+"""Bytes into the pipe of a decoder's process, as fast as it takes them."""
 
 import asyncio
 import fcntl
@@ -8,7 +8,6 @@ import termios
 from contextlib import suppress
 
 from mediaserver.music.framing import HEADER, frame
-from mediaserver.music.sources import Source
 
 # A write of so much to a pipe is all or nothing (PIPE_BUF): a feed that is broken off leaves no part of a frame.
 PAYLOAD = 4096 - HEADER.size
@@ -72,15 +71,6 @@ class Pipe:
         finally:
             if self._fd == fd:
                 loop.remove_writer(fd)
-
-
-async def feed(source: Source, pipe: Pipe, offset: int) -> int:
-    """All of it from this byte on; how much. The end is not told. What the source raises, and BrokenPipeError."""
-    given = 0
-    async for chunk in source.chunks(offset):
-        await pipe.put(chunk)
-        given += len(chunk)
-    return given
 
 
 def _settle(ready: "asyncio.Future[None]") -> None:

@@ -3,7 +3,7 @@ packed audio; whole or live; AES-128. Every address goes through the gate."""
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import m3u8
@@ -95,7 +95,10 @@ class HlsSource:
             self._first += 1
         return start_s
 
-    async def chunks(self, offset: int) -> AsyncIterator[bytes]:
+    async def close(self) -> None:
+        """There is no connection between segments."""
+
+    async def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """Segment by segment. FetchError when it breaks, or is left by its maker."""
         assert offset == 0
         header: Part | None = None

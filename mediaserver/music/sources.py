@@ -1,7 +1,7 @@
 """What an address gives: bytes of a file, of an endless stream, or of HLS, found out by asking it."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -28,8 +28,11 @@ class Source(Protocol):
     def begin_at(self, start_s: float) -> float:
         """To be asked for from there on, as far as it can; how many seconds of what it gives are still before it."""
 
-    def chunks(self, offset: int) -> AsyncIterator[bytes]:
+    def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         """From this byte on; from 0 again and again, if it is endless. FetchError when it breaks."""
+
+    async def close(self) -> None:
+        """Connections that are still open."""
 
 
 async def open_source(gate: Gate, url: str) -> Source:
@@ -39,7 +42,11 @@ async def open_source(gate: Gate, url: str) -> Source:
 
 async def _open(gate: Gate, url: str, base: str | None, depth: int) -> Source:
     source = HttpSource(gate, url, base)
-    start = await source.start()
+    try:
+        start = await source.start()
+    except BaseException:
+        await source.close()
+        raise
     if not is_list(source.answer.media_type, urlsplit(source.answer.url).path, start):
         return source
     text, where = (await source.whole(MAX_LIST)).decode("utf-8", "replace"), source.answer.url
@@ -105,7 +112,7 @@ class HttpSource:
     def begin_at(self, start_s: float) -> float:
         return 0.0 if self.is_endless else start_s
 
-    async def chunks(self, offset: int) -> AsyncIterator[bytes]:
+    async def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
         given = offset
         if offset or self._chunks is None:
             self._start.clear()
