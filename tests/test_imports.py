@@ -13,6 +13,7 @@ PACKAGE = Path(mediaserver.__file__).parent
 # Module -> what it may import of the package. The compiled plane is `_native`, the HTTP edge is one entry.
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
+    "place": set(),
     "events": set(),
     "store": {"events"},
     "buckets": set(),
