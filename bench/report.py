@@ -307,10 +307,8 @@ def plot(rows: list[Row], file: Path) -> None:
         for number, repair in enumerate(cases.REPAIRS)
     ]
     if any(row.network.endswith("bursts") for row in rows):
-        handles += [
-            Line2D([], [], color="gray", linestyle=style, label=what)
-            for style, what in (("-", "random"), (":", "bursts of 3"))
-        ]
+        handles.append(Line2D([], [], color="gray", label="random"))
+        handles.append(Line2D([], [], color="gray", linestyle=":", label="bursts of 3"))
     figure.legend(handles=handles, loc="upper center", ncols=len(handles))
     figure.tight_layout(rect=(0, 0, 1, 0.95))
     figure.savefig(file)

@@ -9,7 +9,6 @@ import numpy
 import numpy.typing
 from numpy.typing import NDArray
 
-
 DATAGRAM: int = 0
 
 ICE_CONNECTED: int = 1
@@ -38,7 +37,18 @@ def counter_meanings() -> dict[str, str]:
 class Slot:
     """One outgoing audio stream of a listener: an audio m-line of its offer."""
 
-    def __init__(self, *, ssrc: int, payload_type: int, mid: str = '', mid_id: int = 0, level_id: int = 0, csrc_level_id: int = 0, red_payload_type: int = 0, nack: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ssrc: int,
+        payload_type: int,
+        mid: str = "",
+        mid_id: int = 0,
+        level_id: int = 0,
+        csrc_level_id: int = 0,
+        red_payload_type: int = 0,
+        nack: bool = False,
+    ) -> None:
         """
         mid_id, level_id (RFC 6464), csrc_level_id (RFC 6465): header extension ids that the listener offered, 0 when it did not. red_payload_type: of RED (RFC 2198), 0 when it was not negotiated. nack: whether lost packets may be asked for again (RFC 4585).
         """
@@ -50,16 +60,12 @@ class PeerStats:
 
     @property
     def packets_received(self) -> int: ...
-
     @property
     def bytes_received(self) -> int: ...
-
     @property
     def packets_sent(self) -> int: ...
-
     @property
     def bytes_sent(self) -> int: ...
-
     @property
     def packets_nacked(self) -> int:
         """Listener: packets that it asked for again."""
@@ -84,14 +90,12 @@ class PeerStats:
 
     @property
     def round_trip_ms(self) -> float | None: ...
-
     @property
     def level_dbov(self) -> float:
         """Publisher: -127..0, smoothed."""
 
     @property
     def speaking(self) -> bool: ...
-
     @property
     def playout_delay_ms(self) -> float:
         """Publisher who is mixed: how long his audio waits in the jitter buffer."""
@@ -126,7 +130,6 @@ class PeerStats:
 
     @property
     def frames_concealed(self) -> int: ...
-
     @property
     def packets_late(self) -> int:
         """Too late to be mixed."""
@@ -147,7 +150,7 @@ class PeerStats:
 
     @property
     def address(self) -> str:
-        """"127.0.0.1:50000" of the selected pair, "" before there is one."""
+        """ "127.0.0.1:50000" of the selected pair, "" before there is one."""
 
 class Ring:
     """
@@ -198,7 +201,10 @@ class RingWriter:
 class Clip:
     """Samples in memory, for effects."""
 
-    def __init__(self, samples: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+    def __init__(
+        self,
+        samples: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    ) -> None:
         """[n, 1 or 2] at 48 kHz, finite, n > 0: ValueError. They are copied."""
 
     @property
@@ -213,13 +219,11 @@ class Plane:
         """
 
     def start(self) -> None: ...
-
     def stop(self) -> None:
         """Joins the workers; queued farewells are sent first."""
 
     @property
     def workers(self) -> int: ...
-
     def addresses(self, worker: int) -> list[tuple[str, int]]:
         """What the worker's UDP sockets are bound to."""
 
@@ -238,7 +242,16 @@ class Plane:
         All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.
         """
 
-    def set_kernels(self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int, limiter_delay: int) -> None:
+    def set_kernels(
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
+    ) -> None:
         """
         Addresses of the mixing kernels (mediaserver/kernels), the floats of a limiter's state and the samples of its delay. They must stay valid until stop() has returned.
         """
@@ -248,12 +261,37 @@ class Plane:
         What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. They must stay valid as the kernels must.
         """
 
-    def add_room(self, room: int, home: int, *, stereo: bool = False, bitrate: int = 48000, ptime_ms: int = 20, complexity: int = 5, music: bool = False, passthrough: bool = False, e2ee: bool = False, ducking: float = 1.0) -> None:
+    def add_room(
+        self,
+        room: int,
+        home: int,
+        *,
+        stereo: bool = False,
+        bitrate: int = 48000,
+        ptime_ms: int = 20,
+        complexity: int = 5,
+        music: bool = False,
+        passthrough: bool = False,
+        e2ee: bool = False,
+        ducking: float = 1.0,
+    ) -> None:
         """
         passthrough: one voice alone is not encoded again. ducking: the gain of music while somebody speaks. home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.
         """
 
-    def configure_room(self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, passthrough: bool, e2ee: bool, ducking: float = 1.0) -> None:
+    def configure_room(
+        self,
+        room: int,
+        *,
+        stereo: bool,
+        bitrate: int,
+        ptime_ms: int,
+        complexity: int,
+        music: bool,
+        passthrough: bool,
+        e2ee: bool,
+        ducking: float = 1.0,
+    ) -> None:
         """
         Other mix settings: encoders and decoders begin anew. ducking changes without that.
         """
@@ -274,17 +312,7 @@ class Plane:
     def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """A column of music, which decks fill."""
 
-    def add_tap(
-        self,
-        room: int,
-        csrc: int,
-        player: int,
-        *,
-        gain: float,
-        left: float = 1.0,
-        right: float = 1.0,
-        delay_samples: int,
-    ) -> None:
+    def add_tap(self, room: int, csrc: int, player: int, *, gain: float, left: float = 1.0, right: float = 1.0, delay_samples: int) -> None:
         """
         A player's music once more in a column of its own, later: for those who hear singers sing to it.
         """
@@ -299,10 +327,23 @@ class Plane:
         A track for a player, played once the ring has half a second or all of it (DECK_RESUMED), and faded in.
         """
 
-    def fade_deck(self, room: int, csrc: int, deck: int, *, gain: float, fade_samples: int, then: str = 'go on') -> None:
+    def fade_deck(
+        self, room: int, csrc: int, deck: int, *, gain: float, fade_samples: int, then: str = "go on"
+    ) -> None:
         """then: "go on", "hold" (pause) or "remove". One that is held goes on."""
 
-    def start_effect(self, room: int, csrc: int, effect: int, clip: Clip, *, gain: float, left: float = 1.0, right: float = 1.0, repeat: bool = False) -> None:
+    def start_effect(
+        self,
+        room: int,
+        csrc: int,
+        effect: int,
+        clip: Clip,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        repeat: bool = False,
+    ) -> None:
         """
         A column of its own, from the next tick until it has ended (EFFECT_ENDED, which names `effect`).
         """
@@ -311,23 +352,55 @@ class Plane:
         """Faded out over a frame."""
 
     def remove_column(self, room: int, csrc: int) -> None: ...
-
-    def add_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], like: int | None = None, places: Sequence[tuple[int, float, float]] = []) -> None:
+    def add_row(
+        self,
+        room: int,
+        row: int,
+        cells: Sequence[tuple[int, float]],
+        like: int | None = None,
+        places: Sequence[tuple[int, float, float]] = [],
+    ) -> None:
         """
         places: (csrc, left, right), where this row hears a column otherwise than the column itself says. A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the row from which this one is a change, so that those who move hear the gains move and no break.
         """
 
-    def set_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], places: Sequence[tuple[int, float, float]] = []) -> None:
+    def set_row(
+        self, room: int, row: int, cells: Sequence[tuple[int, float]], places: Sequence[tuple[int, float, float]] = []
+    ) -> None:
         """Other cells, for all who listen to the row; the gains move there."""
 
     def remove_row(self, room: int, row: int) -> None: ...
-
-    def add_publisher(self, peer: int, room: int, *, ufrag: str, pwd: str, csrc: int, payload_type: int, level_id: int, report_ssrc: int, red_payload_type: int = 0, nack: bool = False) -> PeerStats:
+    def add_publisher(
+        self,
+        peer: int,
+        room: int,
+        *,
+        ufrag: str,
+        pwd: str,
+        csrc: int,
+        payload_type: int,
+        level_id: int,
+        report_ssrc: int,
+        red_payload_type: int = 0,
+        nack: bool = False,
+    ) -> PeerStats:
         """
         ufrag, pwd: our ICE credentials for this peer. csrc: the user's id in the room. level_id: id of the RFC 6464 extension, 0 when not negotiated (the plane then decodes for level). report_ssrc: ours in RTCP to the peer. red_payload_type: of redundant audio (RFC 2198), 0 when not negotiated. nack: whether lost packets may be asked for again.
         """
 
-    def add_listener(self, peer: int, worker: int, room: int, *, ufrag: str, pwd: str, csrc: int, slots: Sequence[Slot], cname: str, row: int | None = None) -> PeerStats:
+    def add_listener(
+        self,
+        peer: int,
+        worker: int,
+        room: int,
+        *,
+        ufrag: str,
+        pwd: str,
+        csrc: int,
+        slots: Sequence[Slot],
+        cname: str,
+        row: int | None = None,
+    ) -> PeerStats:
         """
         csrc: the user's own id, whose stream it never gets back. Slots carry the loudest until set_sources(); with a row its only slot carries that row's mix.
         """
@@ -338,7 +411,6 @@ class Plane:
         """
 
     def set_listener_row(self, peer: int, row: int) -> None: ...
-
     def set_sources(self, peer: int, csrcs: Sequence[int]) -> None:
         """Named speakers for a listener's slots, in order; empty: the loudest."""
 
@@ -392,9 +464,7 @@ class SrtpSealer:
     """Outgoing SRTP, for tests and tools."""
 
     def __init__(self, profile: int, key: bytes, salt: bytes) -> None: ...
-
     def rtp(self, packet: bytes, roll_over: int = 0) -> bytes: ...
-
     def rtcp(self, packet: bytes) -> bytes: ...
 
 class SrtpOpener:
@@ -403,7 +473,5 @@ class SrtpOpener:
     """
 
     def __init__(self, profile: int, key: bytes, salt: bytes) -> None: ...
-
     def rtp(self, packet: bytes) -> bytes | None: ...
-
     def rtcp(self, packet: bytes) -> bytes | None: ...

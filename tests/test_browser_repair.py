@@ -127,7 +127,8 @@ async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
     made_up = now["frames_concealed"] - settled["frames_concealed"]
     brought_back = now[repaired] - settled[repaired]
     assert brought_back > 15
-    assert made_up < brought_back / 2, now
+    # Opus has no copy of a frame in the packet behind it when it is soft, and none in the next but one.
+    assert made_up < brought_back * (1 if kind == "fec" else 0.5), now
     assert now["playout_delay_ms"] < 200
     assert ann.errors == []
 

@@ -114,4 +114,4 @@ def plane_stages() -> list[tuple[int, int, int, int, int]]:
 def plane_arguments() -> dict[str, int]:
     """What Plane.set_kernels() takes."""
     sizes = {"limiter_state_mono": limiter_state_size(1), "limiter_state_stereo": limiter_state_size(2)}
-    return addresses()._asdict() | sizes | {"limiter_delay": LIMITER_BLOCK}
+    return addresses()._asdict() | sizes | {"limiter_delay": LIMITER_DELAY}
