@@ -247,6 +247,22 @@ async def test_an_endless_stream_is_played_reconnected_and_resumed(
     listener.deck.close()
 
 
+async def test_a_station_that_speaks_as_shoutcast_did_is_played(place: tuple[Radio, Workshop]) -> None:
+    server, workshop = place
+
+    @server.route("/;stream")
+    async def live(request: Request) -> None:
+        assert "icy-metadata" not in request.headers  # nothing but sound is asked for
+        await request.write(b"ICY 200 OK\r\nicy-name: Radio\r\ncontent-type: audio/mpeg\r\n\r\n")
+        await request.write(encode(tone(440, 3, RATE), "mp3", RATE, "stereo"))
+        await request.stall()
+
+    listener = Listener(workshop, server.url("/;stream"))
+    await listener.until(lambda: len(listener.samples) > 2 * RATE)
+    assert is_tone(listener.samples)
+    listener.deck.close()
+
+
 async def test_an_endless_stream_that_does_not_come_back_is_given_up(
     place: tuple[Radio, Workshop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
