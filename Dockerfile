@@ -5,7 +5,7 @@ ARG KERNEL_CPU=generic
 FROM debian:12-slim AS build
 ARG KERNEL_CPU
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        cmake g++ libopus-dev libssl-dev ninja-build pkg-config python3-dev python3-venv \
+        cmake g++ libopus-dev libssl-dev libwebrtc-audio-processing-dev ninja-build pkg-config python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/mediaserver
 WORKDIR /src
@@ -23,7 +23,7 @@ RUN NUMBA_CACHE_DIR=/var/cache/mediaserver NUMBA_CPU_NAME=$KERNEL_CPU NUMBA_CPU_
 
 FROM debian:12-slim
 ARG KERNEL_CPU
-RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl3 python3 \
+RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl3 libwebrtc-audio-processing1 python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home mediaserver
 COPY --from=build /opt/mediaserver /opt/mediaserver

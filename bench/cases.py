@@ -30,12 +30,14 @@ REPAIRS: tuple[Repair, ...] = ("none", "fec", "red", "nack", "all")
 
 LEAD_S, PAUSE_S, TAIL_S = 0.3, 0.6, 1.0
 MARGIN_S = 0.2  # of silence that is judged with a sentence
+TALKS = ("talk", "encoded talk")  # of two; the latter in a room without passthrough
 TURN_S, OVERLAP_S, TALK_S = 1.0, 0.2, 14.0
 BURST_FROM_S, BURST_UNTIL_S, BURST_JITTER_MS = 5.0, 7.0, 300.0
 
 SPEECH = Coding(bitrate=32_000)
 SONG = Coding(bitrate=64_000, music=True)
 SPEECH_MIX = {"bitrate": 48_000, "complexity": 5, "music": False}
+ENCODED_MIX = {**SPEECH_MIX, "passthrough": False}  # even one voice alone
 SONG_MIX = {"bitrate": 64_000, "complexity": 5, "music": True}
 DOWN_EXPECTED_LOSS = 10  # percent; of the talker whose listeners have bad networks and use in-band FEC
 
@@ -82,7 +84,7 @@ def protected_coding(content: str, expected_loss: int) -> Coding:
 
 def mix_settings(content: str) -> dict[str, int]:
     """Of the room, as the control API has them."""
-    return SONG_MIX if content == "music" else SPEECH_MIX
+    return {"music": SONG_MIX, "encoded": ENCODED_MIX}.get(content, SPEECH_MIX)
 
 
 def mix_coding(content: str) -> Coding:
@@ -165,10 +167,10 @@ def _stream(pieces: Collection[Pcm], parts: Collection[tuple[int, int]]) -> Stre
 
 @cache
 def stream(content: str, number: int) -> Stream:
-    """content: speech, music, steady, and for two who talk: first, second."""
+    """content: speech, encoded (the same), music, steady, and for two who talk: first, second."""
     if content in ("first", "second"):
         return turns(number)[content == "second"]
-    return {"speech": lane, "music": song, "steady": steady}[content](number)
+    return {"speech": lane, "encoded": lane, "music": song, "steady": steady}[content](number)
 
 
 @cache
@@ -182,7 +184,7 @@ def frames(content: str, number: int, coding: Coding) -> tuple[list[bytes], list
 @cache
 def reference(content: str, number: int, codings: tuple[Coding, ...]) -> Pcm:
     """What is heard without a network: the talker's coding, then the mix's if there is one."""
-    if content == "talk":
+    if content in TALKS:
         talker, *mix = codings
         both = chain(stream("first", number).pcm, talker) + chain(stream("second", number).pcm, talker)
         return chain(np.asarray(both, np.float32), *mix)
@@ -190,6 +192,6 @@ def reference(content: str, number: int, codings: tuple[Coding, ...]) -> Pcm:
 
 
 def said(content: str, number: int) -> Pcm:
-    if content == "talk":
+    if content in TALKS:
         return np.asarray(stream("first", number).pcm + stream("second", number).pcm, np.float32)
     return stream(content, number).pcm

@@ -28,7 +28,7 @@ _FLOATS = ctypes.POINTER(ctypes.c_float)
 class Coding:
     """How an encoder is set. expected_loss: percent, for which in-band FEC is prepared; 0: none.
 
-    forced: the signal is told and not guessed, as the plane's mixer does."""
+    forced: as the plane's mixer does, the signal is told and not guessed, and voice is not high-passed."""
 
     bitrate: int = 32_000
     music: bool = False
@@ -56,7 +56,7 @@ def _library() -> ctypes.CDLL:
 class Encoder:
     def __init__(self, coding: Coding) -> None:
         library = _library()
-        self._state = library.opus_encoder_create(RATE, 1, _AUDIO if coding.music else _VOIP, None)
+        self._state = library.opus_encoder_create(RATE, 1, _AUDIO if coding.music or coding.forced else _VOIP, None)
         requests = {
             _BITRATE: coding.bitrate,
             _COMPLEXITY: coding.complexity,

@@ -1,4 +1,4 @@
-"""What the kernels cost, beside NumPy: pytest-benchmark on mix, limit and levels for one frame of 20 ms.
+"""What the kernels cost, beside NumPy: pytest-benchmark on mix, limit, levels and every stage for one frame of 20 ms.
 
 The kernels are called by address from compiled code, as the plane does: a call through ctypes costs more than the
 kernel. NumPy does the same work in its fastest form that we know, and is first held against the kernel's result.
@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.speech import buzz
 from mediaserver import kernels
-from mediaserver.kernels import LIMITER_BLOCK, Samples
+from mediaserver.kernels import Samples, Stage
 
 if TYPE_CHECKING:
     njit: Any
@@ -120,47 +121,16 @@ def _limit_calls(out: Any, inputs: Any, state: Any) -> None:
 
 limit_calls = njit(_limit_calls)
 
-CEILING = 10 ** (kernels.CEILING_DBFS / 20)
-RELEASE = 10 ** (-kernels.LIMITER_RELEASE_DB_PER_S / 20 * LIMITER_BLOCK / 48000)
-FRAME = np.arange(1, SAMPLES + 1, dtype=np.float32)
-BORDERS = np.arange(SAMPLES // LIMITER_BLOCK + 1, dtype=np.float32) * LIMITER_BLOCK
-
-
-class NumpyLimiter:
-    def __init__(self, channels: int) -> None:
-        self.held = np.zeros((LIMITER_BLOCK, channels), np.float32)
-        self.border, self.need = 1.0, 1.0
-
-    def limit(self, out: Samples, inputs: Samples) -> None:
-        clean = np.clip(np.nan_to_num(inputs, posinf=0, neginf=0), -kernels.OVERLOAD, kernels.OVERLOAD)
-        borders = [self.border]
-        for peak in np.abs(clean).reshape(len(BORDERS) - 1, -1).max(axis=1).tolist():
-            need = max(peak / CEILING, 1.0)
-            borders.append(max(need, self.need, borders[-1] * RELEASE))
-            self.need = need
-        self.border = borders[-1]
-        gain = np.interp(FRAME, BORDERS, np.reciprocal(borders))[:, None].astype(np.float32)
-        np.multiply(self.held, gain[:LIMITER_BLOCK], out=out[:LIMITER_BLOCK])
-        np.multiply(clean[:-LIMITER_BLOCK], gain[LIMITER_BLOCK:], out=out[LIMITER_BLOCK:])
-        np.clip(out, -CEILING, CEILING, out=out)
-        self.held = clean[-LIMITER_BLOCK:]
-
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("by", ["kernel", "numpy"])
-def test_limit(benchmark: BenchmarkFixture, by: str, channels: int) -> None:
-    benchmark.extra_info["work"] = {"kernel": "limit", "channels": channels}
-    inputs, state = 4 * noise(SAMPLES, channels), np.zeros(kernels.limiter_state_size(channels), np.float32)
-    numpy_limiter = NumpyLimiter(channels)
-    out, expected = np.empty_like(inputs), np.empty_like(inputs)
-    for _ in range(2):
-        kernels.limit(expected, inputs, state)
-        numpy_limiter.limit(out, inputs)
-        assert np.allclose(out, expected, atol=1e-5)
-    if by == "kernel":
-        measure_kernel(benchmark, limit_calls, out, inputs, state)
-    else:
-        measure_numpy(benchmark, numpy_limiter.limit, out, inputs)
+@pytest.mark.parametrize("loudness", ["quiet", "loud"])
+@pytest.mark.parametrize("by", ["kernel"])
+def test_limit(benchmark: BenchmarkFixture, by: str, loudness: str, channels: int) -> None:
+    """Quiet: no sample above -8 dBFS, so that none is looked for between them."""
+    benchmark.extra_info["work"] = {"kernel": "limit", "channels": channels, "gain": loudness}
+    inputs = noise(SAMPLES, channels) * np.float32(4 if loudness == "loud" else 0.35)
+    state = np.zeros(kernels.limiter_state_size(channels), np.float32)
+    measure_kernel(benchmark, limit_calls, np.empty_like(inputs), inputs, state)
 
 
 # --- levels
@@ -196,6 +166,42 @@ def test_levels(benchmark: BenchmarkFixture, by: str, rows: int, channels: int) 
         measure_numpy(benchmark, numpy_levels, dbov, inputs)
 
 
+# --- stages
+
+
+def _stage_calls(address: Any, frame: Any, signal: Any, state: Any, params: Any) -> None:
+    for _ in range(CALLS):
+        frame[:] = signal
+        address(frame.ctypes, state.ctypes, params.ctypes, SAMPLES, frame.shape[1])
+
+
+stage_calls = njit(_stage_calls)
+
+C_STAGE = ctypes.CFUNCTYPE(None, FLOATS, FLOATS, FLOATS, INT, INT)
+
+
+AT_WORK = {"pitch": {"semitones": 5.0}}  # where the default does nothing
+
+
+def voiced(channels: int) -> Samples:
+    """A second of speech-like sound, the same in both channels."""
+    return np.ascontiguousarray(np.repeat(buzz(1, 1.0)[:, None], channels, axis=1))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("stage", kernels.STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("by", ["kernel"])
+def test_stage(benchmark: BenchmarkFixture, by: str, stage: Stage, channels: int) -> None:
+    """In its steady state, after a second of sound, on the frame that follows again and again; the copy is counted."""
+    benchmark.extra_info["work"] = {"kernel": stage.name, "channels": channels}
+    signal, state = voiced(channels), stage.fresh(channels)
+    stage(signal.copy(), state)
+    call = C_STAGE(stage.address)
+    frame = signal[:SAMPLES].copy()
+    params = np.array(stage.values(**AT_WORK.get(stage.name, {})), np.float32)
+    measure_kernel(benchmark, stage_calls, call, frame, signal[:SAMPLES], state, params)
+
+
 # --- the table
 
 
@@ -216,7 +222,8 @@ def run(seconds_each: float) -> list[dict[str, Any]]:
         for figure in ("median", "min"):
             result[f"{by}_{figure}_ns"] = round(item["stats"][figure] / calls * 1e9, 1)
     for result in results.values():
-        result["speedup"] = round(result["numpy_min_ns"] / result["kernel_min_ns"], 1)
+        if "numpy_min_ns" in result:
+            result["speedup"] = round(result["numpy_min_ns"] / result["kernel_min_ns"], 1)
         if result["kernel"] == "mix":
             result["ns_per_source"] = round(result["kernel_min_ns"] / (result["rows"] * result["columns"]), 1)
     return list(results.values())
@@ -224,7 +231,7 @@ def run(seconds_each: float) -> list[dict[str, Any]]:
 
 def show(results: list[dict[str, Any]]) -> None:
     columns = ["kernel", "columns", "rows", "channels", "gain", "kernel µs", "numpy µs", "speedup", "ns/source"]
-    widths = [8, 8, 6, 9, 10, 11, 11, 9, 11]
+    widths = [10, 8, 6, 9, 10, 11, 11, 9, 11]
     print("".join(f"{name:>{width}}" for name, width in zip(columns, widths, strict=True)))
     for result in results:
         cells = [
@@ -234,8 +241,8 @@ def show(results: list[dict[str, Any]]) -> None:
             result["channels"],
             result.get("gain", ""),
             f"{result['kernel_min_ns'] / 1e3:.3f}",
-            f"{result['numpy_min_ns'] / 1e3:.3f}",
-            f"{result['speedup']:.1f}",
+            f"{result['numpy_min_ns'] / 1e3:.3f}" if "numpy_min_ns" in result else "",
+            result.get("speedup", ""),
             result.get("ns_per_source", ""),
         ]
         print("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))

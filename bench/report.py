@@ -164,7 +164,7 @@ def keys(rows: list[Row], verdicts: list[Verdict]) -> dict[str, float | None]:
         wanted = ("mix", "up", network, content)
         return next((row for row in rows if (row.path, row.side, row.network, row.content) == wanted), None)
 
-    single, talk = one("speech"), one("talk")
+    single, talk, encoded, encoded_talk = (one(content) for content in ("speech", "talk", "encoded", "encoded talk"))
     recoveries = [each.recovery_s for each in verdicts if each.case.content == "steady"]
     # One that did not recover is as long as it was waited for, and then some.
     seconds = [60.0 if each is None else each for each in recoveries]
@@ -178,7 +178,9 @@ def keys(rows: list[Row], verdicts: list[Verdict]) -> dict[str, float | None]:
         "recovery_s": round(float(np.median(seconds)), 2) if seconds else None,
         "recovery_worst_s": round(max(seconds), 2) if seconds else None,
         "pesq_single_talker": single.pesq if single else None,
+        "pesq_single_talker_encoded": encoded.pesq if encoded else None,
         "pesq_mixed": talk.pesq if talk else None,
+        "pesq_mixed_encoded": encoded_talk.pesq if encoded_talk else None,
         "pesq_mixed_reference": talk.pesq_reference if talk else None,
     }
 
@@ -244,7 +246,7 @@ def _order(key: tuple[str, str, str, str]) -> tuple[object, ...]:
     kinds = ["clean", "random", "bursts", "ms"]
     number = float("".join(filter(str.isdigit, network)) or 0)
     return (
-        ["speech", "music", "talk", "steady"].index(content),
+        ["speech", "encoded", "music", "talk", "encoded talk", "steady"].index(content),
         path,
         side == "down",
         kinds.index(network.split()[-1]),

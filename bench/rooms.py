@@ -98,11 +98,19 @@ def plan(features: Features, *, quick: bool) -> list[Call]:
     for number in range(RECOVERIES):
         case = Case("mix", "up", jitter, "none", "steady")
         calls.append(Call(("steady",), number, cases.SPEECH, best, phases, (Listening(case, Wants()),), "recovery"))
-    for number in range(TALKS):
-        case = Case("mix", "up", CLEAN, "none", "talk")
-        clean = ((1e9, CLEAN),)
-        calls.append(Call(("first", "second"), number, cases.SPEECH, best, clean, (Listening(case, Wants()),), "talk"))
-    return calls
+    return [*calls, *_passthrough_calls(best)]
+
+
+def _passthrough_calls(wants: Wants) -> Iterator[Call]:
+    """Two who talk, with passthrough and without it; one talker without it: with it he is among the others."""
+    clean = ((1e9, CLEAN),)
+    for content, mix in zip(cases.TALKS, ("speech", "encoded"), strict=True):
+        for number in range(TALKS):
+            listening = (Listening(Case("mix", "up", CLEAN, "none", content), Wants()),)
+            yield Call(("first", "second"), number, cases.SPEECH, wants, clean, listening, "talk", mix)
+    for number in range(cases.LANES):
+        listening = (Listening(Case("mix", "up", CLEAN, "none", "encoded"), Wants()),)
+        yield Call(("encoded",), number, cases.SPEECH, wants, clean, listening, "encoded", "encoded")
 
 
 def _up_calls(

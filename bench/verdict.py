@@ -114,7 +114,7 @@ def _is_for_visqol(case: Case) -> bool:
 @cache
 def _parts(content: str, number: int) -> list[tuple[int, int]]:
     """With the silence around them."""
-    if content == "talk":
+    if content in cases.TALKS:
         first, last, size = (round(seconds * RATE) for seconds in (cases.LEAD_S + 2, cases.LEAD_S + cases.TALK_S, 4))
         return [(at, at + size) for at in range(first, last - size + 1, size)]
     margin = round(cases.MARGIN_S * RATE)

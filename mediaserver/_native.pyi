@@ -3,6 +3,11 @@ The packet plane (C++): sockets, ICE-lite, SRTP, forwarding. See native/src/plan
 """
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import numpy
+import numpy.typing
+from numpy.typing import NDArray
 
 DATAGRAM: int = 0
 
@@ -17,6 +22,14 @@ CONSENT_EXPIRED: int = 4
 CONSENT_LATE: int = 5
 
 CONSENT_BACK: int = 6
+
+DECK_STARVED: int = 7
+
+DECK_RESUMED: int = 8
+
+DECK_ENDED: int = 9
+
+EFFECT_ENDED: int = 10
 
 def counter_meanings() -> dict[str, str]:
     """What each of Plane.counters() means, by name."""
@@ -139,6 +152,64 @@ class PeerStats:
     def address(self) -> str:
         """ "127.0.0.1:50000" of the selected pair, "" before there is one."""
 
+class Ring:
+    """
+    Audio from a decoder's process to a deck: shared memory of stereo frames at 48 kHz.
+    """
+
+    def __init__(self, frames: int) -> None:
+        """
+        Room for so many frames, rounded up to a power of two. OSError when there is no memory.
+        """
+
+    @property
+    def fd(self) -> int:
+        """For the decoder's process. It is closed with the ring."""
+
+    @property
+    def buffered(self) -> int:
+        """Frames that wait to be played."""
+
+    @property
+    def finished(self) -> bool:
+        """The writer has said that there will be no more."""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """
+        (frames, ns): so many were in the room's mixes before this time of the monotonic clock.
+        """
+
+class RingWriter:
+    """The decoder's end of a ring."""
+
+    def __init__(self, fd: int) -> None:
+        """
+        OSError or ValueError when it is not a ring. The descriptor stays the caller's.
+        """
+
+    @property
+    def space(self) -> int:
+        """Frames that can be written now."""
+
+    def write(self, frames: numpy.typing.NDArray[numpy.float32]) -> int:
+        """[n, 2]; how many were taken. Waits for nothing."""
+
+    def finish(self) -> None:
+        """This was the end of the track."""
+
+class Clip:
+    """Samples in memory, for effects."""
+
+    def __init__(
+        self,
+        samples: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order="C", device="cpu", writable=False)],
+    ) -> None:
+        """[n, 1 or 2] at 48 kHz, finite, n > 0: ValueError. They are copied."""
+
+    @property
+    def frames(self) -> int: ...
+
 class Plane:
     """All methods are called from one thread and wait for no worker."""
 
@@ -172,10 +243,22 @@ class Plane:
         """
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
     ) -> None:
         """
-        Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay valid until stop() has returned.
+        Addresses of the mixing kernels (mediaserver/kernels), the floats of a limiter's state and the samples of its delay. They must stay valid until stop() has returned.
+        """
+
+    def set_stages(self, stages: Sequence[tuple[int, int, int, int, int]]) -> None:
+        """
+        What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. They must stay valid as the kernels must.
         """
 
     def add_room(
@@ -188,30 +271,103 @@ class Plane:
         ptime_ms: int = 20,
         complexity: int = 5,
         music: bool = False,
+        passthrough: bool = False,
         e2ee: bool = False,
+        ducking: float = 1.0,
     ) -> None:
         """
-        home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.
+        passthrough: one voice alone is not encoded again. ducking: the gain of music while somebody speaks. home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.
         """
 
     def configure_room(
-        self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, e2ee: bool
+        self,
+        room: int,
+        *,
+        stereo: bool,
+        bitrate: int,
+        ptime_ms: int,
+        complexity: int,
+        music: bool,
+        passthrough: bool,
+        e2ee: bool,
+        ducking: float = 1.0,
     ) -> None:
-        """Other mix settings: encoders and decoders begin anew."""
+        """
+        Other mix settings: encoders and decoders begin anew. ducking changes without that.
+        """
 
     def remove_room(self, room: int) -> None:
         """Its peers must have been removed before."""
 
-    def set_column(self, room: int, csrc: int, gain: float) -> None:
+    def set_column(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """
-        The column of source `csrc` in the room's gain matrix: 0 is muted for everyone. A source without a column is not heard; the column outlives the publisher's connection.
+        The column of source `csrc` in the room's gain matrix: 0 is muted for everyone. A source without a column is not heard; the column outlives the publisher's connection. left, right: factors on the gain in a stereo mix.
         """
 
+    def set_chain(self, room: int, csrc: int, stages: Sequence[tuple[int, Sequence[float]]]) -> None:
+        """
+        What is done to a column before it is mixed: (number in the table of set_kernels(), parameters), in order.
+        """
+
+    def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
+        """A column of music, which decks fill."""
+
+    def add_tap(self, room: int, csrc: int, player: int, *, gain: float, left: float = 1.0, right: float = 1.0, delay_samples: int) -> None:
+        """
+        A player's music once more in a column of its own, later: for those who hear singers sing to it.
+        """
+
+    def set_delay(self, room: int, csrc: int, delay_samples: int) -> None:
+        """
+        How much later a speaker or a tap is heard, at most a second; it glides there.
+        """
+
+    def add_deck(self, room: int, csrc: int, deck: int, ring: Ring, *, gain: float, fade_samples: int) -> None:
+        """
+        A track for a player, played once the ring has half a second or all of it (DECK_RESUMED), and faded in.
+        """
+
+    def fade_deck(
+        self, room: int, csrc: int, deck: int, *, gain: float, fade_samples: int, then: str = "go on"
+    ) -> None:
+        """then: "go on", "hold" (pause) or "remove". One that is held goes on."""
+
+    def start_effect(
+        self,
+        room: int,
+        csrc: int,
+        effect: int,
+        clip: Clip,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        repeat: bool = False,
+    ) -> None:
+        """
+        A column of its own, from the next tick until it has ended (EFFECT_ENDED, which names `effect`).
+        """
+
+    def stop_effect(self, room: int, csrc: int) -> None:
+        """Faded out over a frame."""
+
     def remove_column(self, room: int, csrc: int) -> None: ...
-    def add_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], like: int | None = None) -> None:
+    def add_row(
+        self,
+        room: int,
+        row: int,
+        cells: Sequence[tuple[int, float]],
+        like: int | None = None,
+        places: Sequence[tuple[int, float, float]] = [],
+    ) -> None:
         """
-        A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the row from which this one is a change, so that those who move hear the gains move and no break.
+        places: (csrc, left, right), where this row hears a column otherwise than the column itself says. A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the row from which this one is a change, so that those who move hear the gains move and no break.
         """
+
+    def set_row(
+        self, room: int, row: int, cells: Sequence[tuple[int, float]], places: Sequence[tuple[int, float, float]] = []
+    ) -> None:
+        """Other cells, for all who listen to the row; the gains move there."""
 
     def remove_row(self, room: int, row: int) -> None: ...
     def add_publisher(
@@ -279,6 +435,11 @@ class Plane:
     def remove_peer(self, peer: int, farewell: Sequence[bytes]) -> None:
         """
         Sends RTCP BYE and these datagrams (close_notify), then forgets the peer.
+        """
+
+    def unix_time_ns(self, monotonic_ns: int) -> int:
+        """
+        A time of the monotonic clock on the clock of the plane's RTCP sender reports, ns since 1970.
         """
 
     def counters(self, worker: int) -> dict[str, int]:

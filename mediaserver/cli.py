@@ -218,6 +218,28 @@ def cli() -> None:
     metavar="ADDRESS",
     multiple=True,
 )
+@_option(
+    "--media-dir",
+    "Directory of the media library: what is uploaded is kept there, and music that is put there is found.  "
+    "[default: no library]",
+    type=click.Path(file_okay=False, path_type=Path),
+)
+@_option(
+    "--media-allow-host",
+    "Host that music may be fetched from, or *.NAME for all below it; repeat it for several. Without one: any public "
+    "host.",
+    metavar="HOST",
+    multiple=True,
+)
+@_option(
+    "--media-allow-network",
+    "Address or network (CIDR) that music may be fetched from though it is not public, for a file server of one's own. "
+    "Repeat it for several.",
+    metavar="NETWORK",
+    multiple=True,
+)
+@_option("--media-file-mib", "Largest file of the media library, in MiB.", type=int, default=512)
+@_option("--media-total-gib", "All files of the media library that were uploaded, in GiB.", type=float, default=50.0)
 @_option("--max-rooms", "Rooms at a time.", type=int, default=_DEFAULTS.rooms)
 @_option("--max-sessions", "WHIP and WHEP sessions at a time, all rooms.", type=int, default=_DEFAULTS.sessions)
 @_option("--max-listeners", "WHEP sessions at a time in one room.", type=int, default=_DEFAULTS.listeners_per_room)

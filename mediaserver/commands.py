@@ -6,6 +6,9 @@ The model decides and returns these; it never touches a socket, a clock or the p
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mediaserver.programme import EffectSpec, PlayerSpec
+from mediaserver.voices import Chain
+
 
 class CloseReason(StrEnum):
     """Why a session, or a user's presence in a room, ended. The values are metric labels, so the set is closed."""
@@ -28,13 +31,16 @@ class CloseReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How a room's mixes are encoded, one setting for all. bitrate: bit/s; ptime_ms: 20, 40 or 60; complexity: of
-    Opus, 0..10; music: Opus's application `audio` instead of `voip`, and no gate on soft sounds."""
+    Opus, 0..10; music: coded for music instead of voice, and no gate on soft sounds; passthrough: one voice alone is
+    not encoded again; ducking_db: by how much music goes down while somebody speaks."""
 
     stereo: bool = False
     bitrate: int = 48_000
     ptime_ms: int = 20
     complexity: int = 5
     music: bool = False
+    passthrough: bool = True
+    ducking_db: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,13 @@ class RemoveRoom:
 
 @dataclass(frozen=True, slots=True)
 class SetColumn:
-    """The source's column in the room's gain matrix; gain is linear, 0.0 is silence for everyone."""
+    """The source's column in the room's gain matrix; gain is linear, 0.0 is silence for everyone. pan: where it is
+    heard in a stereo mix, -1 (left) to 1."""
 
     room: int
     csrc: int
     gain: float
+    pan: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,68 @@ class AddRow:
     row: int
     cells: tuple[tuple[int, float], ...]
     like: int | None
+    places: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetRow:
+    """Other cells and places, for all who listen to the row."""
+
+    room: int
+    row: int
+    cells: tuple[tuple[int, float], ...]
+    places: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SetChain:
+    """What is done to a column before it is mixed."""
+
+    room: int
+    csrc: int
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPlayer:
+    """A music player's column, and the player."""
+
+    room: int
+    player: str
+    csrc: int
+    spec: PlayerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePlayer:
+    room: int
+    player: str
+    csrc: int
+    spec: PlayerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePlayer:
+    room: int
+    player: str
+    csrc: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartEffect:
+    """It ends by itself, unless it repeats, and the room is told: Room.effect_ended()."""
+
+    room: int
+    effect: str
+    csrc: int
+    spec: EffectSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StopEffect:
+    room: int
+    effect: str
+    csrc: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +197,13 @@ Command = (
     | SetColumn
     | RemoveColumn
     | AddRow
+    | SetRow
+    | SetChain
+    | OpenPlayer
+    | ChangePlayer
+    | ClosePlayer
+    | StartEffect
+    | StopEffect
     | RemoveRow
     | SetListenerRow
     | ClosePeer

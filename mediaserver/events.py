@@ -42,6 +42,12 @@ TYPES: dict[str, str] = {
     "speaking.stopped": "The speaker stopped speaking. Only for those who ask for it.",
     "quality.low": "Much of what the user sends or receives is lost: `direction`, `fraction_lost` (0..1).",
     "quality.recovered": "The loss in this `direction` is small again.",
+    "player.changed": "The player `player` does something else: `status` says what, `reason` why if it has failed.",
+    "player.track_started": "The player `player` begins the track with the key `track`.",
+    "player.track_failed": "The player `player` cannot play `track`, or not to its end, and `reason` says why.",
+    "effect.started": "The effect `effect` begins: `sound` says which.",
+    "effect.ended": "The effect `effect` is over.",
+    "effect.failed": "The sound of `effect` cannot be played, and `reason` says why.",
     "gap": "Events are missing here that can no longer be delivered; `dropped` is their number, or null.",
 }
 

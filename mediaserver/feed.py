@@ -8,6 +8,7 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 | `inactive` | `{}`                                                                               | the last one left  |
 | `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by", "publishing"}]}` | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard     | while spoken       |
+| `players`  | `{"players": [{"player", "status", "track", "title", "position_ms", ...}]}`        | at start, changes  |
 | `moved`    | `{"room"}`, and then `sources` of that room                                        | moved there        |
 | `moving`   | `{"reason": "draining"}`                                                           | before it all ends |
 
@@ -17,13 +18,13 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from mediaserver.model import Direction, Room
 
-EventName = Literal["active", "inactive", "levels", "moved", "moving", "sources"]
+EventName = Literal["active", "inactive", "levels", "moved", "moving", "players", "sources"]
 EVENTS: tuple[EventName, ...] = get_args(EventName)
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
@@ -35,6 +36,26 @@ class Level:
 
     level_dbov: float
     speaking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """What a music player does. position_ms of the track were in the mix at the Unix time `at`; title and artist: from
+    the track's tags. What is not known is None."""
+
+    player: str
+    status: str
+    track: str | None = None
+    title: str | None = None
+    artist: str | None = None
+    position_ms: int | None = None
+    duration_ms: int | None = None
+    at: float | None = None
+
+    @property
+    def matter(self) -> tuple[object, ...]:
+        """What is worth telling when it changes; time passes anyway."""
+        return self.player, self.status, self.track, self.title, self.artist, self.duration_ms
 
 
 class Subscription:
@@ -79,8 +100,11 @@ class Subscription:
 class Feed:
     """The events of one room."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, playing: Callable[[Room], Sequence[Playing]] = lambda _: ()) -> None:
+        """playing: what the room's players do now."""
         self._room = room
+        self._playing = playing
+        self._told: list[tuple[object, ...]] = []  # of the players, as the readers know them
         self._subscriptions: set[Subscription] = set()
         self._sources = ""  # as the readers know it, while there are any
         self._active = False
@@ -94,8 +118,13 @@ class Feed:
         """The reader is told at once what is; the draft wants no `inactive` at the start."""
         if not self._subscriptions:
             self._sources, self._active = _sources(self._room), _is_active(self._room)
+            self._told = []
         self._subscriptions.add(subscription)
         subscription.put("sources", self._sources)
+        if self._room.programme.players:
+            players = self._playing(self._room)
+            self._told = [player.matter for player in players]
+            subscription.put("players", _players(players))
         if self._active:
             subscription.put("active", "{}")
 
@@ -125,6 +154,11 @@ class Feed:
         if active != self._active:
             self._active = active
             self._tell("active" if active else "inactive", "{}")
+        if self._room.programme.players or self._told:
+            players = self._playing(self._room)
+            if [player.matter for player in players] != self._told:
+                self._told = [player.matter for player in players]
+                self._tell("players", _players(players))
 
     def moving(self, reason: str) -> None:
         """Clients had better go to another server now: this one's sessions are about to end."""
@@ -172,6 +206,11 @@ def _sources(room: Room) -> str:
             ]
         }
     )
+
+
+def _players(players: Sequence[Playing]) -> str:
+    known = [{name: value for name, value in asdict(player).items() if value is not None} for player in players]
+    return _json({"players": known})
 
 
 def _json(value: Any) -> str:

@@ -15,12 +15,13 @@ Rules held here
 - A kick ends both, takes the seat, and revokes every token issued until then.
 - A user has joined once a session of his is connected, and left when the last has ended; a session that replaces
   another is no news.
-- Who listens to a mix has a row of the gain matrix: it follows from his seat and his own wishes alone (matrix.py), and
-  what he wishes stays while the room lives, connected or not.
+- Who listens to a mix has a row of the gain matrix: it follows from his seat, his own wishes, and what the room plays
+  for whom (matrix.py). What he wishes stays while the room lives, connected or not.
+- What a room plays (programme.py) changes the rows of those whom it is not for before it is heard.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -28,20 +29,30 @@ from typing import Any
 from mediaserver.commands import (
     AddRoom,
     AddRow,
+    ChangePlayer,
     ClosePeer,
+    ClosePlayer,
     CloseReason,
     Command,
     ConfigureRoom,
     Mix,
     MovePeer,
+    OpenPlayer,
     RemoveColumn,
     RemoveRoom,
     RemoveRow,
+    SetChain,
     SetColumn,
     SetListenerRow,
+    SetRow,
+    StartEffect,
+    StopEffect,
 )
-from mediaserver.matrix import Ears, Rows, cells_of, is_wished, linear
+from mediaserver.matrix import Ears, Hearing, Rows, hearing_of, is_wished, linear
+from mediaserver.place import arc
+from mediaserver.programme import Crowd, EffectSpec, PlayerSpec, Programme, effect_column, player_column
 from mediaserver.scenarios import MIXES, Scenario
+from mediaserver.voices import Chain, Speech, VoiceEffect, chain_of
 
 
 class Direction(StrEnum):
@@ -75,6 +86,18 @@ class SeatTakenError(Exception):
     """Another speaker has this seat; a sentence for the room service."""
 
 
+class NoPlayerError(LookupError):
+    """The room has no player of this name."""
+
+
+class NoTrackError(LookupError):
+    """The playlist has no track of this key; a sentence for the room service."""
+
+
+class EffectTakenError(Exception):
+    """An effect of that name plays already; a sentence for the room service."""
+
+
 class FullRoomError(Exception):
     """The room has as many speakers or listeners as its own limits allow; a sentence for the room service."""
 
@@ -82,12 +105,15 @@ class FullRoomError(Exception):
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """A seat. `may_publish` false keeps the seat and its mutes but silences it. seat: its number, for those who show
-    it."""
+    it. pan: where it is heard in stereo mixes, -1 (left) to 1; None leaves it to the room's layout. voice_effect:
+    what is done to his voice."""
 
     may_publish: bool = True
     mutes: frozenset[MuteSource] = frozenset()
     gain_db: float = 0.0
     seat: int | None = None
+    pan: float | None = None
+    voice_effect: VoiceEffect | None = None
 
     @property
     def heard(self) -> bool:
@@ -115,6 +141,17 @@ class Participant:
     rows: dict[int, int] = field(default_factory=dict)
     connected: set[Direction] = field(default_factory=set)
     late: set[Direction] = field(default_factory=set)
+
+
+class Layout(StrEnum):
+    """Where seats are heard in a stereo mix, unless they say so themselves."""
+
+    NONE = "none"
+    ARC = "arc"
+
+
+PLACES = 8
+"""Of an arc, in a room that has no limit of speakers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +191,11 @@ def _but_for_own_mute(speaker: Speaker) -> Speaker:
     return replace(speaker, mutes=speaker.mutes - {MuteSource.SELF})
 
 
+def _of_document(programme: Programme) -> tuple[object, ...]:
+    """What of it the room's document has: effects that are played once are of the moment."""
+    return programme.players, {name: effect for name, effect in programme.effects.items() if effect.repeat}
+
+
 def _random_csrc() -> int:
     return secrets.randbits(32)
 
@@ -172,11 +214,14 @@ class Room:
     kicked: dict[str, float] = field(default_factory=dict)  # user -> Unix time of the last kick
     scenario: Scenario = Scenario.CHAT
     mix_settings: Mapping[str, Any] = field(default_factory=dict)  # fields of Mix that differ from the scenario's
+    layout: Layout = Layout.NONE
+    speech: Speech = field(default_factory=Speech)
     limits: Limits = field(default_factory=Limits)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     e2ee: bool = False
     ears: dict[str, Ears] = field(default_factory=dict)  # of those who wish for something
     rows: Rows = field(default_factory=lambda: Rows(wished_limit=32))
+    programme: Programme = field(default_factory=Programme)
     draw_csrc: Callable[[], int] = _random_csrc
     revision: int = 1
     wishes: int = 0
@@ -211,22 +256,48 @@ class Room:
         *,
         scenario: Scenario = Scenario.CHAT,
         mix: Mapping[str, Any] | None = None,
+        layout: Layout = Layout.NONE,
+        speech: Speech | None = None,
         limits: Limits | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> list[Command]:
         """Other settings; what is left out gets its default. A mix is encoded otherwise from the next frame on."""
-        settings = (scenario, dict(mix or {}), limits or Limits(), dict(metadata or {}))
-        if settings == (self.scenario, self.mix_settings, self.limits, self.metadata):
+        settings = (scenario, dict(mix or {}), layout, speech or Speech(), limits or Limits(), dict(metadata or {}))
+        if settings == (self.scenario, self.mix_settings, self.layout, self.speech, self.limits, self.metadata):
             return []
-        before = self.mix
-        self.scenario, self.mix_settings, self.limits, self.metadata = settings
+        before, heard = self.mix, {user: self._heard(user) for user in self.speakers}
+        self.scenario, self.mix_settings, self.layout, self.speech, self.limits, self.metadata = settings
         self.revision += 1
         self.tell("room.changed", etag=self.etag)
-        return [] if self.mix == before else [ConfigureRoom(self.id, self.mix, self.e2ee)]
+        commands: list[Command] = [] if self.mix == before else [ConfigureRoom(self.id, self.mix, self.e2ee)]
+        for user, was in heard.items():
+            commands += self._hear(user, was)
+        return commands
+
+    def _heard(self, user: str) -> tuple[float, float, Chain]:
+        """How a speaker is heard: gain, pan, and what is done to his voice."""
+        speaker = self.speakers[user]
+        return speaker.gain, self._pan(speaker), chain_of(self.speech, speaker.voice_effect)
+
+    def _pan(self, speaker: Speaker) -> float:
+        if speaker.pan is not None:
+            return speaker.pan
+        places = arc(self.limits.speakers or PLACES) if self.layout is Layout.ARC else ()
+        return places[speaker.seat] if speaker.seat is not None and speaker.seat < len(places) else 0.0
+
+    def _hear(self, user: str, was: tuple[float, float, Chain] | None) -> list[Command]:
+        """What it takes to hear him as he is to be heard now. was: _heard() before; None: he had no column."""
+        (gain, pan, chain), csrc = self._heard(user), self.csrc_of(user)
+        commands: list[Command] = []
+        if was is None or was[:2] != (gain, pan):
+            commands.append(SetColumn(self.id, csrc, gain, pan))
+        if chain != (was[2] if was else ()):
+            commands.append(SetChain(self.id, csrc, chain))
+        return commands
 
     def close(self) -> list[Command]:
         """Everybody out. The room is of no use afterwards."""
-        commands: list[Command] = []
+        commands = self.play(Programme())
         for user in tuple(self.participants):
             commands += self._evict(user, tuple(Direction), CloseReason.ROOM_CLOSED)
         self.tell("room.ended", reason=CloseReason.ROOM_CLOSED)
@@ -298,13 +369,16 @@ class Room:
         mutes: Iterable[MuteSource] | None = None,
     ) -> list[Command]:
         """Gives the user a seat, or changes whether he may publish from it, how loud, and which it is. mutes: all that
-        are set; None leaves them. SeatTakenError or FullRoomError: then nothing has changed."""
+        are set; None leaves them. As take_seat()."""
         known = self.speakers.get(user)
-        self._check_seat(user, seat)
         if mutes is None:
             mutes = known.mutes if known else ()
+        return self.take_seat(user, Speaker(may_publish, frozenset(mutes), gain_db, seat))
+
+    def take_seat(self, user: str, speaker: Speaker) -> list[Command]:
+        """SeatTakenError or FullRoomError: then nothing has changed."""
+        self._check_seat(user, speaker.seat)
         self._seated.add(user)
-        speaker = Speaker(may_publish, frozenset(mutes), gain_db, seat)
         return [*self._seat(user, speaker), *self._follow_row(user)]
 
     def set_speakers(self, speakers: Mapping[str, Speaker]) -> list[Command]:
@@ -362,6 +436,98 @@ class Room:
                 break
             del self.ears[gone]
             self._facts.add((Fact.LISTENER, gone))
+        return commands
+
+    # What is played
+
+    def player(self, name: str) -> PlayerSpec:
+        """NoPlayerError when there is none."""
+        if name not in self.programme.players:
+            raise NoPlayerError(f"The room has no player {name}.")
+        return self.programme.players[name]
+
+    def csrc_of_player(self, name: str) -> int:
+        return self.csrc_of(player_column(name))
+
+    def set_player(self, name: str, spec: PlayerSpec) -> list[Command]:
+        return self.play(replace(self.programme, players={**self.programme.players, name: spec}))
+
+    def remove_player(self, name: str) -> list[Command]:
+        """Nothing happens when there is none."""
+        others = {other: spec for other, spec in self.programme.players.items() if other != name}
+        return self.play(replace(self.programme, players=others))
+
+    def start_effect(self, name: str, spec: EffectSpec) -> list[Command]:
+        """EffectTakenError when one of this name plays another sound."""
+        known = self.programme.effects.get(name)
+        if known is not None and (known.sound, known.repeat) != (spec.sound, spec.repeat):
+            raise EffectTakenError(f"The effect {name} plays another sound. Stop it first, or take another name.")
+        return self.play(replace(self.programme, effects={**self.programme.effects, name: spec}))
+
+    def stop_effect(self, name: str) -> list[Command]:
+        """Nothing happens when there is none."""
+        others = {other: spec for other, spec in self.programme.effects.items() if other != name}
+        return self.play(replace(self.programme, effects=others))
+
+    def effect_ended(self, name: str, csrc: int, reason: str | None = None) -> list[Command]:
+        """By itself, or because it failed. Nothing happens when it was of an earlier effect of that name."""
+        if self._csrcs.get(effect_column(name)) != csrc:
+            return []
+        if reason is not None:
+            self.tell("effect.failed", effect=name, reason=reason)
+        others = {other: spec for other, spec in self.programme.effects.items() if other != name}
+        return [
+            command
+            for command in self.play(replace(self.programme, effects=others))
+            if not isinstance(command, StopEffect)
+        ]
+
+    def play(self, programme: Programme) -> list[Command]:
+        """This is what is played from now on. Rows change before what is new begins, so that nobody hears what is not
+        for him."""
+        before = self.programme
+        if programme == before:
+            return []
+        if _of_document(programme) != _of_document(before):
+            self.revision += 1
+        stopped = sorted(before.players.keys() - programme.players.keys())
+        ended = sorted(before.effects.keys() - programme.effects.keys())
+        gone = {*map(player_column, stopped), *map(effect_column, ended)}
+        commands: list[Command] = [ClosePlayer(self.id, name, self._csrcs[player_column(name)]) for name in stopped]
+        commands += [StopEffect(self.id, name, self._csrcs[effect_column(name)]) for name in ended]
+        commands += self._to_crowds(programme, {self._csrcs[column] for column in gone})
+        for column in gone:
+            self._taken.remove(self._csrcs.pop(column))
+        for name in ended:
+            self.tell("effect.ended", effect=name)
+        for name, player in programme.players.items():
+            csrc = self.csrc_of(player_column(name))
+            if name not in before.players:
+                commands.append(OpenPlayer(self.id, name, csrc, player))
+            elif player != before.players[name]:
+                commands.append(ChangePlayer(self.id, name, csrc, player))
+        for name, effect in programme.effects.items():
+            csrc = self.csrc_of(effect_column(name))
+            if name not in before.effects:
+                commands.append(StartEffect(self.id, name, csrc, effect))
+                self.tell("effect.started", effect=name, sound=effect.sound)
+            elif effect != before.effects[name]:
+                commands.append(SetColumn(self.id, csrc, linear(effect.gain_db), effect.pan))
+        return commands
+
+    def _to_crowds(self, programme: Programme, gone: Container[int]) -> list[Command]:
+        """Brings rows to what is played for whom. gone: columns that are about to fade out, so that for whom they were
+        not they must stay silent: their cells stay until the row changes again."""
+        before = {row: self._cells(hearing) for row, hearing in self.rows}
+        regrouped = self.programme.named() ^ programme.named()
+        self.programme = programme
+        commands: list[Command] = []
+        for row, hearing in self.rows:
+            cells = (*self._cells(hearing), *((csrc, factor) for csrc, factor in before[row] if csrc in gone))
+            if set(cells) != set(before[row]):
+                commands.append(SetRow(self.id, row, cells, self._places(hearing)))
+        for user in sorted(regrouped):
+            commands += self._follow_row(user)
         return commands
 
     def join(self, user: str, direction: Direction, peer: int, row: int | None = None) -> list[Command]:
@@ -489,7 +655,7 @@ class Room:
 
     def _take_over_seat(self, user: str, speaker: Speaker) -> list[Command]:
         """One that he had in another room, where it had another number. FullRoomError."""
-        return self.set_speaker(user, may_publish=speaker.may_publish, gain_db=speaker.gain_db, mutes=speaker.mutes)
+        return self.take_seat(user, replace(speaker, seat=None))
 
     def _is_coming(self, user: str, direction: Direction, peer: int) -> bool:
         participant = self.participants.get(user)
@@ -532,10 +698,10 @@ class Room:
         of users who are about to listen to the mix, not only of those who do."""
         listening = dict(self._listening(wishes))
         moving = wishes if joining else listening
-        cells = [cells_of(user, wishes[user], seated=user in self.speakers) for user in moving]
-        if any(is_wished(row, self.speakers) for row in cells):
+        hearings = [hearing_of(user, wishes[user], self._crowd(user)) for user in moving]
+        if any(is_wished(hearing, self.speakers) for hearing in hearings):
             leaving = [row for participant in listening.values() for row in participant.rows.values()]
-            self.rows.check(cells, leaving, self.speakers)
+            self.rows.check(hearings, leaving, self.speakers)
 
     def _listening(self, users: Iterable[str]) -> Iterator[tuple[str, Participant]]:
         """Those of them who listen to the mix."""
@@ -548,6 +714,7 @@ class Room:
         known = self.speakers.get(user)
         if known == speaker:
             return []
+        was = self._heard(user) if known else None
         self.speakers[user] = speaker
         if known is not None and _but_for_own_mute(known) == _but_for_own_mute(speaker):
             self.wishes += 1
@@ -563,9 +730,7 @@ class Room:
             self.tell("speaker.muted", user, source=source)
         for source in sorted(before - speaker.mutes):
             self.tell("speaker.unmuted", user, source=source)
-        if known is not None and known.gain == speaker.gain:
-            return []
-        return [SetColumn(self.id, self.csrc_of(user), speaker.gain)]
+        return self._hear(user, was)
 
     def _unseat(self, user: str, reason: CloseReason) -> list[Command]:
         if self.speakers.pop(user, None) is None:
@@ -623,17 +788,27 @@ class Room:
             self._taken.remove(self._csrcs.pop(user))
 
     def _take_row(self, user: str, like: int | None) -> tuple[int, list[Command]]:
-        cells = cells_of(user, self.ears.get(user, Ears()), seated=user in self.speakers)
-        row, is_new = self.rows.take(cells)
+        hearing = hearing_of(user, self.ears.get(user, Ears()), self._crowd(user))
+        row, is_new = self.rows.take(hearing)
         if not is_new:
             return row, []
-        return row, [AddRow(self.id, row, tuple((self.csrc_of(name), factor) for name, factor in cells), like)]
+        return row, [AddRow(self.id, row, self._cells(hearing), like, self._places(hearing))]
+
+    def _crowd(self, user: str) -> Crowd:
+        return Crowd(user in self.speakers, user if user in self.programme.named() else "")
+
+    def _cells(self, hearing: Hearing) -> tuple[tuple[int, float], ...]:
+        factors = (*hearing.cells, *self.programme.factors(hearing.crowd, hearing.music))
+        return tuple((self.csrc_of(name), factor) for name, factor in factors)
+
+    def _places(self, hearing: Hearing) -> tuple[tuple[int, float], ...]:
+        return tuple((self.csrc_of(name), pan) for name, pan in hearing.places)
 
     def _drop_row(self, row: int | None) -> list[Command]:
-        cells = None if row is None else self.rows.drop(row)
-        if row is None or cells is None:
+        hearing = None if row is None else self.rows.drop(row)
+        if row is None or hearing is None:
             return []
-        for name, _ in cells:
+        for name, _ in (*hearing.cells, *hearing.places):
             self._release_csrc(name)
         return [RemoveRow(self.id, row)]
 

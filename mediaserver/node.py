@@ -7,44 +7,63 @@ After either, the room's Feed tells its readers what changed.
 """
 
 import asyncio
-import dataclasses
 import itertools
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mediaserver import logs, negotiation, sdp, tracing
 from mediaserver.admission import Admission, OverloadedError, Reason, Returning
 from mediaserver.commands import (
-    AddRoom,
-    AddRow,
+    ChangePlayer,
     ClosePeer,
+    ClosePlayer,
     CloseReason,
     Command,
-    ConfigureRoom,
     MovePeer,
-    RemoveColumn,
-    RemoveRoom,
-    RemoveRow,
-    SetColumn,
-    SetListenerRow,
+    OpenPlayer,
+    StartEffect,
+    StopEffect,
 )
 from mediaserver.document import check, put
 from mediaserver.dtls import Certificate, Handshake
+from mediaserver.effects import Effects, SoundError
+from mediaserver.feed import Playing
 from mediaserver.journal import Journal
+from mediaserver.jukebox import Jukebox
 from mediaserver.keys import KeyRing
 from mediaserver.load import Watch
 from mediaserver.matrix import Rows
-from mediaserver.model import Direction, EncryptedRoomError, Fact, FullRoomError, NoSeatError, Room, Speaker
+from mediaserver.model import (
+    Direction,
+    EncryptedRoomError,
+    Fact,
+    FullRoomError,
+    NoSeatError,
+    NoTrackError,
+    Room,
+    Speaker,
+)
+from mediaserver.music.checking import NotMusicError
+from mediaserver.music.children import ChildError
+from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
+from mediaserver.music.players import Now
+from mediaserver.music.service import Music
+from mediaserver.music.sounds import load
 from mediaserver.negotiation import Agreement, UnsupportedOfferError
 from mediaserver.observer import Observer
 from mediaserver.outbox import Outbox
+from mediaserver.performing import perform_in_plane
 from mediaserver.plane import Driver
+from mediaserver.programme import EffectSpec, PlayerSpec, PlayerState
 from mediaserver.schema import RoomDocument
+from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
 from mediaserver.sessions import Session, Timers
 from mediaserver.settings import Settings
+from mediaserver.soundbank import Samples, SoundBank
 from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
 from mediaserver.used_ids import UsedIds
@@ -78,6 +97,10 @@ class DrainingError(Exception):
     """The server takes no new rooms, as it is to be stopped."""
 
 
+class UnknownSoundError(LookupError):
+    """No effect has this sound; a sentence for the room service."""
+
+
 class Node:
     """All methods are called from the event loop's thread."""
 
@@ -89,7 +112,7 @@ class Node:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` is Unix time in seconds, with which tokens are compared. StateError when the state file cannot be
-        used."""
+        used, LibraryError when the media directory cannot."""
         self.settings = settings
         self.driver = driver
         self.api_keys = KeyRing(settings.api_keys, settings.option_api_keys, settings.api_key_file)
@@ -97,7 +120,7 @@ class Node:
         self.clock = clock
         self.rooms: dict[str, Room] = {}
         self.sessions: dict[str, Session] = {}
-        self.streams = Streams()
+        self.streams = Streams(self.playing)
         self.store = Store(settings.state)
         self.journal = Journal(self.store, clock)
         self._stored = self.journal.load()
@@ -122,7 +145,11 @@ class Node:
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
+        self.music = Music(settings.music, driver.make_ring)
         self.observer = Observer(self)
+        self.sounds = SoundBank(driver.make_clip, self._decode_sound)
+        self.effects = Effects(driver, self.sounds, self._effect_ended)
+        self.jukebox = Jukebox(driver, self.music.workshop, self._player_tells)
         self._observing: asyncio.Task[None] | None = None
 
     # Life
@@ -140,6 +167,7 @@ class Node:
         self._stored.clear()
         self._observing = loop.create_task(self.observer.run())
         self.watch.start(loop)
+        self.music.start()
 
     def drain(self, *, for_good: bool = False) -> None:
         """Takes no new rooms from now on, but sessions in those that exist. `for_good`: the process is to end."""
@@ -177,6 +205,9 @@ class Node:
         if self._observing is not None:
             self._observing.cancel()
         self.watch.stop()
+        self.jukebox.close()
+        self.effects.close()
+        self.music.stop()
         for room in self.rooms.values():
             self.streams.close_room(room)
         self.driver.stop()
@@ -187,6 +218,28 @@ class Node:
     def uptime_s(self) -> float:
         """Since start()."""
         return 0.0 if self._timers is None else self._timers.time() - self._began
+
+    def playing(self, room: Room) -> list[Playing]:
+        """What the room's players do now."""
+        return [self.playing_of(name, self.jukebox.now(room.id, name)) for name in sorted(room.programme.players)]
+
+    def playing_of(self, name: str, now: Now) -> Playing:
+        """As it is told."""
+        is_somewhere = now.track is not None
+        return Playing(
+            name,
+            now.status,
+            now.track,
+            now.tags.get("title"),
+            now.tags.get("artist"),
+            round(now.position_s * 1000) if is_somewhere else None,
+            None if now.duration_s is None else round(now.duration_s * 1000),
+            self.unix_time(now.at_ns) if now.at_ns else None,
+        )
+
+    def unix_time(self, monotonic_ns: int) -> float:
+        """Seconds, on the clock of the RTCP sender reports."""
+        return self.driver.plane.unix_time_ns(monotonic_ns) / 1e9
 
     @property
     def ready(self) -> bool:
@@ -218,6 +271,7 @@ class Node:
         """Brings the room to the document, and makes it if there is none; whether it is new. As open_room(), and
         EncryptedRoomError, FullRoomError or TooManyMixesError: then nothing has changed."""
         check(document, self.rooms.get(name))
+        self._check_sounds(document)
         self._check_seats(len(document.speakers))
         room, is_new = self.open_room(name, e2ee=bool(document.e2ee))
         self.change(room, put(room, document))
@@ -226,22 +280,14 @@ class Node:
     def patch_room(self, room: Room, document: RoomDocument) -> None:
         """Brings the room to the document exactly, what belongs to participants included. As put_room()."""
         check(document, room)
+        self._check_sounds(document)
         self._check_seats(len(document.speakers))
         self.change(room, put(room, document, exact=True))
 
     def take_seat(self, room: Room, user: str, speaker: Speaker) -> None:
         """FullRoomError or SeatTakenError: then nothing has changed."""
         self._check_seats(len(room.speakers.keys() | {user}))
-        self.change(
-            room,
-            room.set_speaker(
-                user,
-                may_publish=speaker.may_publish,
-                gain_db=speaker.gain_db,
-                seat=speaker.seat,
-                mutes=speaker.mutes,
-            ),
-        )
+        self.change(room, room.take_seat(user, speaker))
 
     def close_room(self, name: str) -> None:
         """Nothing happens when there is none."""
@@ -268,6 +314,60 @@ class Node:
                 self._check_suited(target, self._peers[peer], hears_mix=peer in participant.rows)
         commands = room.move(user, target)
         self.change(target, commands)
+        self.change(room, ())
+
+    def play_effect(self, room: Room, spec: EffectSpec) -> str:
+        """Once; the name by which it can be stopped. EncryptedRoomError, FullRoomError or UnknownSoundError."""
+        name = f"once-{secrets.token_hex(8)}"
+        self.start_effect(room, name, spec)
+        return name
+
+    def start_effect(self, room: Room, name: str, spec: EffectSpec) -> None:
+        """As play_effect(), and EffectTakenError."""
+        _check_plain(room)
+        self._check_sound(spec.sound)
+        if len(room.programme.effects.keys() | {name}) > MAX_EFFECTS:
+            raise FullRoomError(f"At most {MAX_EFFECTS} effects play in a room at a time.")
+        self.change(room, room.start_effect(name, spec))
+
+    def set_player(self, room: Room, name: str, spec: PlayerSpec) -> None:
+        """EncryptedRoomError or FullRoomError."""
+        _check_plain(room)
+        if len(room.programme.players.keys() | {name}) > MAX_PLAYERS:
+            raise FullRoomError(f"A room has at most {MAX_PLAYERS} players.")
+        self.change(room, room.set_player(name, spec))
+
+    def ask_player(self, room: Room, name: str, event: Seek | Next | Previous | Play) -> None:
+        """NoPlayerError or NoTrackError. A player that is asked to play is to be playing from then on."""
+        spec = room.player(name)
+        if isinstance(event, Play) and event.key is not None and event.key not in {t.key for t in spec.plan.tracks}:
+            raise NoTrackError(f"The player {name} has no track {event.key}.")
+        self.jukebox.ask(room.id, name, event)
+        if isinstance(event, Play):
+            spec = replace(spec, state=PlayerState.PLAYING)
+        self.change(room, room.set_player(name, spec))
+
+    def _check_sound(self, sound: str) -> None:
+        if not self.sounds.knows(sound):
+            raise UnknownSoundError(f"There is no sound {sound}.")
+
+    def _effect_ended(self, room_id: int, name: str, csrc: int, reason: str | None) -> None:
+        room = self._by_id.get(room_id)
+        if room is not None:
+            self.change(room, room.effect_ended(name, csrc, reason))
+
+    def _player_tells(self, room_id: int, name: str, effects: Sequence[Effect]) -> None:
+        room = self._by_id.get(room_id)
+        if room is None:
+            return
+        for effect in effects:
+            match effect:
+                case StatusChanged(status, reason):
+                    room.tell("player.changed", player=name, status=status, **({"reason": reason} if reason else {}))
+                case TrackStarted(key):
+                    room.tell("player.track_started", player=name, track=key)
+                case TrackFailed(key, reason):
+                    room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
 
     def _check_suited(self, target: Room, session: Session, *, hears_mix: bool) -> None:
@@ -321,6 +421,10 @@ class Node:
             room.recall(Fact.PRESENT, user, value)
         self.change(room, ())
 
+    def _check_sounds(self, document: RoomDocument) -> None:
+        for effect in document.effects.values():
+            self._check_sound(effect.sound)
+
     def _check_seats(self, count: int) -> None:
         limit = self.settings.limits.speakers_per_room
         if count > limit:
@@ -328,30 +432,29 @@ class Node:
 
     @tracing.traced("perform")
     def perform(self, commands: Iterable[Command]) -> None:
-        plane = self.driver.plane
         for command in commands:
             match command:
-                case AddRoom(room, home, mix, e2ee):
-                    plane.add_room(room, home, **dataclasses.asdict(mix), e2ee=e2ee)
-                case ConfigureRoom(room, mix, e2ee):
-                    plane.configure_room(room, **dataclasses.asdict(mix), e2ee=e2ee)
-                case RemoveRoom(room):
-                    plane.remove_room(room)
-                case SetColumn(room, csrc, gain):
-                    plane.set_column(room, csrc, gain)
-                case RemoveColumn(room, csrc):
-                    plane.remove_column(room, csrc)
-                case AddRow(room, row, cells, like):
-                    plane.add_row(room, row, cells, like)
-                case RemoveRow(room, row):
-                    plane.remove_row(room, row)
-                case SetListenerRow(peer, row):
-                    plane.set_listener_row(peer, row)
                 case MovePeer(peer, room, csrc, row):
                     self._rehome(self._peers[peer], self._by_id[room])
-                    plane.move_peer(peer, room, csrc=csrc, row=row)
+                    self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
                 case ClosePeer(peer, reason):
                     self._peers[peer].end(reason)
+                case OpenPlayer() | ChangePlayer() | ClosePlayer():
+                    self.jukebox.perform(command)
+                case StartEffect() | StopEffect():
+                    self.effects.perform(command)
+                case _:
+                    perform_in_plane(self.driver.plane, self.driver.stages, command)
+
+    async def _decode_sound(self, media: str) -> Samples:
+        """A piece of the library, for an effect. SoundError."""
+        path = self.music.library.path(media) if self.music.library is not None else None
+        if path is None:
+            raise SoundError(f"There is no piece {media} in the library.")
+        try:
+            return await load(self.music.children, path)
+        except (NotMusicError, ChildError, OSError) as error:
+            raise SoundError(f"The piece {media} cannot be an effect: {error}") from None
 
     # Sessions
 
@@ -594,3 +697,8 @@ class Node:
         if reason is not CloseReason.KICKED and self._timers is not None:
             self.returning.lost((room.name, session.user, direction), self._timers.time())
         session.log("session ended", reason=reason, duration_s=session.duration_s)
+
+
+def _check_plain(room: Room) -> None:
+    if room.e2ee:
+        raise EncryptedRoomError("The room is end-to-end encrypted, so nothing can be mixed into it.")

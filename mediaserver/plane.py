@@ -5,10 +5,10 @@ import logging
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from mediaserver._native import Plane, Slot
+    from mediaserver._native import Clip, Plane, Ring, Slot
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ CLEARLY_MORE_PEERS = 64
 
 
 class Event(Enum):
-    """What the plane tells about a peer; the names are those of the constants in _native."""
+    """What the plane tells about a peer, a deck or an effect; the names are those of the constants in _native."""
 
     DATAGRAM = auto()
     ICE_CONNECTED = auto()
@@ -27,9 +27,25 @@ class Event(Enum):
     CONSENT_EXPIRED = auto()
     CONSENT_LATE = auto()
     CONSENT_BACK = auto()
+    DECK_STARVED = auto()
+    DECK_RESUMED = auto()
+    DECK_ENDED = auto()
+    EFFECT_ENDED = auto()
+
+
+OF_SOUNDS = frozenset({Event.DECK_STARVED, Event.DECK_RESUMED, Event.DECK_ENDED, Event.EFFECT_ENDED})
+
+
+class Stage(Protocol):
+    """One of kernels.STAGES."""
+
+    @property
+    def name(self) -> str: ...
+    def values(self, **given: float) -> tuple[float, ...]: ...
 
 
 Handler = Callable[[Event, bytes], None]
+SoundHandler = Callable[[Event], None]
 
 
 class Driver:
@@ -42,11 +58,16 @@ class Driver:
         self.make_slot: type[Slot] = native.Slot
         self.counter_meanings: dict[str, str] = native.counter_meanings()
         self._kinds = {getattr(native, event.name): event for event in Event}
+        self.stages: Sequence[Stage] = ()  # what the plane can do to a column; server.py tells it
+        self.make_ring: type[Ring] = native.Ring
+        self.make_clip: type[Clip] = native.Clip
         self._handlers: dict[int, Handler] = {}
+        self._sounds: dict[int, SoundHandler] = {}  # by deck or effect
         self._workers: dict[int, int] = {}  # peer -> worker
         self._loads = [0] * self.plane.workers  # peers of each worker
         self.avoided: set[int] = set()  # workers that are too busy for anybody new; load.py says which
         self._last_peer = 0
+        self._last_sound = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -62,16 +83,18 @@ class Driver:
         self.plane.stop()
 
     def drain(self) -> None:
-        """Hands out all events. Those of a peer that has just been removed are dropped."""
-        for kind, peer, data in self.plane.poll():
-            handler = self._handlers.get(peer)
-            if handler is None:
-                continue
+        """Hands out all events. Those of a peer, deck or effect that has just been removed are dropped."""
+        for kind, number, data in self.plane.poll():
+            event = self._kinds[kind]
             try:
-                handler(self._kinds[kind], data)
+                if event in OF_SOUNDS:
+                    if sound := self._sounds.get(number):
+                        sound(event)
+                elif handler := self._handlers.get(number):
+                    handler(event, data)
             except Exception:
-                # A bug, and one peer's: the others' events must still be handled.
-                log.exception("event %s of peer %d was not handled", kind, peer)
+                # A bug, and one's own: the others' events must still be handled.
+                log.exception("event %s of %d was not handled", event.name, number)
 
     def emptiest_worker(self) -> int:
         """Of those that are not too busy, if there are any."""
@@ -90,6 +113,16 @@ class Driver:
         """A number for a new peer, never used again."""
         self._last_peer += 1
         return self._last_peer
+
+    def adopt_sound(self, handler: SoundHandler) -> int:
+        """A number for a new deck or effect, never used again; its events go to the handler."""
+        self._last_sound += 1
+        self._sounds[self._last_sound] = handler
+        return self._last_sound
+
+    def drop_sound(self, number: int) -> None:
+        """No event of this deck or effect comes any more."""
+        self._sounds.pop(number, None)
 
     def adopt(self, peer: int, worker: int, handler: Handler) -> None:
         """The peer has just been added to the plane; from now on its events go to the handler."""

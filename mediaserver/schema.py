@@ -7,12 +7,11 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB
-from mediaserver.names import MAX_NAME_BYTES, valid_name
+from mediaserver.schema_base import MAX_SEATS, Document, GainDb, MuteSourceName, Name, Pan, Seat, State, Whole
+from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS, EffectDocument, PlayerDocument
 
-MAX_SEATS = 1000
 MAX_LISTENERS = 20_000  # whose wishes one document can hold
 MAX_WISHES = 64  # users that one listener hears otherwise; more would make rows long
 MAX_METADATA_BYTES = 4096
@@ -21,19 +20,6 @@ MAX_ROOMS_PER_CALL = 1000
 DEFAULT_TTL_S = 3600
 MAX_TTL_S = 7 * 24 * 3600
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
-
-
-def check_name(name: str) -> str:
-    if not valid_name(name):
-        raise ValueError(
-            f"must be 1 to {MAX_NAME_BYTES} bytes of UTF-8 without control characters, and not a dot or two"
-        )
-    return name
-
-
-def whole(value: Any) -> Any:
-    """To JSON Schema 3.0 is an integer, and some languages write all numbers so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def is_deeper(value: Any, limit: int) -> bool:
@@ -49,23 +35,17 @@ def is_deeper(value: Any, limit: int) -> bool:
     return any(isinstance(found, dict | list) for found in level)
 
 
-# JSON Schema counts characters and has no words for bytes, so maxLength is a bound that only ASCII reaches. What holds
-# is the format, which the description of the API explains.
-NAME_FORMAT = {"format": "name"}
-Name = Annotated[
-    str, Field(min_length=1, max_length=MAX_NAME_BYTES, json_schema_extra=NAME_FORMAT), AfterValidator(check_name)
-]
-GainDb = Annotated[float, Field(ge=MIN_GAIN_DB, le=MAX_GAIN_DB, allow_inf_nan=False)]
-MuteSourceName = Literal["self", "host", "system"]
-Whole = BeforeValidator(whole)
-Seat = Annotated[int, Field(ge=0, le=MAX_SEATS - 1), Whole]
-
-
-class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
 # ---- desired state: what is put is what is shown
+
+
+class VoiceEffectName(StrEnum):
+    ROOM = "room"
+    HALL = "hall"
+    PLATE = "plate"
+    HIGHER = "higher"
+    LOWER = "lower"
+    ROBOT = "robot"
+    TELEPHONE = "telephone"
 
 
 class SpeakerDocument(Document):
@@ -85,6 +65,14 @@ class SpeakerDocument(Document):
         description="Who mutes the speaker; heard only when none is true. `self` is the participant's own",
         examples=[{"host": True}],
     )
+    pan: Pan | None = Field(
+        default=None,
+        description="Where he is heard in stereo mixes, a number from -1 (left) to 1; without it as `mix.layout` says",
+        examples=[-0.5],
+    )
+    voice_effect: VoiceEffectName | None = Field(
+        default=None, description="What is done to his voice: a place, another pitch, a disguise", examples=["hall"]
+    )
 
 
 class ListenerDocument(Document):
@@ -99,6 +87,15 @@ class ListenerDocument(Document):
     user_mutes: dict[Name, bool] = Field(
         default_factory=dict, max_length=MAX_WISHES, description="Who is not to be heard", examples=[{"dave": True}]
     )
+    user_pans: dict[Name, Pan] = Field(
+        default_factory=dict,
+        max_length=MAX_WISHES,
+        description="Where whom is heard in a stereo mix, a number from -1 (left) to 1, in steps of 0.25",
+        examples=[{"carol": -0.5}],
+    )
+    music_gain_db: GainDb = Field(
+        default=0.0, description="Of all players, in dB, -60 (no music) to 12, rounded to 3 dB", examples=[-9]
+    )
 
 
 class ScenarioName(StrEnum):
@@ -107,8 +104,26 @@ class ScenarioName(StrEnum):
     CALL = "call"
 
 
+class SpeechDocument(Document):
+    """What is done to every voice before it is mixed. All off by default: browsers do most of it."""
+
+    high_pass: bool = Field(
+        default=False, description="Nothing below 80 Hz: rumble, wind, a bumped table", examples=[True]
+    )
+    noise_suppression: bool = Field(default=False, description="Steady noise goes down", examples=[True])
+    gate: bool = Field(default=False, description="Silence between words is silent", examples=[False])
+    target_lufs: float | None = Field(
+        default=None,
+        ge=-40,
+        le=-10,
+        allow_inf_nan=False,
+        description="Loudness that quiet and loud speakers are brought to, LUFS (dB, ITU-R BS.1770)",
+        examples=[-20],
+    )
+
+
 class MixDocument(Document):
-    """How the room's mixes are encoded; what is left out follows the scenario."""
+    """How the room's mixes are made and encoded; what is left out follows the scenario."""
 
     stereo: bool | None = Field(default=None, description="Two channels", examples=[True])
     bitrate: Annotated[int | None, Whole] = Field(
@@ -125,7 +140,30 @@ class MixDocument(Document):
         examples=[5],
     )
     music: bool | None = Field(
-        default=None, description="Opus's `audio` application instead of `voip`; soft sounds are kept", examples=[False]
+        default=None, description="Coded for music instead of voice; soft sounds are kept", examples=[False]
+    )
+    passthrough: bool | None = Field(
+        default=None,
+        description="While one voice alone is heard, its own packets are sent on instead of being decoded and encoded",
+        examples=[True],
+    )
+    ducking_db: float | None = Field(
+        default=None,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="By how much music goes down while somebody speaks, in dB; 0 is off, 60 is silence",
+        examples=[12],
+    )
+    layout: Literal["none", "arc"] | None = Field(
+        default=None,
+        description="Where seats are heard in stereo mixes: all in the middle, or on an arc by their numbers",
+        examples=["arc"],
+    )
+    speech: SpeechDocument | None = Field(
+        default=None,
+        description="What is done to every voice; nothing where it says nothing",
+        examples=[{"high_pass": True, "target_lufs": -20}],
     )
 
 
@@ -155,6 +193,18 @@ class RoomDocument(Document):
         max_length=MAX_LISTENERS,
         description="What listeners want for themselves, by user",
         examples=[{"bob": {"user_gains_db": {"carol": -6}, "user_mutes": {"dave": True}}}],
+    )
+    players: dict[Name, PlayerDocument] = Field(
+        default_factory=dict,
+        max_length=MAX_PLAYERS,
+        description="Music players by name",
+        examples=[{"music": {"tracks": [{"media": "q3v9x2m1"}], "volume_db": -12}}],
+    )
+    effects: dict[Name, EffectDocument] = Field(
+        default_factory=dict,
+        max_length=MAX_EFFECTS,
+        description="Sounds that are repeated until they are no longer named here, such as a ring tone for one callee",
+        examples=[{"call": {"sound": "ring", "audience": ["bob"]}}],
     )
     mix: MixDocument = Field(
         default_factory=MixDocument, description="How mixes are encoded, where it is not as the scenario has it"
@@ -244,12 +294,6 @@ class PutResults(Document):
 # ---- what is: read only
 
 
-class State(BaseModel):
-    """What is answered. There may be more fields in it than a client knows."""
-
-    model_config = ConfigDict(strict=True)
-
-
 class SpeakerState(SpeakerDocument):
     """A seat, and what the server adds to it."""
 
@@ -281,7 +325,11 @@ class MixState(State):
     bitrate: int = Field(description="In bit/s", examples=[48000])
     ptime_ms: int = Field(description="Length of a packet in ms", examples=[20])
     complexity: int = Field(description="Of the Opus encoder, 0 to 10", examples=[5])
-    music: bool = Field(description="Opus's `audio` application instead of `voip`", examples=[False])
+    music: bool = Field(description="Coded for music instead of voice", examples=[False])
+    passthrough: bool = Field(
+        description="Whether the packets of one voice alone are sent on, not encoded again", examples=[True]
+    )
+    ducking_db: float = Field(description="By how much music goes down while somebody speaks, in dB", examples=[12])
 
 
 class RoomState(State):

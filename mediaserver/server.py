@@ -20,6 +20,7 @@ from mediaserver import drain, logs, tracing
 from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.http.protocol import Http
+from mediaserver.music.library import LibraryError
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
@@ -128,9 +129,11 @@ def run(settings: Settings) -> None:
         for failure in driver.plane.tcp_failures(worker):
             log.warning("no media over TCP at %s", failure)
     driver.plane.set_kernels(**kernels.plane_arguments())
+    driver.plane.set_stages(kernels.plane_stages())
+    driver.stages = kernels.STAGES
     try:
         node = Node(settings, driver, Certificate.generate())
-    except StateError as error:
+    except (StateError, LibraryError) as error:
         raise StartError(str(error)) from None
     config = http_config(create_app(node))
     _announce(settings, driver, listener)

@@ -13,6 +13,7 @@ from mediaserver import webhook_signature
 from mediaserver.events import DEFAULT_TYPES, PatternError, Types
 from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
+from mediaserver.music.config import Bounds, MusicSettings
 from mediaserver.tls import Tls
 from mediaserver.turn import Turn
 
@@ -36,6 +37,7 @@ DEFAULT_STATE = "mediaserver.db"
 # Each is a task, a connection, and up to 10,000 kept events.
 MAX_WEBHOOKS = 16
 
+_MEDIA_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:]+")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
@@ -150,6 +152,7 @@ class Settings:
     state: str | None = None  # the file; None keeps it in memory
     webhooks: tuple[Webhook, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    music: MusicSettings = field(default_factory=MusicSettings)
 
     @classmethod
     def check(
@@ -183,6 +186,11 @@ class Settings:
         rate_per_key: float = 2_000.0,
         rate_per_address: float = 50.0,
         trusted_proxy: Sequence[str] = (),
+        media_dir: Path | None = None,
+        media_allow_host: Sequence[str] = (),
+        media_allow_network: Sequence[str] = (),
+        media_file_mib: int = 512,
+        media_total_gib: float = 50.0,
         **limits: int,
     ) -> "Settings":
         """From the options as they were written. SettingsError with one sentence when they cannot be."""
@@ -244,6 +252,7 @@ class Settings:
             state=_state(state, development=not keys),
             webhooks=_webhooks([*webhook, *(_lines("webhook", webhook_file) if webhook_file else [])]),
             limits=Limits(**limits),
+            music=_music(media_dir, media_allow_host, media_allow_network, media_file_mib, media_total_gib),
         )
 
     def binds(self) -> list[list[tuple[str, int]]]:
@@ -292,6 +301,24 @@ def _network(text: str) -> Network:
         return ipaddress.ip_network(text)
     except ValueError:
         raise SettingsError(f"The trusted proxy {text!r} is neither an address nor a network (CIDR).") from None
+
+
+def _music(
+    directory: Path | None, hosts: Sequence[str], networks: Sequence[str], file_mib: int, total_gib: float
+) -> MusicSettings:
+    for host in hosts:
+        if not _MEDIA_HOST.fullmatch(host):
+            raise SettingsError(f"The media host {host!r} is neither a name nor *.NAME.")
+    found = []
+    for text in networks:
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError:
+            raise SettingsError(f"The media network {text!r} is neither an address nor a network (CIDR).") from None
+    _check_number("size of a media file in MiB", file_mib, 1, 65_536)
+    _check_number("size of the media library in GiB", total_gib, 0.001, 1e6)
+    bounds = Bounds(max_file=file_mib * 1024**2, max_total=int(total_gib * 1024**3))
+    return MusicSettings(directory, tuple(host.lower() for host in hosts), tuple(found), bounds)
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:

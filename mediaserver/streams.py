@@ -6,9 +6,9 @@ guessed, because a browser's EventSource can send no credentials.
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mediaserver.feed import EVENTS, Feed, Level, Subscription
+from mediaserver.feed import EVENTS, Feed, Level, Playing, Subscription
 from mediaserver.model import Room
 
 # A page needs one, and a second while it reconnects.
@@ -22,12 +22,14 @@ class TooManyStreamsError(Exception):
 class Streams:
     """Rooms are known by their ids here, sessions and streams by theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, playing: Callable[[Room], Sequence[Playing]] = lambda _: ()) -> None:
+        """playing: what a room's players do now."""
+        self._playing = playing
         self._feeds: dict[int, Feed] = {}
         self._streams: dict[str, dict[str, Subscription]] = {}  # session -> stream -> the queue of its reader
 
     def open_room(self, room: Room) -> None:
-        self._feeds[room.id] = Feed(room)
+        self._feeds[room.id] = Feed(room, self._playing)
 
     def close_room(self, room: Room) -> None:
         self._feeds.pop(room.id).close()

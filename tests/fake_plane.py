@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 DATAGRAM = 11
 ICE_CONNECTED = 12
 ADDRESS_CHANGED = 13
@@ -17,6 +20,10 @@ MEDIA = 14
 CONSENT_EXPIRED = 15
 CONSENT_LATE = 16
 CONSENT_BACK = 17
+DECK_STARVED = 18
+DECK_RESUMED = 19
+DECK_ENDED = 20
+EFFECT_ENDED = 21
 
 COUNTERS = (
     "datagrams_received",
@@ -96,6 +103,37 @@ class Peer:
     farewell: list[bytes] | None = None  # set when the peer was removed
 
 
+class Ring:
+    """Nobody fills it but a test."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.fd = -1
+        self.buffered = 0
+        self.finished = False
+        self.position = (0, 0)
+
+
+class Clip:
+    def __init__(self, samples: NDArray[np.float32]) -> None:
+        self.frames = len(samples)
+
+
+@dataclass
+class Deck:
+    ring: Ring
+    gain: float
+    fade_samples: int
+    then: str = "go on"
+
+
+@dataclass
+class Effect:
+    id: int
+    clip: Clip
+    repeat: bool
+
+
 class Plane:
     """Refuses, by AssertionError, what the interface file forbids."""
 
@@ -108,7 +146,14 @@ class Plane:
         self.mixes: dict[int, dict[str, Any]] = {}  # room -> how its mixes are encoded
         self.columns: dict[tuple[int, int], float] = {}  # (room, csrc) -> gain
         self.rows: dict[tuple[int, int], dict[int, float]] = {}  # (room, row) -> factor by csrc
+        self.places: dict[tuple[int, int], tuple[float, float]] = {}  # (room, csrc) -> left, right
+        self.row_places: dict[tuple[int, int], dict[int, tuple[float, float]]] = {}  # (room, row)
+        self.chains: dict[tuple[int, int], list[tuple[int, list[float]]]] = {}  # (room, csrc) -> stages
+        self.delays: dict[tuple[int, int], int] = {}  # (room, csrc) -> samples
+        self.decks: dict[tuple[int, int], dict[int, Deck]] = {}  # (room, csrc) -> those of a player
+        self.effects: dict[tuple[int, int], Effect] = {}  # (room, csrc)
         self.kernels: dict[str, int] = {}
+        self.stages: list[tuple[int, int, int, int, int]] = []
         self.cpu_ns = [0] * len(binds)  # for tests: what the workers have used
         self.peers: dict[int, Peer] = {}
         self.removed: dict[int, Peer] = {}
@@ -155,10 +200,20 @@ class Plane:
         return events
 
     def set_kernels(
-        self, *, mix: int, limit: int, levels: int, limiter_state_mono: int, limiter_state_stereo: int
+        self,
+        *,
+        mix: int,
+        limit: int,
+        levels: int,
+        limiter_state_mono: int,
+        limiter_state_stereo: int,
+        limiter_delay: int,
     ) -> None:
         assert not self.rows
         self.kernels = {"mix": mix, "limit": limit, "levels": levels}
+
+    def set_stages(self, stages: Sequence[tuple[int, int, int, int, int]]) -> None:
+        self.stages = list(stages)
 
     def add_room(
         self,
@@ -170,7 +225,9 @@ class Plane:
         ptime_ms: int = 20,
         complexity: int = 5,
         music: bool = False,
+        passthrough: bool = False,
         e2ee: bool = False,
+        ducking: float = 1.0,
     ) -> None:
         assert room not in self.rooms
         self.rooms[room] = home
@@ -181,11 +238,23 @@ class Plane:
             ptime_ms=ptime_ms,
             complexity=complexity,
             music=music,
+            passthrough=passthrough,
             e2ee=e2ee,
+            ducking=ducking,
         )
 
     def configure_room(
-        self, room: int, *, stereo: bool, bitrate: int, ptime_ms: int, complexity: int, music: bool, e2ee: bool
+        self,
+        room: int,
+        *,
+        stereo: bool,
+        bitrate: int,
+        ptime_ms: int,
+        complexity: int,
+        music: bool,
+        passthrough: bool,
+        e2ee: bool,
+        ducking: float = 1.0,
     ) -> None:
         assert room in self.rooms
         assert ptime_ms in (20, 40, 60)
@@ -197,7 +266,9 @@ class Plane:
             "ptime_ms": ptime_ms,
             "complexity": complexity,
             "music": music,
+            "passthrough": passthrough,
             "e2ee": e2ee,
+            "ducking": ducking,
         }
 
     def remove_room(self, room: int) -> None:
@@ -207,18 +278,106 @@ class Plane:
         self.columns = {key: gain for key, gain in self.columns.items() if key[0] != room}
         self.rows = {key: cells for key, cells in self.rows.items() if key[0] != room}
 
-    def set_column(self, room: int, csrc: int, gain: float) -> None:
+    def set_column(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         assert room in self.rooms
         self.columns[room, csrc] = gain
+        self.places[room, csrc] = (left, right)
+
+    def set_chain(self, room: int, csrc: int, stages: Sequence[tuple[int, Sequence[float]]]) -> None:
+        assert (room, csrc) in self.columns
+        self.chains[room, csrc] = [(number, list(params)) for number, params in stages]
+
+    def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
+        assert (room, csrc) not in self.columns
+        self.set_column(room, csrc, gain, left, right)
+        self.decks[room, csrc] = {}
+
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
+        assert (room, csrc) not in self.columns
+        assert (room, player) in self.decks
+        self.set_column(room, csrc, gain, left, right)
+        self.set_delay(room, csrc, delay_samples)
+
+    def set_delay(self, room: int, csrc: int, delay_samples: int) -> None:
+        assert (room, csrc) in self.columns
+        assert delay_samples <= 48_000
+        self.delays[room, csrc] = delay_samples
+
+    def add_deck(self, room: int, csrc: int, deck: int, ring: Ring, *, gain: float, fade_samples: int) -> None:
+        self.decks[room, csrc][deck] = Deck(ring, gain, fade_samples)
+
+    def fade_deck(
+        self, room: int, csrc: int, deck: int, *, gain: float, fade_samples: int, then: str = "go on"
+    ) -> None:
+        assert then in {"go on", "hold", "remove"}
+        faded = self.decks[room, csrc].get(deck)
+        if faded is None:
+            return
+        faded.gain, faded.fade_samples, faded.then = gain, fade_samples, then
+        if then == "remove":
+            del self.decks[room, csrc][deck]
+
+    def start_effect(
+        self,
+        room: int,
+        csrc: int,
+        effect: int,
+        clip: Clip,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        repeat: bool = False,
+    ) -> None:
+        assert (room, csrc) not in self.columns
+        self.set_column(room, csrc, gain, left, right)
+        self.effects[room, csrc] = Effect(effect, clip, repeat)
+
+    def stop_effect(self, room: int, csrc: int) -> None:
+        effect = self.effects.pop((room, csrc), None)
+        if effect is not None:
+            del self.columns[room, csrc]
+            self.emit(EFFECT_ENDED, effect.id)
 
     def remove_column(self, room: int, csrc: int) -> None:
         del self.columns[room, csrc]
+        self.decks.pop((room, csrc), None)
+        self.effects.pop((room, csrc), None)
 
-    def add_row(self, room: int, row: int, cells: Sequence[tuple[int, float]], like: int | None = None) -> None:
+    def add_row(
+        self,
+        room: int,
+        row: int,
+        cells: Sequence[tuple[int, float]],
+        like: int | None = None,
+        places: Sequence[tuple[int, float, float]] = [],
+    ) -> None:
         assert room in self.rooms
         assert (room, row) not in self.rows
         assert like is None or (room, like) in self.rows
         self.rows[room, row] = dict(cells)
+        self.row_places[room, row] = {csrc: (left, right) for csrc, left, right in places}
+
+    def set_row(
+        self,
+        room: int,
+        row: int,
+        cells: Sequence[tuple[int, float]],
+        places: Sequence[tuple[int, float, float]] = [],
+    ) -> None:
+        assert (room, row) in self.rows
+        self.rows[room, row] = dict(cells)
+        self.row_places[room, row] = {csrc: (left, right) for csrc, left, right in places}
 
     def remove_row(self, room: int, row: int) -> None:
         assert not [peer for peer in self.peers.values() if peer.room == room and peer.row == row]
@@ -303,6 +462,9 @@ class Plane:
     def remove_peer(self, peer: int, farewell: Sequence[bytes]) -> None:
         self.removed[peer] = self.peers.pop(peer)
         self.removed[peer].farewell = list(farewell)
+
+    def unix_time_ns(self, monotonic_ns: int) -> int:
+        return monotonic_ns + 1_700_000_000_000_000_000
 
     def counters(self, worker: int) -> dict[str, int]:
         counters = dict.fromkeys(COUNTERS, 0)

@@ -30,7 +30,15 @@ Pcm = NDArray[np.float32]  # [samples, channels], 48 kHz, full scale 1.0
 RATE = 48_000
 CSRC_LEVEL_ID = 7
 SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
-DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False, "e2ee": False}
+DEFAULTS = {
+    "stereo": False,
+    "bitrate": 48_000,
+    "ptime_ms": 20,
+    "complexity": 5,
+    "music": False,
+    "passthrough": False,
+    "e2ee": False,
+}
 
 
 class MixPlane(RawPlane):

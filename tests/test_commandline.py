@@ -376,7 +376,9 @@ async def test_top_waits_for_a_server_that_has_gone(environment: dict[str, str],
 
 
 def room_state(name: str, **more: Any) -> RoomState:
-    mix = MixState(stereo=False, bitrate=48000, ptime_ms=20, complexity=5, music=False)
+    mix = MixState(
+        stereo=False, bitrate=48000, ptime_ms=20, complexity=5, music=False, passthrough=True, ducking_db=0.0
+    )
     fields = {"speakers": 1, "participants": 3, "publishing": 1, "listening": 2, "talking": [], "fraction_lost": 0.0}
     return RoomState(
         **{

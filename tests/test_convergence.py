@@ -89,11 +89,22 @@ def filled_listener(listener: dict[str, Any]) -> dict[str, Any]:
     return {
         "user_gains_db": listener.get("user_gains_db", {}),
         "user_mutes": {user: True for user, is_set in listener.get("user_mutes", {}).items() if is_set},
+        "user_pans": listener.get("user_pans", {}),
+        "music_gain_db": listener.get("music_gain_db", 0.0),
     }
 
 
 def filled(document: dict[str, Any]) -> dict[str, Any]:
-    result = {"mix": {}, "limits": {}, "scenario": "chat", "metadata": {}, "e2ee": False, **document}
+    result = {
+        "players": {},
+        "effects": {},
+        "mix": {},
+        "limits": {},
+        "scenario": "chat",
+        "metadata": {},
+        "e2ee": False,
+        **document,
+    }
     result["speakers"] = {user: filled_speaker(speaker) for user, speaker in document.get("speakers", {}).items()}
     wishes = {user: filled_listener(listener) for user, listener in document.get("listeners", {}).items()}
     result["listeners"] = {user: listener for user, listener in wishes.items() if any(listener.values())}

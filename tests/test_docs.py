@@ -15,14 +15,15 @@ from mediaserver.metrics import plane_metric, webhook_metrics
 from mediaserver.schema import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
-    MAX_SEATS,
     MAX_WISHES,
     LimitsDocument,
     ListenerDocument,
     MixDocument,
     RoomDocument,
     SpeakerDocument,
+    SpeechDocument,
 )
+from mediaserver.schema_base import MAX_SEATS
 from tests.edge import Edge, serving
 
 ROOT = Path(__file__).parent.parent
@@ -167,19 +168,26 @@ PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 
 def fields(model: type[BaseModel], prefix: str = "") -> set[str]:
     """The fields of the room's document as the documentation names them; `mix` and `limits` stand for their own."""
-    keys = {"speakers": "{user}", "listeners": "{user}", "mutes": "{source}"}
+    keys = {
+        "speakers": "{user}",
+        "listeners": "{user}",
+        "mutes": "{source}",
+        "players": "{player}",
+        "effects": "{effect}",
+    }
     inner: dict[str, type[BaseModel]] = {
         "speakers": SpeakerDocument,
         "listeners": ListenerDocument,
         "mix": MixDocument,
+        "mix.speech": SpeechDocument,
         "limits": LimitsDocument,
     }
     found = set()
     for name in model.model_fields:
         path = prefix + name + (f".{keys[name]}" if name in keys and not prefix.startswith("limits") else "")
-        if name in inner and not prefix:
-            found |= fields(inner[name], f"{path}.")
-        if name not in ("mix", "limits") or prefix:
+        if prefix + name in inner:
+            found |= fields(inner[prefix + name], f"{path}.")
+        if prefix + name not in ("mix", "mix.speech", "limits"):
             found.add(path)
     return found
 

@@ -11,13 +11,17 @@ import pytest
 from mediaserver import document as documents
 from mediaserver.http import idempotency
 from mediaserver.model import Room
+from mediaserver.programme import effect_column, player_column
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
+from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
 from tests.edge import ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
 EMPTY: dict[str, Any] = {
     "speakers": {},
     "listeners": {},
+    "players": {},
+    "effects": {},
     "mix": {},
     "limits": {},
     "scenario": "chat",
@@ -29,7 +33,29 @@ DOCUMENT: dict[str, Any] = {
         "alice": {"mutes": {"host": True}, "gain_db": -3.0, "seat": 3, "may_publish": True},
         "bob": {"mutes": {}, "gain_db": 0.0, "may_publish": False},
     },
-    "listeners": {"bob": {"user_gains_db": {"carol": -6.0}, "user_mutes": {"dave": True}}},
+    "listeners": {
+        "bob": {
+            "user_gains_db": {"carol": -6.0},
+            "user_mutes": {"dave": True},
+            "user_pans": {"carol": -0.5},
+            "music_gain_db": -9.0,
+        }
+    },
+    "players": {
+        "music": {
+            "tracks": [{"media": "q3v9", "key": "opening"}, {"url": "https://radio.example.org/stream"}],
+            "state": "stopped",
+            "volume_db": -12.0,
+            "repeat": "all",
+            "shuffle": True,
+            "fade_in_ms": 500,
+            "fade_out_ms": 20,
+            "crossfade_ms": 4000,
+            "audience": "listeners",
+            "pan": 0.0,
+        }
+    },
+    "effects": {"call": {"sound": "ring", "gain_db": -6.0, "pan": 0.5, "audience": ["bob", "eve"]}},
     "mix": {"stereo": True, "bitrate": 64000, "ptime_ms": 20},
     "limits": {"speakers": 16, "listeners": 5000},
     "scenario": "chat",
@@ -73,7 +99,13 @@ async def test_what_is_put_is_what_is_shown_and_putting_it_again_changes_nothing
     found = await get(edge)
     assert (found.json(), found.headers["etag"]) == (DOCUMENT, first.headers["etag"])
     csrc = edge.room.csrc_of
-    assert edge.plane.columns == {(edge.room.id, csrc("alice")): 0.0, (edge.room.id, csrc("bob")): 0.0}
+    gains = {csrc: gain for (_, csrc), gain in edge.plane.columns.items()}
+    assert gains == {
+        csrc("alice"): 0.0,
+        csrc("bob"): 0.0,
+        csrc(player_column("music")): 1.0,
+        csrc(effect_column("call")): pytest.approx(10 ** (-6 / 20)),
+    }
     assert edge.plane.mixes[edge.room.id]["bitrate"] == 64_000
 
 
@@ -92,7 +124,7 @@ async def test_a_put_leaves_what_belongs_to_participants_and_names_it_to_change_
     await put(edge, {"speakers": {USER: {}}})
     mute = await edge.http.put(f"/v1/rooms/{ROOM}/speakers/{USER}/mutes/self", headers=bearer())
     assert mute.status_code == 200
-    wishes = {"user_gains_db": {"bob": -6.0}, "user_mutes": {}}
+    wishes = {"user_gains_db": {"bob": -6.0}, "user_mutes": {}, "user_pans": {}, "music_gain_db": 0.0}
     own = await edge.http.put(f"/v1/rooms/{ROOM}/listeners/{USER}", json=wishes, headers=bearer())
     assert own.status_code == 200
     left = (await put(edge, {"speakers": {USER: {"mutes": {"host": True}}}})).json()
@@ -124,13 +156,22 @@ async def test_a_seat_that_the_document_does_not_name_is_lost_with_its_session(e
         {"speakers": {"": {}}},
         {"speakers": {"a\nb": {}}},
         {"speakers": {"ü" * 200: {}}},
-        {"speakers": {"alice": {"voice_effect": "robot"}}},
+        {"speakers": {"alice": {"voice_effect": "opera"}}},
+        {"speakers": {"alice": {"pan": 1.5}}},
         {"speakers": []},
         {"listeners": {"bob": {"user_gains_db": {f"u{n}": -3 for n in range(MAX_WISHES + 1)}}}},
-        {"listeners": {"bob": {"music_gain_db": -3}}},
-        {"mix": {"ducking_db": 12}},
-        {"mix": {"layout": "arc"}},
-        {"players": {}},
+        {"listeners": {"bob": {"music_gain_db": 13}}},
+        {"mix": {"ducking_db": -1}},
+        {"mix": {"layout": "circle"}},
+        {"mix": {"speech": {"target_lufs": 0}}},
+        {"players": {"music": {"tracks": [{"media": "a", "url": "http://b"}]}}},
+        {"players": {"music": {"tracks": [{}]}}},
+        {"players": {"music": {"tracks": [{"media": "a", "key": "x"}, {"media": "b", "key": "x"}]}}},
+        {"players": {"music": {"audience": []}}},
+        {"players": {"music": {"audience": "nobody"}}},
+        {"players": {f"p{n}": {} for n in range(MAX_PLAYERS + 1)}},
+        {"effects": {"call": {}}},
+        {"effects": {f"e{n}": {"sound": "ring"} for n in range(MAX_EFFECTS + 1)}},
         {"limits": {"speakers": -1}},
         {"limits": {"mixes": 3}},
         {"scenario": "opera"},
@@ -209,7 +250,7 @@ async def test_a_patch_changes_what_it_names_alone(edge: Edge) -> None:
     assert response.status_code == 200
     alice = {"mutes": {}, "gain_db": -3.0, "seat": 1, "may_publish": True}
     assert response.json() == {**DOCUMENT, "speakers": {"alice": alice}}
-    assert list(edge.plane.columns.values()) == [pytest.approx(10 ** (-3 / 20))]
+    assert edge.plane.columns[edge.room.id, edge.room.csrc_of("alice")] == pytest.approx(10 ** (-3 / 20))
 
 
 async def test_a_patch_reaches_what_belongs_to_participants_too(edge: Edge) -> None:

@@ -69,6 +69,12 @@ TABLE: list[tuple[str, str, Access, int, Any]] = [
     # Who may read the stream is told that there are no such types; the stream itself would not end.
     ("GET", "/v1/events?types=!", Access.NODE_READ, 422, None),
     ("GET", "/v1/rooms/hall/speakers", Access.ROOM_READ, 200, None),
+    # It has no library, which only those learn who may use one.
+    ("GET", "/v1/media", Access.NODE_READ, 404, None),
+    ("POST", "/v1/media", Access.NODE_CONTROL, 404, (b"RIFF", {"Content-Type": "audio/wav"})),
+    ("GET", "/v1/media/none", Access.NODE_READ, 404, None),
+    ("DELETE", "/v1/media/none", Access.NODE_CONTROL, 404, None),
+    ("GET", "/v1/media/none/cover", Access.NODE_READ, 404, None),
     ("GET", "/v1/node", Access.NODE_READ, 200, None),
     ("POST", "/v1/node/drain", Access.NODE_ADMIN, 200, None),
     ("DELETE", "/v1/node/drain", Access.NODE_ADMIN, 200, None),

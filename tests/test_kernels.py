@@ -21,9 +21,20 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import fftconvolve, firwin, resample
 
 from mediaserver import kernels
-from mediaserver.kernels import LIMITER_BLOCK, Samples, levels, limit, limiter_state_size, mix
+from mediaserver.kernels import (
+    LIMITER_BLOCK,
+    LIMITER_DELAY,
+    Samples,
+    levels,
+    limit,
+    limiter,
+    limiter_state_size,
+    machine_code,
+    mix,
+)
 
 if TYPE_CHECKING:
     llvm: Any
@@ -35,7 +46,7 @@ else:
 Float64 = npt.NDArray[np.float64]
 
 RATE = 48000
-CEILING = np.float32(10 ** (kernels.CEILING_DBFS / 20))
+CEILING = np.float32(10 ** (kernels.CEILING_DBTP / 20))
 RELEASE_PER_BLOCK = 10 ** (kernels.LIMITER_RELEASE_DB_PER_S * LIMITER_BLOCK / RATE / 20)
 
 
@@ -187,18 +198,38 @@ def limited(signal: Samples, *frames: int) -> Samples:
 
 
 def delayed(signal: Samples) -> Samples:
-    return np.concatenate([np.zeros_like(signal[:LIMITER_BLOCK]), signal[:-LIMITER_BLOCK]])
+    return np.concatenate([np.zeros_like(signal[:LIMITER_DELAY]), signal[:-LIMITER_DELAY]])
+
+
+def true_peak(signal: Samples, times: int = 16) -> float:
+    """Of the signal oversampled by its spectrum, with silence before and after it."""
+    padded = np.pad(signal.astype(np.float64), ((RATE // 10, RATE // 10), (0, 0)))
+    return float(np.abs(resample(padded, len(padded) * times, axis=0)).max())
 
 
 def reference_limit(signal: Samples) -> Float64:
-    """The same in float64: needs of the blocks, attenuation at the borders, straight lines of gain between them."""
-    blocks = signal.astype(np.float64).reshape(-1, LIMITER_BLOCK * signal.shape[1])
-    needs = np.maximum(np.abs(blocks).max(axis=1) / CEILING, 1)
-    borders = [1.0]
-    for left, right in zip(np.concatenate([[1.0], needs]), needs, strict=False):
-        borders.append(max(left, right, borders[-1] / RELEASE_PER_BLOCK))
-    at = np.arange(len(borders)) * LIMITER_BLOCK
-    gain = np.interp(np.arange(1, len(signal) + 1), at, 1 / np.array(borders))
+    """The same in float64, from its description: needs of blocks, attenuations asked for at borders, lines between
+    them. Border k is the end of block k - 1, 8 samples before the end of the samples that have arrived by then."""
+    late = limiter.TAPS // 2
+    padded = np.pad(signal.astype(np.float64), ((LIMITER_BLOCK + late, 0), (0, 0)))
+    taps = limiter.interpolators().astype(np.float64)
+    between = np.stack([[np.convolve(row, tap[::-1])[: len(row)] for row in padded.T] for tap in taps])
+    points = np.abs(between).max(axis=(0, 1))[late:]  # the largest between sample n - 8 and the next, at n
+    at_samples = np.abs(padded).max(axis=1)
+    blocks = len(signal) // LIMITER_BLOCK
+    highest = CEILING * 10 ** (-limiter.MARGIN_DB / 20)
+    needs, borders = [1.0] * limiter.LIMITER_HOLD, [1.0] * 4
+    gains = [1.0]
+    for block in range(blocks):
+        begin = LIMITER_BLOCK * (block + 1)  # in `padded`: `late` and a block before the first that arrives
+        peak = max(at_samples[begin : begin + LIMITER_BLOCK + 1].max(), points[begin : begin + LIMITER_BLOCK].max())
+        needs = [max(peak / highest, 1.0), *needs[:-1]]
+        borders = [max(*needs, borders[0] / RELEASE_PER_BLOCK), *borders[:3]]
+        gains.append(float(np.mean(1 / np.array(borders))))
+    # The gain set when block b has arrived is that of the border 200 samples before its end, 40 samples after what is
+    # heard then: in terms of what is heard, 40 samples after the block's end.
+    at = np.arange(blocks + 1) * LIMITER_BLOCK + LIMITER_DELAY - 4 * LIMITER_BLOCK - late
+    gain = np.interp(np.arange(len(signal)), at, gains)
     return delayed(signal) * gain[:, None]
 
 
@@ -231,9 +262,49 @@ CHORUSES = ["in phase", "of their own", "square", "noise", "sudden", "clicks"]
 def test_sixteen_speakers_at_full_scale_stay_under_the_ceiling(kind: str) -> None:
     signal = chorus(kind)
     assert np.abs(signal).max() > 8
-    out = limited(signal)
-    assert np.abs(out).max() <= CEILING
-    assert np.abs(out).max() > 0.99 * CEILING
+    assert np.abs(limited(signal)).max() <= CEILING
+
+
+def heard_by_opus(signal: npt.ArrayLike) -> Samples:
+    """What is below 20 kHz, with silence before and after it: no codec of ours carries more."""
+    below = firwin(511, 19_800, fs=RATE)[:, None]
+    padded = np.pad(np.asarray(signal, np.float64), ((4800, 4800), (0, 0)))
+    filtered = np.asarray(fftconvolve(padded, below, mode="same", axes=0), np.float32)
+    return filtered[: len(filtered) // LIMITER_BLOCK * LIMITER_BLOCK]
+
+
+def between_samples(kind: str) -> Samples:
+    """A second whose peaks are not at the samples."""
+    match kind:
+        case "clipped noise":
+            signal = np.clip(4 * noise(18, RATE), -1.2, 1.2)
+        case "random signs":
+            signal = np.sign(noise(19, RATE)) * np.float32(1.3)
+        case "a quarter of the sample rate":
+            signal = 1.4 * tone(12_000, RATE, 0.125)
+        case "bursts of 19 kHz":
+            signal = 3 * noise(20, 100).repeat(480) * tone(19_000, RATE, 0.05)
+        case "sweep":
+            signal = np.float32(1.3) * np.sin(2 * np.pi * 10_000 * np.linspace(0, 1, RATE) ** 2).astype(np.float32)
+        case _:
+            signal = 2 * tone(float(kind), RATE, 0.1)
+    return heard_by_opus(signal[:, None])
+
+
+BETWEEN = ["clipped noise", "random signs", "a quarter of the sample rate", "bursts of 19 kHz", "sweep"]
+BETWEEN += ["15000", "17000", "18000", "19000", "19750"]
+
+
+@pytest.mark.parametrize("kind", BETWEEN)
+def test_no_true_peak_is_over_the_ceiling(kind: str) -> None:
+    signal = between_samples(kind)
+    assert true_peak(signal) > 1.3
+    assert 0.96 * CEILING < true_peak(limited(signal)) <= CEILING
+
+
+@pytest.mark.parametrize("kind", CHORUSES)
+def test_no_true_peak_of_sixteen_speakers_is_over_the_ceiling(kind: str) -> None:
+    assert 0.96 * CEILING < true_peak(limited(heard_by_opus(chorus(kind)))) <= CEILING
 
 
 @pytest.mark.parametrize("kind", CHORUSES)
@@ -247,7 +318,7 @@ def test_limiter_agrees_with_numpy(kind: str) -> None:
     seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([1, 2]), exponents=st.lists(st.floats(-40, 38), min_size=1)
 )
 def test_no_input_exceeds_the_ceiling(seed: int, channels: int, exponents: list[float]) -> None:
-    scale = np.repeat(10.0 ** np.array(exponents), LIMITER_BLOCK // 2 * 2)[:, None]
+    scale = np.repeat(10.0 ** np.array(exponents), LIMITER_BLOCK)[:, None]
     signal = (np.random.default_rng(seed).choice([-1, 0, 0.9, 1], (len(scale), channels)) * scale).astype(np.float32)
     assert np.abs(limited(signal)).max() <= CEILING
 
@@ -266,31 +337,33 @@ def test_gain_has_no_steps(kind: str) -> None:
     # A pilot that is never 0 shows the gain; its level follows the chorus, so the limiter has the same work.
     chorus_level = np.abs(chorus(kind)).max(axis=1, keepdims=True)
     signal = np.maximum(chorus_level, np.float32(0.01))
-    gain = (limited(signal)[LIMITER_BLOCK:] / delayed(signal)[LIMITER_BLOCK:]).astype(np.float64)[:, 0]
+    gain = (limited(signal)[LIMITER_DELAY:] / delayed(signal)[LIMITER_DELAY:]).astype(np.float64)[:, 0]
     steps = np.diff(gain)
-    assert steps.min() >= -1.0 / LIMITER_BLOCK  # from unity to nothing in 5 ms would be that
+    assert steps.min() >= -1.0 / (4 * LIMITER_BLOCK)  # from unity to nothing in 4 ms would be that
     assert (steps <= (RELEASE_PER_BLOCK - 1) * gain[1:] / LIMITER_BLOCK + 1e-6).all()
 
 
 def test_gain_rises_at_the_release_rate() -> None:
     signal = np.full((RATE, 1), 0.01, np.float32)
     signal[:480] = 16
-    gain_db = 20 * np.log10(limited(signal)[LIMITER_BLOCK:, 0] / 0.01)
-    at = 10 * LIMITER_BLOCK - 1
+    gain_db = 20 * np.log10(limited(signal)[LIMITER_DELAY:, 0] / 0.01)
+    at = 50 * LIMITER_BLOCK - 1
     assert gain_db[at + RATE // 10] - gain_db[at] == pytest.approx(kernels.LIMITER_RELEASE_DB_PER_S / 10, abs=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_below_the_ceiling_what_comes_out_is_what_went_in(channels: int) -> None:
-    signal = noise(20, 9600, channels) * CEILING
-    signal[100], signal[5000], signal[200] = CEILING, -CEILING, -0.0
+    signal = heard_by_opus(noise(20, 9600, channels))
+    signal *= np.float32(0.98 * CEILING / true_peak(signal))
+    signal[-200] = -0.0
     assert limited(signal).tobytes() == delayed(signal).tobytes()
 
 
 def test_after_the_release_what_comes_out_is_what_went_in_again() -> None:
-    signal = noise(21, RATE, 2) * CEILING
-    signal[:960] *= 16
-    ready = 960 + int(0.45 * RATE)
+    signal = heard_by_opus(noise(21, RATE, 2))
+    signal *= np.float32(0.98 * CEILING / true_peak(signal))
+    signal[4800:5760] *= 16
+    ready = 5760 + int(0.5 * RATE)
     assert (limited(signal)[ready:] == delayed(signal)[ready:]).all()
 
 
@@ -322,7 +395,7 @@ def test_both_channels_have_the_same_gain() -> None:
     out = limited(signal)
     alone = signal[:, 0] == signal[:, 1]
     assert (out[delayed(alone[:, None])[:, 0], 0] == out[delayed(alone[:, None])[:, 0], 1]).all()
-    assert out[3000 + LIMITER_BLOCK : 4000 + LIMITER_BLOCK, 1].max() < 0.002
+    assert out[3000 + LIMITER_DELAY : 4000 + LIMITER_DELAY, 1].max() < 0.002
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
@@ -345,13 +418,21 @@ def test_overload_does_not_silence_the_room_for_longer_than_a_moment(peak: float
 @pytest.mark.parametrize(
     ("out", "inputs", "state"),
     [
-        (np.zeros((960, 1)), np.zeros((960, 1), np.float32), np.zeros(482, np.float32)),
-        (np.zeros((960, 1), np.float32), np.zeros((720, 1), np.float32), np.zeros(482, np.float32)),
-        (np.zeros((960, 1), np.float32), np.zeros((960, 1), np.float32), np.zeros(481, np.float32)),
-        (np.zeros((960, 2), np.float32), np.zeros((960, 2), np.float32), np.zeros(482, np.float32)),
-        (np.zeros((900, 1), np.float32), np.zeros((900, 1), np.float32), np.zeros(482, np.float32)),
-        (np.zeros((960, 3), np.float32), np.zeros((960, 3), np.float32), np.zeros(1442, np.float32)),
-        (np.zeros(960, np.float32), np.zeros(960, np.float32), np.zeros(482, np.float32)),
+        (np.zeros((960, 1)), np.zeros((960, 1), np.float32), np.zeros(limiter_state_size(1), np.float32)),
+        (np.zeros((960, 1), np.float32), np.zeros((720, 1), np.float32), np.zeros(limiter_state_size(1), np.float32)),
+        (
+            np.zeros((960, 1), np.float32),
+            np.zeros((960, 1), np.float32),
+            np.zeros(limiter_state_size(1) - 1, np.float32),
+        ),
+        (np.zeros((960, 2), np.float32), np.zeros((960, 2), np.float32), np.zeros(limiter_state_size(1), np.float32)),
+        (np.zeros((901, 1), np.float32), np.zeros((901, 1), np.float32), np.zeros(limiter_state_size(1), np.float32)),
+        (
+            np.zeros((960, 3), np.float32),
+            np.zeros((960, 3), np.float32),
+            np.zeros(limiter_state_size(2) * 2, np.float32),
+        ),
+        (np.zeros(960, np.float32), np.zeros(960, np.float32), np.zeros(limiter_state_size(1), np.float32)),
     ],
 )
 def test_limiter_refuses_arrays_that_do_not_fit(out: Any, inputs: Any, state: Any) -> None:
@@ -364,7 +445,7 @@ def test_limiter_refuses_arrays_that_overlap_in_part() -> None:
     with pytest.raises(ValueError, match="overlap"):
         limit(buffer[240:1200], buffer[:960], state)
     with pytest.raises(ValueError, match="overlap"):
-        limit(state[:480].reshape(480, 1), buffer[:480], state)
+        limit(state[:240].reshape(240, 1), buffer[:240], state)
 
 
 # --- levels
@@ -439,10 +520,9 @@ def called(source: str) -> set[str]:
 
 SHOW_CODE = """
 import json
-from mediaserver import kernels
-kernels = {name: getattr(kernels, "_" + name) for name in kernels.Addresses._fields}
-hits = sum(kernel.cache_hits for kernel in kernels.values())
-code = {name: kernel.inspect_llvm() for name, kernel in kernels.items()} if not hits else {}
+from mediaserver.kernels import KERNELS
+hits = sum(kernel.cache_hits for kernel in KERNELS.values())
+code = {name: kernel.inspect_llvm() for name, kernel in KERNELS.items()} if not hits else {}
 print(json.dumps([hits, code]))
 """
 
@@ -466,7 +546,7 @@ FIXED_CPUS = {"x86_64": ["x86-64-v2", "x86-64-v3", "x86-64-v4"]}.get(platform.ma
 def test_kernels_call_nothing_and_come_from_the_cache_the_second_time(tmp_path: Path, cpu: str) -> None:
     environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""} if cpu else {}
     hits, code = compile_afresh(tmp_path, **environment)
-    assert (hits, set(code)) == (0, set(kernels.Addresses._fields))
+    assert (hits, set(code)) == (0, set(kernels.KERNELS))
     assert {name: called(source) for name, source in code.items()} == {name: set() for name in code}
     assert compile_afresh(tmp_path, **environment) == (len(code), {})
 
@@ -489,7 +569,7 @@ def test_without_a_place_for_the_cache_kernels_are_compiled_at_start(
 
     monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
     with caplog.at_level(logging.WARNING):
-        kernel = kernels._kernel(numba.int32, numba.int32, fastmath=set())(forget)
+        kernel = machine_code.kernel(numba.int32, numba.int32, fastmath=set())(forget)
     assert kernel.address
     assert "NUMBA_CACHE_DIR" in caplog.text
 

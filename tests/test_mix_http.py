@@ -7,14 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
-from mediaserver.commands import Mix
 from mediaserver.matrix import linear
+from mediaserver.scenarios import MIXES, Scenario
 from tests.edge import KEY, ROOM, SDP, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
 CSRC_LEVEL = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
-DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False}
-NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}}
+DEFAULTS = {"stereo": False, "bitrate": 48_000, "ptime_ms": 20, "complexity": 5, "music": False, "passthrough": True}
+DUCKING = pytest.approx(10 ** (-12 / 20))
+NO_WISHES: dict[str, Any] = {"user_gains_db": {}, "user_mutes": {}, "user_pans": {}, "music_gain_db": 0.0}
 
 
 @pytest.fixture
@@ -149,11 +150,18 @@ async def test_a_room_stays_encrypted_or_not(encrypted: bool) -> None:
 
 async def test_a_new_room_has_the_mix_settings_it_is_made_with() -> None:
     async with serving() as edge:
-        settings = {"stereo": True, "bitrate": 96_000, "ptime_ms": 60, "complexity": 5, "music": True}
+        settings = {
+            "stereo": True,
+            "bitrate": 96_000,
+            "ptime_ms": 60,
+            "complexity": 5,
+            "music": True,
+            "passthrough": False,
+        }
         response = await edge.control("PUT", "rooms", ROOM, json={"mix": settings})
         assert response.status_code == 201
         assert response.json()["mix"] == settings
-        assert edge.plane.mixes[edge.room.id] == {**settings, "e2ee": False}
+        assert edge.plane.mixes[edge.room.id] == {**settings, "ducking": DUCKING, "e2ee": False}
 
 
 async def test_mix_settings_change_while_the_room_lives(edge: Edge) -> None:
@@ -161,12 +169,12 @@ async def test_mix_settings_change_while_the_room_lives(edge: Edge) -> None:
     assert response.status_code == 200
     changed = {"bitrate": 24_000, "ptime_ms": 40}
     assert response.json()["mix"] == changed
-    assert edge.plane.mixes[edge.room.id] == {**DEFAULTS, **changed, "e2ee": False}
+    assert edge.plane.mixes[edge.room.id] == {**DEFAULTS, **changed, "ducking": DUCKING, "e2ee": False}
     await edge.control("PUT", "rooms", ROOM)
     assert (await edge.control("GET", "rooms", ROOM)).json()["mix"] == changed
     await edge.control("PUT", "rooms", ROOM, json={})
-    assert edge.plane.mixes[edge.room.id] == {**DEFAULTS, "e2ee": False}
-    assert edge.room.mix == Mix()
+    assert edge.plane.mixes[edge.room.id] == {**DEFAULTS, "ducking": DUCKING, "e2ee": False}
+    assert edge.room.mix == MIXES[Scenario.CHAT]
 
 
 async def test_equal_mix_settings_do_not_disturb_the_plane(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +201,7 @@ async def test_equal_mix_settings_do_not_disturb_the_plane(edge: Edge, monkeypat
 )
 async def test_mix_settings_that_opus_has_not_are_refused(edge: Edge, mix: dict[str, Any]) -> None:
     assert_problem(await edge.control("PUT", "rooms", ROOM, json={"mix": mix}), "invalid")
-    assert edge.room.mix == Mix()
+    assert edge.room.mix == MIXES[Scenario.CHAT]
 
 
 @pytest.mark.parametrize(("maxptime", "served"), [(20, False), (40, True), (60, True)])
@@ -240,11 +248,11 @@ async def test_a_listener_turns_speakers_down_and_off_for_himself(edge: Edge) ->
     wishes: dict[str, Any] = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
     response = await wish(edge, "ann", **wishes)
     assert response.status_code == 200
-    assert response.json() == {**wishes, "user_mutes": {"cem": True}}
+    assert response.json() == {**NO_WISHES, **wishes, "user_mutes": {"cem": True}}
     assert cells_heard(edge, ann) == {bob: linear(-6.0), cem: 0.0}
     assert cells_heard(edge, dan) == {}
     found = await edge.control("GET", "rooms", ROOM, "listeners", "ann")
-    assert found.json() == {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True}}
+    assert found.json() == {**NO_WISHES, "user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True}}
     await wish(edge, "ann")
     assert cells_heard(edge, ann) == {}
     assert (await edge.control("GET", "rooms", ROOM, "listeners", "ann")).json() == NO_WISHES
@@ -261,7 +269,7 @@ async def test_wishes_wait_for_a_listener_who_is_not_there_yet(edge: Edge) -> No
 
 async def test_wishes_belong_to_their_listener_and_the_room_service(edge: Edge) -> None:
     address = f"/v1/rooms/{ROOM}/listeners/ann"
-    wishes = {"user_gains_db": {"bob": -6}, "user_mutes": {}}
+    wishes = {**NO_WISHES, "user_gains_db": {"bob": -6}}
     calls: list[tuple[str, dict[str, Any]]] = [("PUT", {"json": wishes}), ("GET", {})]
     for method, options in calls:
         own = await edge.http.request(method, address, headers=bearer("ann"), **options)

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mediaserver.commands import AddRoom, ClosePeer, CloseReason, Command, RemoveColumn, RemoveRoom, SetColumn
 from mediaserver.model import Direction, MuteSource, NoSeatError, Room
+from mediaserver.scenarios import MIXES, Scenario
 
 USERS = ("ann", "bob", "cem")
 users = st.sampled_from(USERS)
@@ -99,7 +100,7 @@ def test_a_kick_ends_both_sessions_and_revokes_the_tokens_issued_until_then() ->
 
 def test_closing_a_room_ends_every_session_before_the_room() -> None:
     room = make_room()
-    assert room.open() == [AddRoom(7, 0)]
+    assert room.open() == [AddRoom(7, 0, MIXES[Scenario.CHAT])]
     room.join("ann", Direction.LISTEN, 1)
     room.join("bob", Direction.LISTEN, 2)
     reason = CloseReason.ROOM_CLOSED

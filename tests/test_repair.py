@@ -207,11 +207,14 @@ def test_no_index_has_two_ciphertexts_whatever_a_listener_of_speakers_goes_throu
         assert len(ear.repeats) > 30
 
 
+@pytest.mark.parametrize("options", [{}, {"music": True, "passthrough": True}], ids=["mixed", "passed on"])
 @pytest.mark.parametrize("profile", [AES_128_CM_SHA1_80, AEAD_AES_128_GCM])
-def test_no_index_has_two_ciphertexts_whatever_a_listener_of_mixes_goes_through(profile: int) -> None:
+def test_no_index_has_two_ciphertexts_whatever_a_listener_of_mixes_goes_through(
+    profile: int, options: dict[str, bool]
+) -> None:
     random = Random(6)
-    with MixPlane(workers=2) as plane:
-        plane.add_room(OTHER_ROOM, 1)
+    with MixPlane(workers=2, **options) as plane:
+        plane.add_room(OTHER_ROOM, 1, **options)
         for room in (ROOM, OTHER_ROOM):
             plane.plane.add_row(room, 1, [])
             plane.plane.add_row(room, 2, [(1, 0.0)], 1)
@@ -243,3 +246,4 @@ def test_no_index_has_two_ciphertexts_whatever_a_listener_of_mixes_goes_through(
         assert len(ear.order) > 120
         # All but what was asked for too often is sent: changes of row lose no history, and moves none that is in time.
         assert len(ear.repeats) > asked * 0.6
+        assert (plane.counter("frames_passed") > 50) is bool(options)

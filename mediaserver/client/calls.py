@@ -23,7 +23,7 @@ import httpx
 
 from mediaserver.client.errors import CallError, Refused, UnreachableError
 from mediaserver.client.patience import Patience
-from mediaserver.schema import check_name
+from mediaserver.schema_base import check_name
 from mediaserver.signing import sign_request
 
 Clock = Callable[[], float]

@@ -22,7 +22,6 @@ from mediaserver.schema import (
     DirectionName,
     ListenerDocument,
     MoveRequest,
-    MuteSourceName,
     NodeState,
     ParticipantDocument,
     ParticipantPage,
@@ -37,6 +36,7 @@ from mediaserver.schema import (
     TokenDocument,
     TokenRequest,
 )
+from mediaserver.schema_base import MuteSourceName
 
 UPDATES = 10
 """Attempts of update_room(). More helps only where so many writers change one room at once that they should not."""

@@ -17,7 +17,7 @@ from mediaserver.client.calls import check_address
 from mediaserver.commandline.output import make_printing_safe, printable
 from mediaserver.files import read
 from mediaserver.keys import ApiKey, parse_file
-from mediaserver.schema import check_name
+from mediaserver.schema_base import check_name
 from mediaserver.settings import DEVELOPMENT_KEY, is_loopback
 
 DEFAULT_URL = "http://127.0.0.1:8090"

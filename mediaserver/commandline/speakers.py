@@ -8,7 +8,8 @@ import click
 from mediaserver.client import MediaServer
 from mediaserver.commandline.connection import NAME, Connection, connects, json_option, run
 from mediaserver.commandline.output import console, name, percent, print_document, print_json, printable, table
-from mediaserver.schema import MuteSourceName, ParticipantDocument, RoomDocument, SessionDocument, SpeakerDocument
+from mediaserver.schema import ParticipantDocument, RoomDocument, SessionDocument, SpeakerDocument
+from mediaserver.schema_base import MuteSourceName
 
 _SOURCES = get_args(MuteSourceName)
 _source = click.option("--source", help="Who mutes.", type=click.Choice(_SOURCES), default="host", show_default=True)

@@ -9,13 +9,16 @@ from mediaserver import __version__, metrics
 from mediaserver.http import (
     administration,
     development,
+    effects,
     event_log,
     events,
     health,
+    library,
     listeners,
     openapi,
     pages,
     participants,
+    players,
     problems,
     rooms,
     seats,
@@ -48,7 +51,20 @@ def create_app(node: Node) -> FastAPI:
     app.state.registry = metrics.registry(node)
     app.state.answers = Answers()
     # Addresses are compared in turn, each costs 2 µs: what is asked most often comes first.
-    for module in (seats, listeners, participants, rooms, whip, events, administration, event_log, health):
+    for module in (
+        seats,
+        listeners,
+        participants,
+        players,
+        effects,
+        rooms,
+        whip,
+        events,
+        library,
+        administration,
+        event_log,
+        health,
+    ):
         app.include_router(module.router)
     if node.settings.development:
         app.include_router(development.router)

@@ -14,11 +14,13 @@ MAX_BODY = 64 * 1024
 # loop longer from everything else while one body is read.
 MAX_ROOM_BODY = 1024 * 1024
 MAX_ROOMS_BODY = 8 * 1024 * 1024
+UPLOADS = "/v1/media"
 _ROOM = re.compile(r"/v1/rooms/[^/]+")
 
 
 class BodyLimit:
-    """ASGI middleware: takes the whole body before the app sees the request, or refuses it with 413."""
+    """ASGI middleware: takes the whole body before the app sees the request, or refuses it with 413. Files for the
+    media library are passed on as they come."""
 
     def __init__(self, app: ASGIApp, node: Node) -> None:
         self._app = app
@@ -27,6 +29,9 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["method"] == "POST" and scope["path"] == UPLOADS and is_service(self._node, scope):
+            await self._app(scope, receive, send)  # read as it comes, and bounded, by the library
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")

@@ -11,7 +11,8 @@ from mediaserver.http.participants import capture_of
 from mediaserver.http.paths import encode
 from mediaserver.http.problems import refusals
 from mediaserver.model import Speaker
-from mediaserver.schema import DEFAULT_TTL_S, CaptureHints, Document, Name
+from mediaserver.schema import DEFAULT_TTL_S, CaptureHints
+from mediaserver.schema_base import Document, Name
 
 router = APIRouter(prefix="/dev", tags=["development"], dependencies=[Depends(require_json)])
 

@@ -20,7 +20,7 @@ from mediaserver.http.nodes import NodeOf
 from mediaserver.http.problems import Problem, refusals
 from mediaserver.node import ClosingError
 from mediaserver.outbox import Cursor, Filter, Outbox
-from mediaserver.schema import Name
+from mediaserver.schema_base import Name
 from mediaserver.store import StateError
 
 router = APIRouter(prefix="/v1", tags=["events"])

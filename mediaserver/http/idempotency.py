@@ -14,6 +14,7 @@ from fastapi import Depends, Header, Request, Response
 
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.problems import Problem
+from mediaserver.node import Node
 
 KEPT = 10_000
 KEPT_S = 600.0
@@ -75,22 +76,32 @@ class Repeatable:
         return await self._answers.once(who, self._key, self._fingerprint, self._now, make)
 
 
-async def _repeatable(
-    request: Request,
-    node: NodeOf,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=MAX_KEY_LENGTH,
-            description="Sent again with the same key, the request is answered again and not done again",
-            examples=["4c1b2f0e-9c55-4a7e-8f6e-2a7d3c0b9a11"],
-        ),
-    ] = None,
-) -> Repeatable:
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=MAX_KEY_LENGTH,
+        description="Sent again with the same key, the request is answered again and not done again",
+        examples=["4c1b2f0e-9c55-4a7e-8f6e-2a7d3c0b9a11"],
+    ),
+]
+
+
+async def _repeatable(request: Request, node: NodeOf, idempotency_key: IdempotencyKey = None) -> Repeatable:
+    return _of(request, node, idempotency_key, await request.body())
+
+
+async def _repeatable_upload(request: Request, node: NodeOf, idempotency_key: IdempotencyKey = None) -> Repeatable:
+    """Of a body that is not read here: it is known by its length and type."""
+    known = [request.headers.get(name, "") for name in ("content-length", "content-type")]
+    return _of(request, node, idempotency_key, "\n".join(known).encode())
+
+
+def _of(request: Request, node: Node, key: str | None, body: bytes) -> Repeatable:
     target = f"{request.method} {request.scope['path']}?{request.scope['query_string'].decode('latin-1')}"
-    fingerprint = hashlib.sha256(target.encode("latin-1") + b"\n" + await request.body()).digest()
-    return Repeatable(request.app.state.answers, idempotency_key, fingerprint, node.uptime_s)
+    fingerprint = hashlib.sha256(target.encode("latin-1") + b"\n" + body).digest()
+    return Repeatable(request.app.state.answers, key, fingerprint, node.uptime_s)
 
 
 RepeatableOf = Annotated[Repeatable, Depends(_repeatable)]
+RepeatableUploadOf = Annotated[Repeatable, Depends(_repeatable_upload)]

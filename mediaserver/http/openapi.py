@@ -47,10 +47,13 @@ TAGS = {
     "speakers": "Seats, and who mutes whom: shorthands for patches of the room's document.",
     "listeners": "What each listener hears otherwise than others, for himself alone: shorthands for patches of the "
     "room's document.",
+    "players": "Music: what each player shall play, how loud and for whom, and where in it it is.",
+    "effects": "Sounds that are played once, or again and again until they are stopped.",
     "participants": "Who is connected and how well; tokens, moves to another room, kicks.",
     "events": "What happened in rooms, as CloudEvents: read as one stream here, or delivered to webhooks. Each has a "
     "number in its room, without gaps.",
     "node": "The server itself.",
+    "library": "Music that players can play: files that were uploaded here, or put into the server's media directory.",
     "media": "WHIP and WHEP: an offer in, an answer out, and the session at its own address.",
     "operation": "Probes and metrics. They need no credentials, and no rate limit counts them.",
     "development": "Only of a server in development mode.",

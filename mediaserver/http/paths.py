@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mediaserver.model import MuteSource
 from mediaserver.names import MAX_NAME_BYTES
-from mediaserver.schema import NAME_FORMAT, check_name
+from mediaserver.schema_base import NAME_FORMAT, check_name
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -54,6 +54,16 @@ RoomName = Annotated[
 UserName = Annotated[
     str,
     Path(description="Name of the user, one percent-encoded segment", examples=["ann"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
+PlayerName = Annotated[
+    str,
+    Path(description="Name of the player, one percent-encoded segment", examples=["music"], json_schema_extra=_NAME),
+    AfterValidator(decode),
+]
+EffectName = Annotated[
+    str,
+    Path(description="Name of the effect, one percent-encoded segment", examples=["call"], json_schema_extra=_NAME),
     AfterValidator(decode),
 ]
 MuteSourcePath = Annotated[MuteSource, Path(description="Who mutes: the participant, the host or the system")]

@@ -16,9 +16,21 @@ from mediaserver.admission import OverloadedError
 from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
-from mediaserver.model import EncryptedRoomError, FullRoomError, NoSeatError, NotConnectedError, SeatTakenError
+from mediaserver.model import (
+    EffectTakenError,
+    EncryptedRoomError,
+    FullRoomError,
+    NoPlayerError,
+    NoSeatError,
+    NotConnectedError,
+    NoTrackError,
+    SeatTakenError,
+)
+from mediaserver.music.checking import NotMusicError
+from mediaserver.music.children import ChildError
+from mediaserver.music.library import LibraryFullError, TooLargeError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, DrainingError, FullError, UnsuitedSessionError
+from mediaserver.node import ClosingError, DrainingError, FullError, UnknownSoundError, UnsuitedSessionError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError
@@ -60,18 +72,29 @@ _TABLE = [
     Kind("forbidden", 403, "Not allowed", "The credentials are good, but not for this."),
     Kind("not-found", 404, "Not found", "There is nothing at this address."),
     Kind("no-room", 404, "No such room", "Rooms are made by PUT /v1/rooms/{room}."),
+    Kind("no-library", 404, "No media library", "The server was started without --media-dir."),
+    Kind("no-media", 404, "No such media", "The library has no file of this id, or the file has no picture."),
     Kind("no-session", 404, "No such session", "The WHIP or WHEP session has ended or never was."),
     Kind("no-participant", 404, "Not connected", "The user has no session in this room."),
     Kind("no-speaker", 404, "No such speaker", "The user has no seat; PUT /v1/rooms/{room}/speakers/{user} gives one."),
+    Kind("no-player", 404, "No such player", "PUT /v1/rooms/{room}/players/{player} makes a music player."),
+    Kind("no-track", 404, "No such track", "The player's playlist has no track of this key."),
+    Kind("no-sound", 404, "No such sound", "GET /v1/sounds lists what effects can play."),
     Kind("method-not-allowed", 405, "Method not allowed", "The header Allow lists what this address takes."),
     Kind("not-acceptable", 406, "Not acceptable", "The client does not accept the only media type there is."),
     Kind(
         "unsupported-offer", 406, "Offer not supported", "The offer is well-formed but has nothing that can be served."
     ),
-    Kind("seats-taken", 409, "No seat left", "The room has as many speakers as it may, or somebody sits in that seat."),
+    Kind(
+        "seats-taken",
+        409,
+        "No seat left",
+        "The room has as many speakers, players or effects as it may, or somebody sits in that seat.",
+    ),
     Kind(
         "idempotency-conflict", 409, "Still under way", "A request with this Idempotency-Key has not been answered yet."
     ),
+    Kind("effect-taken", 409, "Another effect has this name", "It plays another sound, and has to be stopped first."),
     Kind("encrypted-room", 409, "The room is end-to-end encrypted", "What was asked needs to look into its audio."),
     Kind(
         "unsuited-session",
@@ -93,10 +116,13 @@ _TABLE = [
         "too-large",
         413,
         "Content too large",
-        "At most 64 KiB; a room's document 1 MiB, all rooms' 8 MiB.",
+        "At most 64 KiB; a room's document 1 MiB, all rooms' 8 MiB; a file for the library as the server is set.",
     ),
     Kind("unsupported-media-type", 415, "Unsupported media type", "The content type is not the one of this address."),
     Kind("invalid", 422, "Invalid request", "The request can be read, but a value in it is not allowed; see errors."),
+    Kind(
+        "not-music", 422, "No music", "The file cannot be decoded, has no sound, or is too long; `reason` says which."
+    ),
     Kind("idempotency-mismatch", 422, "Another request", "The Idempotency-Key was used for another request."),
     Kind(
         "precondition-required",
@@ -117,6 +143,7 @@ _TABLE = [
         "State not kept",
         "The change is in force, but the server could not write it to its disk yet; say it again.",
     ),
+    Kind("library-full", 507, "Library full", "The media library has as many files or bytes as it may."),
     Kind("limit-reached", 503, "Limit reached", "The server or the room is full; try again later or elsewhere."),
     Kind("overloaded", 503, "Overloaded", "The server is too busy for new rooms and sessions; those it has go on."),
     Kind("draining", 503, "Draining", "The server takes no new rooms, as it will stop; try another one."),
@@ -131,11 +158,19 @@ _BY_EXCEPTION: dict[type[Exception], str] = {
     NotConnectedError: "no-participant",
     SeatTakenError: "seats-taken",
     FullRoomError: "seats-taken",
+    NoPlayerError: "no-player",
+    NoTrackError: "no-track",
+    UnknownSoundError: "no-sound",
+    EffectTakenError: "effect-taken",
     StateError: "state-not-kept",
     EncryptedRoomError: "encrypted-room",
     UnsuitedSessionError: "unsuited-session",
     TooManyMixesError: "mixes-taken",
     TooManyStreamsError: "streams-taken",
+    TooLargeError: "too-large",
+    LibraryFullError: "library-full",
+    NotMusicError: "not-music",
+    ChildError: "limit-reached",
     FullError: "limit-reached",
     UsedIdsFullError: "limit-reached",
     OverloadedError: "overloaded",
@@ -203,7 +238,8 @@ def problem_of(error: Exception) -> Problem:
     kind = _BY_EXCEPTION.get(type(error))
     if kind is None:
         raise error
-    return Problem(kind, str(error) or KINDS[kind].meaning)
+    detail = str(error) or KINDS[kind].meaning
+    return Problem(kind, detail, reason=error.reason) if isinstance(error, NotMusicError) else Problem(kind, detail)
 
 
 def install(app: FastAPI) -> None:

@@ -21,7 +21,6 @@ from mediaserver.model import Direction, Room
 from mediaserver.node import Node
 from mediaserver.schema import (
     MixState,
-    Name,
     PutResult,
     PutResults,
     RoomDocument,
@@ -30,6 +29,7 @@ from mediaserver.schema import (
     RoomState,
     ScenarioName,
 )
+from mediaserver.schema_base import Name
 
 router = APIRouter(prefix="/v1", tags=["rooms"], dependencies=[Depends(require_json)])
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request, Response
 
-from mediaserver.document import show_speaker, speaker_fields, wanted_mutes, wanted_speaker
+from mediaserver.document import seat_of, show_speaker, speaker_fields, wanted_mutes, wanted_speaker
 from mediaserver.http.answers import answer, done
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, controls, muter, reads
 from mediaserver.http.describe import described, merge_patch
@@ -15,7 +15,7 @@ from mediaserver.http.paths import MuteSourcePath, UserName
 from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.merge import merge
-from mediaserver.model import MuteSource, Room, Speaker
+from mediaserver.model import MuteSource, Room
 from mediaserver.schema import SpeakerDocument, SpeakerPage, SpeakerState
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["speakers"], dependencies=[Depends(require_json)])
@@ -65,8 +65,7 @@ async def put_speaker(
         document = document or SpeakerDocument()
         mutes = dict.fromkeys(known.mutes, True) if known else {}
         named = {MuteSource(source): is_set for source, is_set in document.mutes.items()}
-        speaker = Speaker(document.may_publish, wanted_mutes(mutes | named), document.gain_db, document.seat)
-        node.take_seat(room, user, speaker)
+        node.take_seat(room, user, seat_of(document, wanted_mutes(mutes | named)))
     await node.settled()
     return answer(_state(room, user), room)
 

@@ -1,5 +1,6 @@
 // Python bindings: conversions only. Methods that may wait let go of the interpreter.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -7,6 +8,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <cmath>
 #include <system_error>
 
 #include "plane.hpp"
@@ -62,7 +65,7 @@ std::vector<Address> to_addresses(const std::vector<plane::Endpoint>& endpoints)
 nb::list poll(Plane& p) {
     nb::list list;
     for (const plane::Event& event : p.poll()) {
-        list.append(nb::make_tuple(static_cast<int>(event.kind), event.peer, to_bytes(event.data)));
+        list.append(nb::make_tuple(static_cast<int>(event.kind), event.id, to_bytes(event.data)));
     }
     return list;
 }
@@ -84,8 +87,57 @@ nb::dict counter_meanings() {
     return dict;
 }
 
-plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool e2ee) {
-    return {{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms}, e2ee};
+plane::RoomConfig room_config(bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music, bool passthrough,
+                              bool e2ee, float ducking) {
+    plane::RoomConfig config{{{stereo ? 2U : 1U, bitrate, complexity, music}, ptime_ms, passthrough}, e2ee};
+    config.ducking.gain = ducking;
+    return config;
+}
+
+using FactorOf = std::pair<std::uint32_t, float>;         // by csrc
+using PlaceOf = std::tuple<std::uint32_t, float, float>;  // csrc, left, right
+
+std::vector<plane::Cell> to_cells(const std::vector<FactorOf>& factors, const std::vector<PlaceOf>& places) {
+    std::vector<plane::Cell> cells;
+    for (const auto& [csrc, gain] : factors) cells.push_back({csrc, gain});
+    for (const auto& [csrc, left, right] : places) {
+        const auto known = std::find_if(cells.begin(), cells.end(), [id = csrc](const plane::Cell& cell) { return cell.csrc == id; });
+        plane::Cell& cell = known == cells.end() ? cells.emplace_back(plane::Cell{csrc, 1.0F}) : *known;
+        cell.place = plane::Place{left, right};
+    }
+    return cells;
+}
+
+using Frames = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+std::span<const float> view(const Frames& frames, std::size_t channels) {
+    if (frames.shape(1) != channels) throw std::invalid_argument("wrong number of channels");
+    return {frames.data(), frames.shape(0) * channels};
+}
+
+std::shared_ptr<plane::Clip> make_clip(const Frames& frames) {
+    const std::size_t channels = frames.shape(1);
+    if (frames.shape(0) == 0 || channels < 1 || channels > 2) throw std::invalid_argument("a clip has samples, of 1 or 2 channels");
+    const std::span<const float> samples = view(frames, channels);
+    if (!std::all_of(samples.begin(), samples.end(), [](float sample) { return std::isfinite(sample); })) {
+        throw std::invalid_argument("a clip's samples are finite");
+    }
+    return std::make_shared<plane::Clip>(plane::Clip{{samples.begin(), samples.end()}, static_cast<unsigned>(channels)});
+}
+
+plane::Player::Then then(const std::string& name) {
+    if (name == "go on") return plane::Player::Then::go_on;
+    if (name == "hold") return plane::Player::Then::hold;
+    if (name == "remove") return plane::Player::Then::remove;
+    throw std::invalid_argument("after a fade a deck can \"go on\", \"hold\" or \"remove\"");
+}
+
+std::vector<plane::Stage> stages(const std::vector<std::tuple<std::uintptr_t, int, int, int, int>>& table) {
+    std::vector<plane::Stage> list;
+    for (const auto& [address, mono, stereo, params, tail] : table) {
+        list.push_back({reinterpret_cast<plane::Stage::Process>(address), mono, stereo, params, tail});
+    }
+    return list;
 }
 
 using HistogramView = std::tuple<std::vector<double>, std::vector<std::uint64_t>, double>;
@@ -168,6 +220,10 @@ NB_MODULE(_native, m) {
     m.attr("CONSENT_EXPIRED") = static_cast<int>(plane::EventKind::consent_expired);
     m.attr("CONSENT_LATE") = static_cast<int>(plane::EventKind::consent_late);
     m.attr("CONSENT_BACK") = static_cast<int>(plane::EventKind::consent_back);
+    m.attr("DECK_STARVED") = static_cast<int>(plane::EventKind::deck_starved);
+    m.attr("DECK_RESUMED") = static_cast<int>(plane::EventKind::deck_resumed);
+    m.attr("DECK_ENDED") = static_cast<int>(plane::EventKind::deck_ended);
+    m.attr("EFFECT_ENDED") = static_cast<int>(plane::EventKind::effect_ended);
     m.def("counter_meanings", &counter_meanings, nb::sig("def counter_meanings() -> dict[str, str]"), "What each of Plane.counters() means, by name.");
 
     nb::class_<plane::SlotConfig>(m, "Slot", "One outgoing audio stream of a listener: an audio m-line of its offer.")
@@ -221,6 +277,32 @@ NB_MODULE(_native, m) {
         .def_prop_ro("ssrc", [](const PeerStats& s) { return s.ssrc.get(); }, "Publisher's, 0 before its first packet.")
         .def_prop_ro("address", &PeerStats::address, "\"127.0.0.1:50000\" of the selected pair, \"\" before there is one.");
 
+    using plane::Ring;
+    nb::class_<Ring>(m, "Ring", "Audio from a decoder's process to a deck: shared memory of stereo frames at 48 kHz.")
+        .def(nb::init<std::size_t>(), "frames"_a, "Room for so many frames, rounded up to a power of two. OSError when there is no memory.")
+        .def_prop_ro("fd", &Ring::fd, "For the decoder's process. It is closed with the ring.")
+        .def_prop_ro("buffered", &Ring::buffered, "Frames that wait to be played.")
+        .def_prop_ro("finished", &Ring::finished, "The writer has said that there will be no more.")
+        .def_prop_ro(
+            "position",
+            [](const Ring& r) {
+                const auto [frames, then] = r.position();
+                return std::pair{frames, std::chrono::nanoseconds{then.time_since_epoch()}.count()};
+            },
+            "(frames, ns): so many were in the room's mixes before this time of the monotonic clock.");
+    using plane::RingWriter;
+    nb::class_<RingWriter>(m, "RingWriter", "The decoder's end of a ring.")
+        .def(nb::init<int>(), "fd"_a, "OSError or ValueError when it is not a ring. The descriptor stays the caller's.")
+        .def_prop_ro("space", &RingWriter::space, "Frames that can be written now.")
+        .def("write", [](RingWriter& w, const Frames& frames) { return w.write(view(frames, plane::ring_channels)); }, "frames"_a,
+             nb::sig("def write(self, frames: numpy.typing.NDArray[numpy.float32]) -> int"),
+             "[n, 2]; how many were taken. Waits for nothing.")
+        .def("finish", &RingWriter::finish, "This was the end of the track.");
+    nb::class_<plane::Clip>(m, "Clip", "Samples in memory, for effects.")
+        .def(nb::new_(&make_clip), "samples"_a,
+             "[n, 1 or 2] at 48 kHz, finite, n > 0: ValueError. They are copied.")
+        .def_prop_ro("frames", &plane::Clip::frames);
+
     nb::class_<Plane>(m, "Plane", "All methods are called from one thread and wait for no worker.")
         .def(nb::new_(&make_plane), "binds"_a, nb::kw_only(), "tcp"_a = false,
              "One worker (a thread) for each entry: the addresses and ports that its sockets are bound to. Port 0 asks the "
@@ -239,41 +321,92 @@ NB_MODULE(_native, m) {
              "All events since the last call: (kind, peer, data); data is empty but for DATAGRAM.")
         .def(
             "set_kernels",
-            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo) {
-                p.set_kernels({reinterpret_cast<plane::Kernels::Mix>(mix), reinterpret_cast<plane::Kernels::Limit>(limit),
-                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo});
+            [](Plane& p, std::uintptr_t mix, std::uintptr_t limit, std::uintptr_t levels, std::int32_t mono, std::int32_t stereo,
+               std::int32_t limiter_delay) {
+               p.set_kernels({reinterpret_cast<plane::Kernels::Mix>(mix), reinterpret_cast<plane::Kernels::Limit>(limit),
+                               reinterpret_cast<plane::Kernels::Levels>(levels), mono, stereo, limiter_delay});
             },
             nb::kw_only(), "mix"_a, "limit"_a, "levels"_a, "limiter_state_mono"_a, "limiter_state_stereo"_a,
-            "Addresses of the mixing kernels (mediaserver/kernels.py) and the floats of a limiter's state. They must stay "
-            "valid until stop() has returned.")
+            "limiter_delay"_a,
+            "Addresses of the mixing kernels (mediaserver/kernels), the floats of a limiter's state and the samples of its delay. They "
+            "must stay valid until stop() has returned.")
+        .def("set_stages", [](Plane& p, const std::vector<std::tuple<std::uintptr_t, int, int, int, int>>& table) { p.set_stages(stages(table)); },
+             "stages"_a,
+             "What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of "
+             "parameters, and for how many samples it sounds on. They must stay valid as the kernels must.")
         .def(
             "add_room",
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,
-               bool music, bool e2ee) { p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
+               bool music, bool passthrough, bool e2ee, float ducking) {
+                p.add_room(room, home, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee, ducking));
+            },
             "room"_a, "home"_a, nb::kw_only(), "stereo"_a = false, "bitrate"_a = 48000, "ptime_ms"_a = 20, "complexity"_a = 5,
-            "music"_a = false, "e2ee"_a = false, "home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
+            "music"_a = false, "passthrough"_a = false, "e2ee"_a = false, "ducking"_a = 1.0F,
+            "passthrough: one voice alone is not encoded again. ducking: the gain of music while somebody speaks. home: the worker that hears and mixes the room, and of those who join it to publish. The rest: how its mixes are encoded.")
         .def(
             "configure_room",
             [](Plane& p, plane::RoomId room, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity, bool music,
-               bool e2ee) { p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, e2ee)); },
-            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "e2ee"_a,
-            "Other mix settings: encoders and decoders begin anew.")
+               bool passthrough, bool e2ee, float ducking) {
+                p.configure_room(room, room_config(stereo, bitrate, ptime_ms, complexity, music, passthrough, e2ee, ducking));
+            },
+            "room"_a, nb::kw_only(), "stereo"_a, "bitrate"_a, "ptime_ms"_a, "complexity"_a, "music"_a, "passthrough"_a, "e2ee"_a, "ducking"_a = 1.0F,
+            "Other mix settings: encoders and decoders begin anew. ducking changes without that.")
         .def("remove_room", &Plane::remove_room, "room"_a, "Its peers must have been removed before.")
-        .def("set_column", &Plane::set_column, "room"_a, "csrc"_a, "gain"_a,
+        .def(
+            "set_column",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, float gain, float left, float right) {
+                p.set_column(room, csrc, gain, {left, right});
+            },
+            "room"_a, "csrc"_a, "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F,
              "The column of source `csrc` in the room's gain matrix: 0 is muted for everyone. A source without a column is "
-             "not heard; the column outlives the publisher's connection.")
+             "not heard; the column outlives the publisher's connection. left, right: factors on the gain in a stereo mix.")
+        .def("set_chain", &Plane::set_chain, "room"_a, "csrc"_a, "stages"_a,
+             "What is done to a column before it is mixed: (number in the table of set_kernels(), parameters), in order.")
+        .def(
+            "add_player",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, float gain, float left, float right) {
+                p.add_player(room, csrc, gain, {left, right});
+            },
+            "room"_a, "csrc"_a, "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "A column of music, which decks fill.")
+        .def(
+            "add_tap",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, float left, float right,
+               std::size_t delay_samples) { p.add_tap(room, csrc, player, gain, {left, right}, delay_samples); },
+            "room"_a, "csrc"_a, "player"_a, nb::kw_only(), "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "delay_samples"_a,
+            "A player's music once more in a column of its own, later: for those who hear singers sing to it.")
+        .def("set_delay", &Plane::set_delay, "room"_a, "csrc"_a, "delay_samples"_a,
+             "How much later a speaker or a tap is heard, at most a second; it glides there.")
+        .def("add_deck", &Plane::add_deck, "room"_a, "csrc"_a, "deck"_a, "ring"_a, nb::kw_only(), "gain"_a, "fade_samples"_a,
+             "A track for a player, played once the ring has half a second or all of it (DECK_RESUMED), and faded in.")
+        .def(
+            "fade_deck",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, plane::DeckId deck, float gain, std::size_t fade_samples,
+               const std::string& name) { p.fade_deck(room, csrc, deck, gain, fade_samples, then(name)); },
+            "room"_a, "csrc"_a, "deck"_a, nb::kw_only(), "gain"_a, "fade_samples"_a, "then"_a = "go on",
+            "then: \"go on\", \"hold\" (pause) or \"remove\". One that is held goes on.")
+        .def(
+            "start_effect",
+            [](Plane& p, plane::RoomId room, std::uint32_t csrc, std::uint32_t effect, std::shared_ptr<plane::Clip> clip, float gain,
+               float left, float right, bool repeat) { p.start_effect(room, csrc, effect, std::move(clip), gain, {left, right}, repeat); },
+            "room"_a, "csrc"_a, "effect"_a, "clip"_a, nb::kw_only(), "gain"_a, "left"_a = 1.0F, "right"_a = 1.0F, "repeat"_a = false,
+            "A column of its own, from the next tick until it has ended (EFFECT_ENDED, which names `effect`).")
+        .def("stop_effect", &Plane::stop_effect, "room"_a, "csrc"_a, "Faded out over a frame.")
         .def("remove_column", &Plane::remove_column, "room"_a, "csrc"_a)
         .def(
             "add_row",
-            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<std::pair<std::uint32_t, float>>& cells,
-               std::optional<plane::RowId> like) {
-                std::vector<plane::Cell> list;
-                for (const auto& [csrc, gain] : cells) list.push_back({csrc, gain});
-                p.add_row(room, row, std::move(list), like);
+            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<FactorOf>& cells,
+               std::optional<plane::RowId> like, const std::vector<PlaceOf>& places) {
+                p.add_row(room, row, to_cells(cells, places), like);
             },
-            "room"_a, "row"_a, "cells"_a, "like"_a = nb::none(),
-            "A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the "
+            "room"_a, "row"_a, "cells"_a, "like"_a = nb::none(), "places"_a = nb::list(),
+            "places: (csrc, left, right), where this row hears a column otherwise than the column itself says. A row of the gain matrix, for mixes: every column at its own gain, but for these cells (csrc, factor). like: the "
             "row from which this one is a change, so that those who move hear the gains move and no break.")
+        .def(
+            "set_row",
+            [](Plane& p, plane::RoomId room, plane::RowId row, const std::vector<FactorOf>& cells, const std::vector<PlaceOf>& places) {
+                p.set_row(room, row, to_cells(cells, places));
+            },
+            "room"_a, "row"_a, "cells"_a, "places"_a = nb::list(), "Other cells, for all who listen to the row; the gains move there.")
         .def("remove_row", &Plane::remove_row, "room"_a, "row"_a)
         .def(
             "add_publisher",
@@ -326,6 +459,10 @@ NB_MODULE(_native, m) {
             "peer"_a, "farewell"_a,
             nb::sig("def remove_peer(self, peer: int, farewell: collections.abc.Sequence[bytes]) -> None"),
             "Sends RTCP BYE and these datagrams (close_notify), then forgets the peer.")
+        .def(
+            "unix_time_ns",
+            [](const Plane& p, std::int64_t ns) { return p.unix_time(plane::Instant{std::chrono::nanoseconds{ns}}).count(); },
+            "monotonic_ns"_a, "A time of the monotonic clock on the clock of the plane's RTCP sender reports, ns since 1970.")
         .def("counters", &counters, "worker"_a, nb::sig("def counters(self, worker: int) -> dict[str, int]"),
              "Counters and gauges of one worker, by name; counter_meanings() explains them.")
         .def("residence", &histogram_of<&plane::WorkerStats::residence>, "worker"_a,

@@ -39,7 +39,8 @@ Duration media_time(std::int64_t samples) noexcept {
 
 }  // namespace
 
-void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated) noexcept {
+void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated,
+                          std::uint8_t level) noexcept {
     if (position.run != run_) restart(position);
     if (position.index + capacity <= next_index_) return void(++counters_.late);
     if (position.index >= next_index_ + capacity) restart(position);  // a gap longer than the buffer
@@ -56,7 +57,7 @@ void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t
         if (playing_ || (repeated && position.index < first_index_)) return void(++counters_.late);
         next_index_ = position.index;
     }
-    put(entry, position.index, media, payload, samples, repeated ? Origin::repeated : Origin::sent);
+    put(entry, position.index, media, payload, samples, repeated ? Origin::repeated : Origin::sent, level);
     if (!repeated && position.index > highest_index_) note_gap(position.index - highest_index_ - 1);
     highest_index_ = std::max(highest_index_, position.index);
     if (repeated) return;
@@ -68,7 +69,7 @@ void JitterBuffer::insert(const Position& position, Bytes payload, std::uint32_t
 }
 
 void JitterBuffer::insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload,
-                               std::uint32_t samples) noexcept {
+                               std::uint32_t samples, std::uint8_t level) noexcept {
     if (carrier.run != run_ || carrier.index < distance) return;
     redundancy_ = 1;
     copy_distance_ = static_cast<std::uint8_t>(std::max<unsigned>(copy_distance_, distance));
@@ -78,16 +79,17 @@ void JitterBuffer::insert_copy(const Position& carrier, unsigned distance, std::
     Entry& entry = at(index);
     if (entry.held && entry.index == index) return;
     const Entry* own = held(carrier.index);
-    if (own) put(entry, index, own->media - before, payload, samples, Origin::copy);
+    if (own) put(entry, index, own->media - before, payload, samples, Origin::copy, level);
 }
 
 void JitterBuffer::put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples,
-                       Origin origin) noexcept {
+                       Origin origin, std::uint8_t level) noexcept {
     entry.held = true;
     entry.origin = origin;
     entry.index = index;
     entry.media = media;
     entry.samples = samples;
+    entry.level = level;
     entry.payload.assign(payload.begin(), payload.end());
 }
 
@@ -144,7 +146,7 @@ Duration JitterBuffer::repair_time() const noexcept {
 JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept {
     if (!playing_) {
         Entry* first = first_held();
-        if (!first || delay_of(now, first->media) < target()) return {Action::nothing, {}, frame};
+        if (!first || delay_of(now, first->media) < target()) return {Action::nothing, {}, frame, 127};
         playing_ = true;
         dry_ = 0;
         next_index_ = first->index;
@@ -162,7 +164,7 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
             next_media_ = entry->media;
         } else {
             playing_ = false;
-            return {Action::nothing, {}, frame};
+            return {Action::nothing, {}, frame, 127};
         }
     }
 
@@ -180,11 +182,11 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         if (entry->media > next_media_ && delay_of(now, entry->media) < target()) {
             const auto pause = std::min<std::int64_t>(entry->media - next_media_, frame);
             next_media_ += pause;
-            return {Action::nothing, {}, static_cast<std::uint32_t>(pause)};
+            return {Action::nothing, {}, static_cast<std::uint32_t>(pause), 127};
         }
         next_media_ = entry->media;
         last_samples_ = entry->samples;
-        const Step step{Action::decode, entry->payload, entry->samples};
+        const Step step{Action::decode, entry->payload, entry->samples, entry->level};
         ++counters_.decoded;
         counters_.copies += entry->origin == Origin::copy ? 1 : 0;
         counters_.repeated += entry->origin == Origin::repeated ? 1 : 0;
@@ -210,20 +212,20 @@ JitterBuffer::Step JitterBuffer::next(Instant now, std::uint32_t frame) noexcept
         if (samples == 0) return next(now, frame);
         if (copied) {
             ++counters_.recovered;
-            return {Action::recover, later->payload, samples};
+            return {Action::recover, later->payload, samples, 127};
         }
         ++counters_.concealed;
-        return {Action::conceal, {}, samples};
+        return {Action::conceal, {}, samples, 127};
     }
     // Nothing held: late, or the sender has stopped. Its time stands still, so that a late packet is still heard.
     const std::uint32_t samples = (frame + step_samples - 1) / step_samples * step_samples;
     dry_ += samples;
     if (dry_ > max_dry_samples) {
         playing_ = false;
-        return {Action::nothing, {}, frame};
+        return {Action::nothing, {}, frame, 127};
     }
     ++counters_.concealed;
-    return {Action::conceal, {}, samples};
+    return {Action::conceal, {}, samples, 127};
 }
 
 void JitterBuffer::pass(Instant now) noexcept {

@@ -36,10 +36,13 @@ public:
     };
 
     // repeated: it had been asked for again, so that its lateness says nothing of the network's.
-    void insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated = false) noexcept;
+    // level: -dBov, as the sender gives it.
+    void insert(const Position& position, Bytes payload, std::uint32_t samples, bool repeated = false,
+                std::uint8_t level = 127) noexcept;
     // A copy of an earlier frame that came in the packet at `carrier`, which has been inserted: `distance` frames before it,
     // `before` timestamp units. It fills the place of a packet that is missing, and no other.
-    void insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload, std::uint32_t samples) noexcept;
+    void insert_copy(const Position& carrier, unsigned distance, std::uint32_t before, Bytes payload, std::uint32_t samples,
+                     std::uint8_t level = 127) noexcept;
     // How soon what is asked for again comes; nothing: nothing is asked for.
     void set_answers(std::optional<Answers> answers) noexcept { answers_ = answers; }
 
@@ -53,6 +56,7 @@ public:
         Action action = Action::nothing;
         Bytes payload;              // valid until the next insert
         std::uint32_t samples = 0;  // that the step lasts
+        std::uint8_t level = 127;   // of what is decoded, -dBov
     };
     // What comes next in the speaker's time; `now` is when it will be heard. frame: samples wanted when there is nothing.
     Step next(Instant now, std::uint32_t frame) noexcept;
@@ -85,6 +89,7 @@ private:
         std::uint64_t index = 0;
         std::int64_t media = 0;  // extended timestamp
         std::uint32_t samples = 0;
+        std::uint8_t level = 127;
         std::vector<std::uint8_t> payload;
     };
 
@@ -94,7 +99,8 @@ private:
     Entry* held(std::uint64_t index) noexcept { return const_cast<Entry*>(std::as_const(*this).held(index)); }
     Entry* first_held() noexcept;
     void advance(Entry& entry) noexcept;
-    void put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples, Origin origin) noexcept;
+    void put(Entry& entry, std::uint64_t index, std::int64_t media, Bytes payload, std::uint32_t samples, Origin origin,
+             std::uint8_t level) noexcept;
     // Of a packet that came: how many before it did not.
     void note_gap(std::uint64_t missing) noexcept;
     // Of the frame that is due: whether its packet did not come by itself.

@@ -28,6 +28,58 @@ struct SetColumn {
     RoomId room;
     std::uint32_t csrc;
     float gain;
+    Place place;
+};
+struct SetChain {
+    RoomId room;
+    std::uint32_t csrc;
+    std::vector<Chain::Link> links;
+};
+struct AddPlayer {
+    RoomId room;
+    std::uint32_t csrc;
+    float gain;
+    Place place;
+};
+struct SetDelay {
+    RoomId room;
+    std::uint32_t csrc;
+    std::size_t samples;
+};
+struct AddTap {
+    RoomId room;
+    std::uint32_t csrc;
+    std::uint32_t player;
+    float gain;
+    Place place;
+    std::size_t delay;
+};
+struct AddDeck {
+    RoomId room;
+    std::uint32_t csrc;
+    DeckId deck;
+    std::shared_ptr<Ring> ring;
+    float gain;
+    std::size_t fade_samples;
+};
+struct FadeDeck {
+    RoomId room;
+    std::uint32_t csrc;
+    DeckId deck;
+    float gain;
+    std::size_t fade_samples;
+    Player::Then then;
+};
+struct StartEffect {
+    RoomId room;
+    std::uint32_t csrc;
+    std::shared_ptr<Effect> effect;
+    float gain;
+    Place place;
+};
+struct StopEffect {
+    RoomId room;
+    std::uint32_t csrc;
 };
 struct RemoveColumn {
     RoomId room;
@@ -42,6 +94,11 @@ struct AddRow {
     RowId row;
     std::vector<Cell> cells;
     std::optional<RowId> like;
+};
+struct SetRow {
+    RoomId room;
+    RowId row;
+    std::vector<Cell> cells;
 };
 struct RemoveRow {
     RoomId room;
@@ -112,19 +169,33 @@ struct RemovePeer {
 struct Stop {};
 }  // namespace command
 
-using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::RemoveColumn,
-                             command::ConfigureRoom, command::AddRow, command::RemoveRow, command::AttachAudience,
+using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRoom, command::SetColumn, command::SetChain,
+                             command::AddPlayer, command::SetDelay, command::AddTap, command::AddDeck, command::FadeDeck, command::StartEffect, command::StopEffect, command::RemoveColumn,
+                             command::ConfigureRoom, command::AddRow, command::SetRow, command::RemoveRow, command::AttachAudience,
                              command::DetachAudience, command::AddSource, command::RemoveSource, command::AddPeer,
                              command::MovePublisher, command::MoveListener, command::SetSources, command::SetListenerRow,
                              command::RestartIce, command::Send, command::SetKeys, command::ReleaseHandshake,
                              command::RemovePeer, command::Stop>;
 
 // consent_late: a peer with keys has sent no STUN request for 7 s (told within 1 s of that); consent_back: it has again.
-enum class EventKind : std::uint8_t { datagram, ice_connected, address_changed, media, consent_expired, consent_late, consent_back };
+// deck_starved, deck_resumed, deck_ended and effect_ended are of a deck or an effect, the rest of a peer.
+enum class EventKind : std::uint8_t {
+    datagram,
+    ice_connected,
+    address_changed,
+    media,
+    consent_expired,
+    consent_late,
+    consent_back,
+    deck_starved,
+    deck_resumed,
+    deck_ended,
+    effect_ended,
+};
 
 struct Event {
     EventKind kind = EventKind::datagram;
-    PeerId peer = 0;
+    std::uint32_t id = 0;  // of the peer, deck or effect
     Datagram data;  // of kind datagram: one DTLS datagram
 };
 

@@ -2,17 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace plane {
 
 namespace {
 
-bool all_zero(std::span<const float> gains) noexcept {
-    return std::all_of(gains.begin(), gains.end(), [](float gain) { return gain == 0; });
+bool all_silent(std::span<const Gain> gains) noexcept {
+    return std::all_of(gains.begin(), gains.end(), [](const Gain& gain) { return gain.silent(); });
 }
 
 // A packet without audio: its first byte says narrowband SILK and the frame's length (RFC 6716 section 3.1).
 std::uint8_t dtx_packet(unsigned ptime_ms) noexcept { return static_cast<std::uint8_t>(ptime_ms / 20 << 3); }
+
+void copy_description(const Packet& from, Packet& to) noexcept {
+    to.level = from.level;
+    to.csrc_count = from.csrc_count;
+    to.csrcs = from.csrcs;
+    to.csrc_levels = from.csrc_levels;
+}
 
 std::uint8_t dbov_byte(float dbov) noexcept { return static_cast<std::uint8_t>(std::lround(-std::clamp(dbov, -127.0F, 0.0F))); }
 
@@ -35,14 +43,21 @@ Mixer::Mixer(const MixConfig& config, const Kernels& kernels)
     : config_{config},
       kernels_{kernels},
       samples_{opus::sample_rate / 1000 * config.ptime_ms},
-      frame_size_{samples_ * config.encoder.channels} {}
+      frame_size_{samples_ * config.encoder.channels} {
+    if (!config_.passthrough) return;
+    merger_.emplace();
+    // What mode it codes in follows from the settings, and a frame of anything tells.
+    std::array<std::uint8_t, 1276> packet{};
+    spare_encoders_.push_back(std::make_unique<opus::Encoder>(encoder_config(config_.encoder, Tier::clean)));
+    if (spare_encoders_.back()->encode(std::vector<float>(frame_size_, 0.01F), packet) > 0) mode_ = OpusMode{packet[0]};
+}
 
 void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like) {
     if (find(id)) return;
     auto row = std::make_unique<Row>();
     row->id = id;
     row->cells = std::move(cells);
-    row->from.assign(columns_.size(), 0);
+    row->from.assign(columns_.size(), {});
     row->to = row->from;
     if (Row* model = like ? find(*like) : nullptr) {
         row->from = model->from;
@@ -53,6 +68,10 @@ void Mixer::add_row(RowId id, std::vector<Cell> cells, std::optional<RowId> like
         row->stream = fresh_stream();
     }
     rows_.push_back(std::move(row));
+}
+
+void Mixer::set_row(RowId id, std::vector<Cell> cells) {
+    if (Row* row = find(id)) row->cells = std::move(cells);
 }
 
 void Mixer::remove_row(RowId id) {
@@ -80,12 +99,15 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
     update_columns(inputs);
     update_gains();
     split_and_merge();
+    look_for_voices_alone();
 
     mixing_.clear();
     for (const auto& row : rows_) {
-        if (row->leads() && !(row->stream.parked && all_zero(row->from) && all_zero(row->to))) mixing_.push_back(row.get());
+        if (row->leads() && !(row->stream.parked && all_silent(row->from) && all_silent(row->to))) mixing_.push_back(row.get());
     }
     pull(now, stats);
+    // Whose voice alone had to be scaled in time is mixed after all; who needs no mix has none.
+    if (config_.passthrough) part_voices_alone();
     mix();
 
     const Tick tick{now, timestamp, pool, stats};
@@ -105,6 +127,7 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
         }
     };
     for (std::size_t i = 0; i < mixing_.size(); ++i) send(*mixing_[i], encode(*mixing_[i], i, tick));
+    for (Row* row : passing_) send(*row, encode(*row, std::nullopt, tick));
     for (const auto& row : rows_) {
         if (row->leads()) send(*row, sign(*row, tick));
     }
@@ -137,13 +160,19 @@ std::size_t Mixer::leaders() const noexcept {
 void Mixer::update_columns(std::span<const Input> inputs) {
     // Columns that were at 0 for everyone when the last frame ended, and are not wanted now, are gone.
     const auto wanted = [&](const Column& column) {
-        return std::find_if(inputs.begin(), inputs.end(), [&](const Input& input) { return input.playout == column.playout; });
+        return std::find_if(inputs.begin(), inputs.end(), [&](const Input& input) { return input.sound == column.input.sound; });
     };
     for (std::size_t c = 0; c < columns_.size();) {
         const auto input = wanted(columns_[c]);
-        columns_[c].gain = input == inputs.end() ? 0 : input->gain;
-        const bool fading = std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) { return row->from[c] != 0; });
-        if (columns_[c].gain != 0 || fading) {
+        columns_[c].begins = false;
+        if (input == inputs.end()) {
+            columns_[c].input.gain = 0;
+            columns_[c].input.hushed = false;
+        } else {
+            columns_[c].input = *input;
+        }
+        const bool fading = std::any_of(rows_.begin(), rows_.end(), [&](const auto& row) { return !row->from[c].silent(); });
+        if (columns_[c].input.gain != 0 || fading) {
             ++c;
             continue;
         }
@@ -152,11 +181,13 @@ void Mixer::update_columns(std::span<const Input> inputs) {
         for (const auto& row : rows_) row->from.erase(row->from.begin() + at);
     }
     for (const Input& input : inputs) {
-        const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.playout == input.playout; });
+        const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const Column& c) { return c.input.sound == input.sound; });
         if (known || input.gain == 0) continue;
-        input.playout->flush();
-        columns_.push_back({input.csrc, input.playout, input.gain});
-        for (const auto& row : rows_) row->from.push_back(0);
+        if (config_.passthrough && input.sound->playout()) {
+            input.sound->playout()->align(static_cast<std::size_t>(kernels_.limiter_delay) + opus::encoder_delay);
+        }
+        columns_.push_back({input, input.chain, input.sound->begin(), true});
+        for (const auto& row : rows_) row->from.push_back({});
     }
 }
 
@@ -164,9 +195,13 @@ void Mixer::update_gains() {
     for (const auto& row : rows_) {
         row->to.resize(columns_.size());
         for (std::size_t c = 0; c < columns_.size(); ++c) {
+            const Input& input = columns_[c].input;
             const auto cell = std::find_if(row->cells.begin(), row->cells.end(),
-                                           [&](const Cell& named) { return named.csrc == columns_[c].csrc; });
-            row->to[c] = columns_[c].gain * (cell == row->cells.end() ? 1.0F : cell->gain);
+                                           [&](const Cell& named) { return named.csrc == input.csrc; });
+            const float gain = input.gain * (cell == row->cells.end() ? 1.0F : cell->gain);
+            const Place place = cell != row->cells.end() && cell->place ? *cell->place : input.place;
+            row->to[c] = config_.encoder.channels == 2 ? Gain{gain * place.left, gain * place.right} : Gain{gain, gain};
+            if (columns_[c].begins) row->from[c] = row->to[c];
         }
     }
 }
@@ -190,7 +225,7 @@ void Mixer::split_and_merge() {
         if (!row->leads()) continue;
         const auto older = std::find_if(rows_.begin(), rows_.end(), [&](const auto& other) {
             return other.get() == row.get() || (other->leads() && other->to == row->to && other->from == row->from &&
-                                                other->stream.parked == row->stream.parked);
+                                                other->stream.parked == row->stream.parked && alike(*row, *other));
         });
         if (older->get() == row.get()) {
             row->equal_frames = 0;
@@ -210,8 +245,13 @@ void Mixer::lead(Row& row) {
     for (std::size_t tier = 0; tier < tiers; ++tier) {
         row.stream.coders[tier].recent = before.coders[tier].recent;
         row.stream.coders[tier].dtx = before.coders[tier].dtx;
+        row.stream.coders[tier].passing = before.coders[tier].passing;
     }
     row.stream.last_sent = before.last_sent;
+    row.stream.alone = before.alone;
+    row.stream.alone_frames = before.alone_frames;
+    row.stream.limited = before.limited;
+    row.stream.cold = before.cold;
     row.leader = &row;
     row.equal_frames = 0;
 }
@@ -235,15 +275,39 @@ void Mixer::pull(Instant now, WorkerStats& stats) {
     for (std::size_t c = 0; c < columns_.size(); ++c) {
         const std::span<float> frame = frame_of(inputs_, c);
         const bool heard = std::any_of(mixing_.begin(), mixing_.end(),
-                                       [&](const Row* row) { return row->from[c] != 0 || row->to[c] != 0; });
+                                       [&](const Row* row) { return !row->from[c].silent() || !row->to[c].silent(); });
         if (!heard) {
-            columns_[c].playout->pass(now);
+            columns_[c].input.sound->pass(now);
             std::fill(frame.begin(), frame.end(), 0.0F);
             continue;
         }
-        sounding_[c] = columns_[c].playout->pull(now, frame);
-        stats.sources_decoded.add(sounding_[c] ? 1 : 0);
-        columns_[c].playout->count(stats);
+        Playout* playout = columns_[c].input.sound->playout();
+        sounding_[c] = playout ? playout->pull(now, frame, need_of(c, false)) : columns_[c].input.sound->pull(now, frame);
+        columns_[c].decoded = !playout || playout->decoded();
+        columns_[c].input.sound->count(stats);
+        if (columns_[c].decoded) {
+            run_chain(columns_[c], frame);
+        } else {
+            std::fill(frame.begin(), frame.end(), 0.0F);
+        }
+    }
+}
+
+void Mixer::run_chain(Column& column, std::span<float> frame) {
+    const std::shared_ptr<Chain> before = std::exchange(column.chain, column.input.chain);
+    if (before == column.chain) {
+        if (before) before->process(frame);
+        return;
+    }
+    // From the one to the other over the frame.
+    fading_.assign(frame.begin(), frame.end());
+    if (before && column.chain) column.chain->continue_from(*before);
+    if (before) before->process(fading_);
+    if (column.chain) column.chain->process(frame);
+    const std::size_t channels = config_.encoder.channels;
+    for (std::size_t i = 0; i < frame.size(); ++i) {
+        const float share = static_cast<float>(i / channels + 1) / static_cast<float>(samples_);
+        frame[i] = fading_[i] + (frame[i] - fading_[i]) * share;
     }
 }
 
@@ -257,8 +321,11 @@ void Mixer::mix() {
     gains_to_.clear();
     for (const Row* row : mixing_) {
         for (std::size_t c = 0; c < columns_.size(); ++c) {
-            gains_from_.insert(gains_from_.end(), config_.encoder.channels, row->from[c]);
-            gains_to_.insert(gains_to_.end(), config_.encoder.channels, row->to[c]);
+            for (const bool right : {false, true}) {
+                if (right && config_.encoder.channels == 1) continue;
+                gains_from_.push_back(right ? row->from[c].right : row->from[c].left);
+                gains_to_.push_back(right ? row->to[c].right : row->to[c].left);
+            }
         }
     }
     mixed_.resize(mixing_.size() * frame_size_);
@@ -266,6 +333,7 @@ void Mixer::mix() {
     kernels_.mix(mixed_.data(), inputs_.data(), gains_from_.data(), gains_to_.data(), rows, columns, samples, channels);
     for (std::size_t i = 0; i < mixing_.size(); ++i) {
         kernels_.limit(frame_of(limited_, i).data(), frame_of(mixed_, i).data(), mixing_[i]->stream.limiter.data(), samples, channels);
+        note_limiting(*mixing_[i], i);
     }
     row_levels_.resize(mixing_.size());
     column_levels_.resize(columns_.size());
@@ -283,47 +351,49 @@ std::uint8_t Mixer::wanted_of(const Row& leader) const noexcept {
     return wanted;
 }
 
-Mixer::Frame Mixer::encode(Row& row, std::size_t index, const Tick& tick) {
+Mixer::Frame Mixer::encode(Row& row, std::optional<std::size_t> index, const Tick& tick) {
     Stream& stream = row.stream;
-    const std::span<float> samples = frame_of(limited_, index);
-    const bool silence = row_levels_[index] <= -127;
-    stream.silent_frames = silence ? stream.silent_frames + 1 : 0;
-    stream.parked = false;
-
     const std::uint8_t wanted = wanted_of(row);
+    if (row.ending) {
+        park(stream);
+        return say_nothing(stream, wanted, tick);
+    }
     for (std::size_t t = 0; t < tiers; ++t) {
         Coder& coder = stream.coders[t];
         if ((wanted & variants_of(static_cast<Tier>(t))) == 0) {
             retire(coder);
+        } else if (coder.passing) {
+            if (coder.encoder) spare_encoders_.push_back(std::move(coder.encoder));
+        } else if (!index) {
+            continue;  // it ends
         } else if (!coder.encoder) {
             prime(stream, coder, static_cast<Tier>(t), tick);
         }
     }
-    std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
-    std::copy(samples.begin(), samples.end(), frame_of(stream.history, priming_frames - 1).begin());
-
-    if (silence && all_zero(row.to) && stream.silent_frames > settling_frames) {
-        stream.parked = true;
-        for (Coder& coder : stream.coders) coder.recent = {};  // packets that are kept stand in the way of the pool's next lap
-        return say_nothing(stream, wanted, tick);
+    if (index) {
+        const std::span<const float> samples = frame_of(limited_, *index);
+        const bool silence = row_levels_[*index] <= -127;
+        stream.silent_frames = silence ? stream.silent_frames + 1 : 0;
+        stream.parked = false;
+        std::rotate(stream.history.begin(), stream.history.begin() + static_cast<std::ptrdiff_t>(frame_size_), stream.history.end());
+        std::copy(samples.begin(), samples.end(), frame_of(stream.history, priming_frames - 1).begin());
+        if (silence && all_silent(row.to) && stream.silent_frames > settling_frames) {
+            park(stream);
+            return say_nothing(stream, wanted, tick);
+        }
     }
     Frame frame;
+    PacketRef own = passes(row) ? pass(row, tick) : PacketRef{};
     for (std::size_t t = 0; t < tiers; ++t) {
         Coder& coder = stream.coders[t];
         const Variant plain{static_cast<Tier>(t), false}, red{static_cast<Tier>(t), true};
-        if (!coder.encoder) continue;
-        PacketRef packet = tick.pool.take();
-        if (!packet) {
-            tick.stats.dropped_overload.add(1);
-            continue;
+        PacketRef packet = coder.passing ? own : coder.encoder && index ? encode(row, *index, coder, tick) : PacketRef{};
+        if (!packet) continue;
+        if (coder.passing) {
+            tick.stats.frames_passed.add(1);
+            coder.dtx = packet->bytes[0] & 0xFC;
         }
-        const std::size_t size = coder.encoder->encode(samples, packet->bytes);
-        if (size == 0) continue;
-        tick.stats.frames_encoded.add(1);
-        packet->payload_offset = 0;
-        packet->payload_size = static_cast<std::uint16_t>(size);
-        describe(row, row_levels_[index], *packet);
-        coder.dtx = packet->bytes[0] & 0xFC;  // its mode and frame length, for a frame without bytes
+        stream.parked = false;
         stream.last_sent = tick.now;
         frame.talk |= !opus::is_dtx(packet->payload());
 
@@ -331,7 +401,7 @@ Mixer::Frame Mixer::encode(Row& row, std::size_t index, const Tick& tick) {
         if (wanted & red.bit()) {
             PacketRef repeated = tick.pool.take();
             if (repeated && red::write(*repeated, coder.recent, red.redundancy(), *packet, tick.timestamp)) {
-                describe(row, row_levels_[index], *repeated);
+                copy_description(*packet, *repeated);
                 tick.stats.frames_red.add(1);
                 frame.packets[red.number()] = std::move(repeated);
             } else {
@@ -341,6 +411,22 @@ Mixer::Frame Mixer::encode(Row& row, std::size_t index, const Tick& tick) {
         coder.recent.add(std::move(packet), tick.timestamp);
     }
     return frame;
+}
+
+PacketRef Mixer::encode(const Row& row, std::size_t index, Coder& coder, const Tick& tick) {
+    PacketRef packet = tick.pool.take();
+    if (!packet) {
+        tick.stats.dropped_overload.add(1);
+        return {};
+    }
+    const std::size_t size = coder.encoder->encode(frame_of(limited_, index), packet->bytes);
+    if (size == 0) return {};
+    tick.stats.frames_encoded.add(1);
+    packet->payload_offset = 0;
+    packet->payload_size = static_cast<std::uint16_t>(size);
+    describe(row, row_levels_[index], *packet);
+    coder.dtx = packet->bytes[0] & 0xFC;  // its mode and frame length, for a frame without bytes
+    return packet;
 }
 
 Mixer::Frame Mixer::sign(Row& row, const Tick& tick) {
@@ -388,6 +474,7 @@ void Mixer::prime(const Stream& stream, Coder& coder, Tier tier, const Tick& tic
 void Mixer::retire(Coder& coder) {
     if (coder.encoder) spare_encoders_.push_back(std::move(coder.encoder));
     coder.recent = {};
+    coder.passing = false;
 }
 
 void Mixer::retire(Stream& stream) {
@@ -398,8 +485,8 @@ void Mixer::describe(const Row& row, float level_dbov, Packet& packet) const {
     packet.level = {level_dbov > -50, dbov_byte(level_dbov)};
     packet.csrc_count = 0;
     for (std::size_t c = 0; c < columns_.size() && packet.csrc_count < rtp::max_csrcs; ++c) {
-        if (!sounding_[c] || row.to[c] == 0) continue;
-        packet.csrcs[packet.csrc_count] = columns_[c].csrc;
+        if (!sounding_[c] || row.to[c].silent() || !columns_[c].input.speaks) continue;
+        packet.csrcs[packet.csrc_count] = columns_[c].input.csrc;
         packet.csrc_levels[packet.csrc_count++] = dbov_byte(column_levels_[c]);
     }
 }

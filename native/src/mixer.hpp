@@ -8,6 +8,8 @@
 //
 //   follow → lead   its gains part from its leader's: an encoder of its own, warmed with the leader's last frames
 //   lead → follow   its gains have been an older leader's for `merge_after` frames: that encoder has heard the same by now
+//   alone           a leader of whose columns one alone sounds, at its own loudness: in place of a mix its packets are sent, as the
+//                   speaker sent them (passthrough.hpp), in each tier in which listeners cannot tell the difference
 //   parked          a leader whose gains are all 0, and who has said so by a packet without audio: nothing is encoded or
 //                   sent but that packet again, every `sign_of_life`
 #pragma once
@@ -17,11 +19,14 @@
 #include <span>
 #include <vector>
 
+#include "chain.hpp"
 #include "kernels.hpp"
 #include "opus.hpp"
 #include "packet.hpp"
+#include "passthrough.hpp"
 #include "playout.hpp"
 #include "redundancy.hpp"
+#include "sound.hpp"
 #include "stats.hpp"
 #include "tier.hpp"
 
@@ -32,16 +37,30 @@ using RowId = std::uint32_t;
 struct MixConfig {
     opus::EncoderConfig encoder;
     unsigned ptime_ms = 20;  // 20, 40 or 60
+    bool passthrough = false;  // one voice alone is not encoded again
     bool operator==(const MixConfig&) const = default;
 };
 
 // How a mix that is configured like this is encoded in a tier.
 opus::EncoderConfig encoder_config(const opus::EncoderConfig& configured, Tier tier) noexcept;
 
-// A cell that differs from its column: the source, and the factor on its gain.
+// On the way from a column to a row, by channel; those of a mono mix are equal.
+struct Gain {
+    float left = 0, right = 0;
+    bool operator==(const Gain&) const = default;
+    bool silent() const noexcept { return left == 0 && right == 0; }
+};
+
+// Where a column is heard in a stereo mix: factors on its gain, by channel.
+struct Place {
+    float left = 1, right = 1;
+};
+
+// A cell that differs from its column: the source, the factor on its gain, and where this row hears it.
 struct Cell {
     std::uint32_t csrc = 0;
     float gain = 0;
+    std::optional<Place> place{};
 };
 
 class Mixer {
@@ -52,12 +71,19 @@ public:
     static constexpr Duration sign_of_life = seconds{5};
     // Frames of silence that are still encoded, so that decoders end in silence before the packets do.
     static constexpr unsigned settling_frames = 5;
+    // A row that was mixed is a voice alone again after so long: less flaps with every short word of another, more spends encodes,
+    // and generations of coding.
+    static constexpr Duration alone_after = milliseconds{100};
 
-    // A source as the room has it at this tick. The playout is shared, so that one who leaves is faded out.
+    // A source as the room has it at this tick. The sound is shared, so that one who leaves is faded out.
     struct Input {
         std::uint32_t csrc = 0;
         float gain = 0;                    // the column's; 0: muted, or silent
-        std::shared_ptr<Playout> playout;
+        std::shared_ptr<Sound> sound;
+        Place place{};
+        std::shared_ptr<Chain> chain{};    // what is done to it first
+        bool speaks = true;                // it is a person, and so named among the packet's sources
+        bool hushed = false;               // what it gives now is silence, though it is still mixed
     };
     // One row's frame in one variant. Followers share their leader's packet.
     struct Output {
@@ -71,6 +97,7 @@ public:
 
     // like: a row from which this one is a change, so that its listeners hear the gains move and no break.
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // The variants that somebody wants of the row from now on, by bit; at first the configured mix alone, in plain.
     void want(RowId row, std::uint8_t variants) noexcept;
@@ -94,15 +121,20 @@ public:
 
 private:
     struct Column {
-        std::uint32_t csrc = 0;
-        std::shared_ptr<Playout> playout;
-        float gain = 0;          // at the end of this tick's frame
+        Input input;             // its gain: at the end of this tick's frame
+        std::shared_ptr<Chain> chain;  // of the last frame
+        bool begins = false;     // by itself, with this frame
+        bool decoded = true;     // there are samples of this tick
+        bool silent = false;     // it gave nothing in the last
+        // What is not a speaker says nothing of itself beforehand.
+        bool hushed() const noexcept { return input.hushed || (silent && !input.sound->playout()); }
     };
     // One tier of a stream.
     struct Coder {
         std::unique_ptr<opus::Encoder> encoder;   // none until something is to be said
         red::Recent recent;                       // what it said last
         std::uint8_t dtx = 0;                     // the packet without audio (RFC 6716 section 3.1), in the encoder's mode
+        bool passing = false;                     // no encoder: it says what a speaker's packets say
     };
     // What makes a row a mix of its own.
     struct Stream {
@@ -112,6 +144,10 @@ private:
         bool parked = true;
         unsigned silent_frames = 0;
         Instant last_sent{};                      // Instant{}: never
+        const Sound* alone = nullptr;             // whose voice is the only one, for `alone_frames` ticks; to compare with
+        unsigned alone_frames = 0;
+        bool limited = true;                      // the last frame that was mixed was made quieter
+        const Sound* cold = nullptr;              // whose packets were passed on while limiter and history stood still
     };
     // What a leader says, by variant; empty where nobody wants it or there is nothing to say.
     struct Frame {
@@ -130,7 +166,9 @@ private:
         std::vector<Cell> cells;
         Row* leader = nullptr;             // itself, or whom it follows
         Stream stream;                     // of a leader
-        std::vector<float> from, to;       // gains, by column
+        std::vector<Gain> from, to;        // by column
+        std::optional<std::size_t> alone;  // column whose packets may stand for the mix
+        bool ending = false;               // in silence, without a mix
         unsigned equal_frames = 0;         // for how long an older leader's gains were the same
         std::uint64_t sent = 0;            // index of its next packet
         std::uint8_t wanted = Variant{}.bit();  // variants
@@ -144,10 +182,30 @@ private:
     void lead(Row& row);
     void follow(Row& row, Row& leader);
     void pull(Instant now, WorkerStats& stats);
+    void run_chain(Column& column, std::span<float> frame);
     void mix();
+    // mixer_alone.cpp
+    std::optional<std::size_t> find_alone(const Row& row) const noexcept;
+    void look_for_voices_alone();
+    void part_voices_alone();
+    void decide(Row& row, bool pulled);
+    bool may_pass(const Row& row, Tier tier, const OwnPackets::Own& own) const noexcept;
+    bool passes(const Row& row) const noexcept;
+    bool passes_everywhere(const Row& row) const noexcept;
+    Playout::Need need_of(std::size_t column, bool pulled) const noexcept;
+    void warm(Row& row);
+    void note_limiting(Row& row, std::size_t index) noexcept;
+    bool alike(const Row& row, const Row& leader) const noexcept;
+    bool ended_in_silence(const Row& row) const noexcept;
+    void park(Stream& stream);
+    void reset_sound(Stream& stream);
+    bool needs_no_mix(const Row& row) const noexcept;
+    PacketRef pass(const Row& row, const Tick& tick);
     std::uint8_t wanted_of(const Row& leader) const noexcept;
     // What the leader says of its new frame, and what it says of nothing; without packets when there is nothing to send.
-    Frame encode(Row& row, std::size_t index, const Tick& tick);
+    // index: of its samples among those mixed; nothing when it was not.
+    Frame encode(Row& row, std::optional<std::size_t> index, const Tick& tick);
+    PacketRef encode(const Row& row, std::size_t index, Coder& coder, const Tick& tick);
     Frame sign(Row& row, const Tick& tick);
     Frame say_nothing(Stream& stream, std::uint8_t wanted, const Tick& tick) const;
     void prime(const Stream& stream, Coder& coder, Tier tier, const Tick& tick);
@@ -168,9 +226,12 @@ private:
     std::vector<std::unique_ptr<Row>> rows_;  // oldest first
     std::vector<Column> columns_;
     std::vector<Row*> mixing_;                // leaders that are mixed in this tick
-    std::vector<float> inputs_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
+    std::vector<Row*> passing_;               // and those that need not be
+    std::vector<float> inputs_, fading_, mixed_, limited_, gains_from_, gains_to_, row_levels_, column_levels_;
     std::vector<bool> sounding_;              // columns that gave more than silence in this tick
     std::vector<std::unique_ptr<opus::Encoder>> spare_encoders_;
+    std::optional<Merger> merger_;            // with passthrough
+    OpusMode mode_;                           // of the encoders
 };
 
 }  // namespace plane

@@ -56,9 +56,11 @@ std::size_t Decoder::conceal(std::span<float> out, std::uint32_t samples) noexce
                                              std::min(capacity(out, channels_), static_cast<int>(samples)), 0));
 }
 
+void Decoder::reset() noexcept { opus_decoder_ctl(decoder_.get(), OPUS_RESET_STATE); }
+
 Encoder::Encoder(const EncoderConfig& config)
-    : encoder_{opus_encoder_create(sample_rate, static_cast<int>(config.channels),
-                                   config.music ? OPUS_APPLICATION_AUDIO : OPUS_APPLICATION_VOIP, nullptr)},
+    // Speakers' own encoders have taken away what rumbles; the high-pass filter of "voip" would do so again, and move what is above.
+    : encoder_{opus_encoder_create(sample_rate, static_cast<int>(config.channels), OPUS_APPLICATION_AUDIO, nullptr)},
       channels_{config.channels} {
     if (!encoder_) throw std::bad_alloc{};
     opus_encoder_ctl(encoder_.get(), OPUS_SET_COMPLEXITY(config.complexity));

@@ -14,6 +14,7 @@ struct OpusEncoder;
 namespace plane::opus {
 
 constexpr std::uint32_t sample_rate = 48000;
+constexpr std::size_t encoder_delay = 312;     // samples by which what is decoded follows what was encoded
 constexpr std::uint32_t max_samples = 5760;  // 120 ms: the longest packet
 
 // Samples at 48 kHz that a packet lasts, 120 to 5,760; nothing when it is not a valid Opus packet.
@@ -40,6 +41,8 @@ public:
     std::size_t decode(Bytes payload, std::span<float> out) noexcept;
     // The frame of `samples` before `next`, from next's redundancy where it has any, else concealed.
     std::size_t recover(Bytes next, std::span<float> out, std::uint32_t samples) noexcept;
+    // As if new.
+    void reset() noexcept;
     // A frame that is lost: the decoder goes on from what it had, fading.
     std::size_t conceal(std::span<float> out, std::uint32_t samples) noexcept;
 
@@ -53,7 +56,7 @@ struct EncoderConfig {
     std::uint32_t bitrate = 48000;  // bit/s
     // 0..10. In voice mode with FEC a frame costs 150 µs at 5 and 290 µs at 9, for a difference that few hear.
     int complexity = 5;
-    bool music = false;             // Opus's "audio" application instead of "voip"
+    bool music = false;             // coded for music, not for voice
     int expected_loss_percent = 5;  // that in-band FEC is prepared for; more spends bits on copies that clean networks do not need
     bool operator==(const EncoderConfig&) const = default;
 };

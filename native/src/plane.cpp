@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 namespace plane {
@@ -18,6 +19,39 @@ std::uint32_t random32() {
 
 // +24 dB. More only feeds the limiter.
 constexpr float max_gain = 16;
+
+// A chain costs its room's tick.
+constexpr std::size_t max_stages = 8;
+
+// A minute: longer fades are silence.
+constexpr std::size_t max_fade_samples = 60 * opus::sample_rate;
+
+bool is_gain(float gain) { return gain >= 0 && gain <= max_gain; }
+
+void check_column(std::uint32_t csrc, float gain, Place place) {
+    if (csrc == 0) throw std::invalid_argument("csrc must not be 0");
+    if (!is_gain(gain) || !is_gain(place.left) || !is_gain(place.right)) throw std::invalid_argument("a gain lies between 0 and 16");
+}
+
+void check_cells(std::span<const Cell> cells) {
+    for (const Cell& cell : cells) {
+        const Place place = cell.place.value_or(Place{});
+        if (!is_gain(cell.gain) || !is_gain(place.left) || !is_gain(place.right)) throw std::invalid_argument("a gain lies between 0 and 16");
+    }
+}
+
+void check_delay(std::size_t samples) {
+    if (samples > DelayLine::max_delay) throw std::invalid_argument("a delay is at most a second");
+}
+
+void check_fade(float gain, std::size_t fade_samples) {
+    if (!is_gain(gain)) throw std::invalid_argument("a gain lies between 0 and 16");
+    if (fade_samples > max_fade_samples) throw std::invalid_argument("a fade lasts at most a minute");
+}
+
+void check_ducking(const Ducking& ducking) {
+    if (!(ducking.gain >= 0) || ducking.gain > 1) throw std::invalid_argument("ducking is a gain between 0 and 1");
+}
 
 void check_mix(const MixConfig& mix) {
     if (mix.ptime_ms != 20 && mix.ptime_ms != 40 && mix.ptime_ms != 60) throw std::invalid_argument("ptime is 20, 40 or 60 ms");
@@ -50,7 +84,7 @@ Plane::Plane(const std::vector<std::vector<Endpoint>>& binds, bool tcp) {
     for (unsigned i = 0; i < binds.size(); ++i) {
         if (binds[i].empty() || binds[i].size() > 16) throw std::invalid_argument("a worker is bound to 1 to 16 addresses");
         workers_.push_back(std::make_unique<Worker>(i, static_cast<unsigned>(binds.size()), binds[i], tcp_capacity,
-                                                    events_bell_, kernels_));
+                                                    events_bell_, kernels_, ntp_));
     }
 }
 
@@ -81,6 +115,7 @@ std::vector<Event> Plane::poll() {
 void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
     at(home);
     check_mix(config.mix);
+    check_ducking(config.ducking);
     if (!rooms_.emplace(room, RoomSeats{home, config.e2ee, std::vector<unsigned>(workers_.size())}).second) {
         throw std::invalid_argument("room id used before");
     }
@@ -89,6 +124,7 @@ void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
 
 void Plane::configure_room(RoomId room, const RoomConfig& config) {
     check_mix(config.mix);
+    check_ducking(config.ducking);
     RoomSeats& room_seats = seats(room);
     room_seats.e2ee = config.e2ee;
     submit(room_seats.home, command::ConfigureRoom{room, config});
@@ -103,20 +139,71 @@ void Plane::remove_room(RoomId room) {
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::RemoveRoom{room});
 }
 
-void Plane::set_column(RoomId room, std::uint32_t csrc, float gain) {
-    if (csrc == 0) throw std::invalid_argument("csrc must not be 0");
-    if (!(gain >= 0) || gain > max_gain) throw std::invalid_argument("a gain lies between 0 and 16");
-    submit(seats(room).home, command::SetColumn{room, csrc, gain});
+void Plane::set_column(RoomId room, std::uint32_t csrc, float gain, Place place) {
+    check_column(csrc, gain, place);
+    submit(seats(room).home, command::SetColumn{room, csrc, gain, place});
 }
+
+void Plane::set_chain(RoomId room, std::uint32_t csrc, const std::vector<std::pair<std::uint32_t, std::vector<float>>>& stages) {
+    if (stages.size() > max_stages) throw std::invalid_argument("a column has at most 8 stages");
+    std::vector<Chain::Link> links;
+    for (const auto& [number, params] : stages) {
+        if (number >= stages_.size()) throw std::invalid_argument("no such stage");
+        const Stage& stage = stages_[number];
+        if (params.size() != static_cast<std::size_t>(stage.params)) throw std::invalid_argument("a stage has as many parameters as its table says");
+        if (!std::all_of(params.begin(), params.end(), [](float value) { return std::isfinite(value); })) {
+            throw std::invalid_argument("a parameter is finite");
+        }
+        links.push_back({stage, params});
+    }
+    submit(seats(room).home, command::SetChain{room, csrc, std::move(links)});
+}
+
+void Plane::add_player(RoomId room, std::uint32_t csrc, float gain, Place place) {
+    check_column(csrc, gain, place);
+    submit(seats(room).home, command::AddPlayer{room, csrc, gain, place});
+}
+
+void Plane::add_tap(RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay_samples) {
+    check_column(csrc, gain, place);
+    check_delay(delay_samples);
+    submit(seats(room).home, command::AddTap{room, csrc, player, gain, place, delay_samples});
+}
+
+void Plane::set_delay(RoomId room, std::uint32_t csrc, std::size_t delay_samples) {
+    check_delay(delay_samples);
+    submit(seats(room).home, command::SetDelay{room, csrc, delay_samples});
+}
+
+void Plane::add_deck(RoomId room, std::uint32_t csrc, DeckId deck, std::shared_ptr<Ring> ring, float gain, std::size_t fade_samples) {
+    check_fade(gain, fade_samples);
+    submit(seats(room).home, command::AddDeck{room, csrc, deck, std::move(ring), gain, fade_samples});
+}
+
+void Plane::fade_deck(RoomId room, std::uint32_t csrc, DeckId deck, float gain, std::size_t fade_samples, Player::Then then) {
+    check_fade(gain, fade_samples);
+    submit(seats(room).home, command::FadeDeck{room, csrc, deck, gain, fade_samples, then});
+}
+
+void Plane::start_effect(RoomId room, std::uint32_t csrc, std::uint32_t effect, std::shared_ptr<const Clip> clip, float gain, Place place,
+                         bool repeat) {
+    check_column(csrc, gain, place);
+    submit(seats(room).home, command::StartEffect{room, csrc, std::make_shared<Effect>(effect, std::move(clip), repeat), gain, place});
+}
+
+void Plane::stop_effect(RoomId room, std::uint32_t csrc) { submit(seats(room).home, command::StopEffect{room, csrc}); }
 
 void Plane::remove_column(RoomId room, std::uint32_t csrc) { submit(seats(room).home, command::RemoveColumn{room, csrc}); }
 
 void Plane::add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like) {
     if (!kernels_.complete()) throw std::invalid_argument("no kernels were set");
-    for (const Cell& cell : cells) {
-        if (!(cell.gain >= 0) || cell.gain > max_gain) throw std::invalid_argument("a gain lies between 0 and 16");
-    }
+    check_cells(cells);
     submit(seats(room).home, command::AddRow{room, row, std::move(cells), like});
+}
+
+void Plane::set_row(RoomId room, RowId row, std::vector<Cell> cells) {
+    check_cells(cells);
+    submit(seats(room).home, command::SetRow{room, row, std::move(cells)});
 }
 
 void Plane::remove_row(RoomId room, RowId row) { submit(seats(room).home, command::RemoveRow{room, row}); }

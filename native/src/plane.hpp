@@ -36,14 +36,31 @@ public:
 
     // Before the first row. The functions must stay valid until stop() has returned.
     void set_kernels(const Kernels& kernels) { kernels_ = kernels; }
+    // What set_chain() can name; valid for as long.
+    void set_stages(std::vector<Stage> stages) { stages_ = std::move(stages); }
 
     void add_room(RoomId room, unsigned home, const RoomConfig& config);
     void configure_room(RoomId room, const RoomConfig& config);
     void remove_room(RoomId room);
-    void set_column(RoomId room, std::uint32_t csrc, float gain);
+    void set_column(RoomId room, std::uint32_t csrc, float gain, Place place = {});
     void remove_column(RoomId room, std::uint32_t csrc);
+    // Stages, by their numbers in the table, each with its parameters.
+    void set_chain(RoomId room, std::uint32_t csrc, const std::vector<std::pair<std::uint32_t, std::vector<float>>>& stages);
+
+    // Columns of music and effects. Ids of decks and effects come from the caller, like those of peers.
+    void add_player(RoomId room, std::uint32_t csrc, float gain, Place place = {});
+    // A player's music once more, later, for those who hear singers sing to it.
+    void add_tap(RoomId room, std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay_samples);
+    // Of a speaker's or a tap's column; it glides there.
+    void set_delay(RoomId room, std::uint32_t csrc, std::size_t delay_samples);
+    void add_deck(RoomId room, std::uint32_t csrc, DeckId deck, std::shared_ptr<Ring> ring, float gain, std::size_t fade_samples);
+    void fade_deck(RoomId room, std::uint32_t csrc, DeckId deck, float gain, std::size_t fade_samples, Player::Then then);
+    void start_effect(RoomId room, std::uint32_t csrc, std::uint32_t effect, std::shared_ptr<const Clip> clip, float gain, Place place,
+                      bool repeat);
+    void stop_effect(RoomId room, std::uint32_t csrc);
     // A row of the gain matrix: every column at its own gain, but for these cells.
     void add_row(RoomId room, RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    void set_row(RoomId room, RowId row, std::vector<Cell> cells);
     void remove_row(RoomId room, RowId row);
 
     // He sits on the room's home for good, whatever the homes of rooms that he moves to.
@@ -63,6 +80,9 @@ public:
     void set_keys(PeerId peer, srtp::Profile profile, Bytes material);
     void release_handshake(PeerId peer);
     void remove_peer(PeerId peer, std::vector<Datagram> farewell);
+
+    // Of the sender reports (RFC 3550 section 6.4.1), so that what is told of a time can be set against media.
+    std::chrono::nanoseconds unix_time(Instant instant) const noexcept { return ntp_.unix_time(instant); }
 
     const WorkerStats& stats(unsigned worker) const { return at(worker).stats; }
 
@@ -88,7 +108,9 @@ private:
     void to_peer(PeerId peer, C command);
 
     Bell events_bell_;
+    NtpClock ntp_{Clock::now(), std::chrono::system_clock::now()};
     Kernels kernels_;
+    std::vector<Stage> stages_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::vector<std::thread> threads_;
     std::unordered_map<RoomId, RoomSeats> rooms_;

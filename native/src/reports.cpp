@@ -88,6 +88,11 @@ std::uint64_t NtpClock::at(Instant instant) const noexcept {
     return (ns / 1'000'000'000) << 32 | fraction;
 }
 
+nanoseconds NtpClock::unix_time(Instant instant) const noexcept {
+    const auto since = std::chrono::duration_cast<nanoseconds>(instant.time_since_epoch()).count();
+    return nanoseconds{static_cast<std::int64_t>(ntp_ns_at_epoch_ + static_cast<std::uint64_t>(since) - ntp_to_unix_s * 1'000'000'000)};
+}
+
 std::optional<rtcp::Reports> read_reports(Peer& peer, Bytes compound, Instant now, const NtpClock& ntp) noexcept {
     const auto reports = rtcp::parse(compound);
     if (!reports) return std::nullopt;

@@ -10,6 +10,8 @@ class NtpClock {
 public:
     NtpClock(Instant now, std::chrono::system_clock::time_point wall) noexcept;
     std::uint64_t at(Instant instant) const noexcept;
+    // Since 1970.
+    nanoseconds unix_time(Instant instant) const noexcept;
 
 private:
     std::uint64_t ntp_ns_at_epoch_;  // of Instant{}

@@ -5,20 +5,34 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "clock.hpp"
+#include "effect.hpp"
 #include "mixer.hpp"
+#include "player.hpp"
 #include "ranking.hpp"
 #include "source.hpp"
+#include "tap.hpp"
 
 namespace plane {
 
 using RoomId = std::uint32_t;
 
+// Music goes down while somebody speaks.
+struct Ducking {
+    float gain = 1;  // on players' columns meanwhile; 1: off
+    // How long it takes to get there and back. Shorter pumps, longer covers the first words.
+    Duration attack = milliseconds{120};
+    Duration release = milliseconds{800};
+    bool operator==(const Ducking&) const = default;
+};
+
 struct RoomConfig {
     MixConfig mix;
     bool e2ee = false;  // end-to-end encrypted: no payload is looked into, nothing is mixed
+    Ducking ducking{};
 };
 
 class Room {
@@ -30,10 +44,27 @@ public:
     void configure(const RoomConfig& config);
 
     // Gain 0 is muted for everyone. Both give true when the order of audible sources changed.
-    bool set_column(std::uint32_t csrc, float gain, Instant now);
+    bool set_column(std::uint32_t csrc, float gain, Place place, Instant now);
     bool remove_column(std::uint32_t csrc);
+    // What is done to the column first. Nothing happens when there is no such column.
+    void set_chain(std::uint32_t csrc, std::vector<Chain::Link> links);
+    // How much later the column is heard, after all that; it glides there. Of a speaker or a tap.
+    void set_delay(std::uint32_t csrc, std::size_t samples);
+
+    // Columns that no publisher fills. Nothing happens when the column is there already.
+    void add_player(std::uint32_t csrc, float gain, Place place);
+    // A player's music once more, later.
+    void add_tap(std::uint32_t csrc, std::uint32_t player, float gain, Place place, std::size_t delay);
+    void add_effect(std::uint32_t csrc, std::shared_ptr<Effect> effect, float gain, Place place);
+    // Null when there is none of this csrc.
+    Player* player(std::uint32_t csrc) noexcept;
+    void stop_effect(std::uint32_t csrc) noexcept;
+    // What players and effects have told since the last call.
+    Happenings take_happenings() { return std::exchange(happenings_, {}); }
 
     void add_row(RowId row, std::vector<Cell> cells, std::optional<RowId> like);
+    // Other cells, for all who listen to the row; the gains move there.
+    void set_row(RowId row, std::vector<Cell> cells);
     void remove_row(RowId row);
     // Somebody wants this variant of the row; again within `wish` or he wants it no more. The row may still be to come.
     void want_row(RowId row, Variant variant, Instant now);
@@ -57,6 +88,8 @@ public:
 
     // Audible sources, best rank first.
     std::vector<std::uint32_t> order() const;
+    // See Mixer.
+    std::span<const float> last_frame(RowId row) const noexcept { return mixer_ ? mixer_->last_frame(row) : std::span<const float>{}; }
     std::size_t mixes() const noexcept { return mixer_ ? mixer_->leaders() : 0; }
 
     // A number for a run of packets that continues no earlier one. Unique in the room, never 0.
@@ -73,12 +106,23 @@ public:
     std::size_t counted_mixes = 0;
 
 private:
-    void apply_wishes(Instant now);
-
     struct Column {
         float gain = 0;
+        Place place{};
         Source* source = nullptr;  // who fills it now
+        std::shared_ptr<Chain> chain{};
+        // Or what does, for as long as the column is there.
+        std::shared_ptr<Player> player{};
+        std::shared_ptr<Tap> tap{};
+        std::shared_ptr<Effect> effect{};
+        // Nobody publishes into it.
+        bool is_played() const noexcept { return player || tap || effect; }
     };
+
+    void apply_wishes(Instant now);
+    void render(Instant due);
+    void duck(Instant now);
+    Mixer::Input input_of(std::uint32_t csrc, Column& column, Instant due);
 
     RoomId id_;
     RoomConfig config_;
@@ -91,6 +135,9 @@ private:
     std::uint32_t mixer_run_ = 0;   // run of all its rows: they share the room's media time
     std::vector<Mixer::Input> inputs_;
     std::uint32_t last_run_ = 0;
+    std::vector<std::pair<std::uint32_t, Column>> leaving_;  // players and effects that are faded out in the next frame
+    Happenings happenings_;
+    float ducked_ = 1;              // the gain that ducking has come to
 };
 
 }  // namespace plane

@@ -121,7 +121,8 @@ private:
     X(packets_nacked, "RTP packets that listeners asked for again, by NACK")                           \
     X(packets_retransmitted, "RTP packets sent to listeners again, bit for bit")                       \
     X(frames_encoded, "mixed frames encoded: one for each distinct mix, tier and tick")                \
-    X(frames_red, "mixed frames packed with those before them (RED), of those")                        \
+    X(frames_passed, "frames of mixes that were the packets of one speaker alone, not encoded again") \
+    X(frames_red, "mixed frames packed with those before them (RED), encoded or passed")              \
     X(frames_primed, "frames encoded unheard, to warm an encoder for a mix that parts from another")   \
     X(sources_decoded, "sources decoded for mixing: one for each source that is heard, and tick")      \
     X(frames_recovered, "lost frames of speakers that in-band FEC brought back")                       \

@@ -48,24 +48,26 @@ float likeness(const float* a, const float* b, std::size_t size) noexcept {
 // The best displacement of b against a; b(lag) points to `size` samples.
 template <class At>
 Match search(const float* a, At b, std::size_t size, std::size_t from, std::size_t to) noexcept {
-    Match best{0, -2};
+    Match best{0, -2, 0};
     for (std::size_t lag = from; lag <= to; ++lag) {
         const float alike = likeness(a, b(lag), size);
-        if (alike > best.likeness) best = {lag, alike};
+        if (alike > best.likeness) best = {lag, alike, 0};
     }
     return best;
 }
 
-bool silent(const Mono& mono) noexcept {
+float mean_square(const Mono& mono) noexcept {
     float energy = 0;
     for (std::size_t i = 0; i < mono.size; ++i) energy += mono.samples[i] * mono.samples[i];
-    return energy < silence * static_cast<float>(mono.size);
+    return energy / static_cast<float>(mono.size);
 }
+
+bool silent(const Mono& mono) noexcept { return mean_square(mono) < silence; }
 
 // a: where the stretch lies that is compared; direction +1: with later ones, -1: with earlier ones.
 Match find(const Mono& mono, std::size_t a, int direction, std::size_t longest) noexcept {
     const float* samples = mono.samples.data() + a;
-    if (silent(mono)) return {longest, 1};
+    if (silent(mono)) return {longest, 1, 0};
     const float* slow = mono.slow.data() + a / coarse;
     const auto displaced = [direction](const float* from) {
         return [from, direction](std::size_t lag) { return from + direction * static_cast<std::ptrdiff_t>(lag); };
@@ -105,6 +107,28 @@ Match find_filler(std::span<const float> samples, unsigned channels, std::size_t
     Mono mono;
     fold(mono, samples.subspan((past - longest) * channels), channels, longest + compared);
     return find(mono, longest, -1, longest);
+}
+
+// Stretches `lag` apart, the later of which ends the samples.
+namespace {
+Match one(const Mono& mono, std::size_t lag) noexcept {
+    if (silent(mono)) return {lag, 1, 0};
+    return {lag, likeness(mono.samples.data(), mono.samples.data() + lag, compared), mean_square(mono)};
+}
+}  // namespace
+
+Match surplus_of(std::span<const float> samples, unsigned channels, std::size_t lag) noexcept {
+    if (lag == 0 || lag > max_lag || samples.size() / channels < compared + lag) return {};
+    Mono mono;
+    fold(mono, samples, channels, compared + lag);
+    return one(mono, lag);
+}
+
+Match filler_of(std::span<const float> samples, unsigned channels, std::size_t past, std::size_t lag) noexcept {
+    if (lag == 0 || lag > max_lag || past < lag || samples.size() / channels < past + compared) return {};
+    Mono mono;
+    fold(mono, samples.subspan((past - lag) * channels), channels, lag + compared);
+    return one(mono, lag);
 }
 
 void shorten(std::span<float> samples, unsigned channels, const Match& match) noexcept {

@@ -16,6 +16,7 @@ constexpr std::size_t compared = 480;
 struct Match {
     std::size_t lag = 0;      // 0: there are too few samples
     float likeness = 0;       // normalized correlation, -1..1; 1 for silence
+    float mean_square = 0;    // of what was looked at, where one lag alone was
 };
 
 // What can be taken out at the beginning of `samples`: the lag at which it resembles itself best. It looks at
@@ -23,6 +24,10 @@ struct Match {
 Match find_surplus(std::span<const float> samples, unsigned channels, std::size_t longest) noexcept;
 // What can be put in before samples[past], which goes on from what is before: `past` samples of that, at least max_lag.
 Match find_filler(std::span<const float> samples, unsigned channels, std::size_t past, std::size_t longest) noexcept;
+
+// The same for one lag, 1 to max_lag.
+Match surplus_of(std::span<const float> samples, unsigned channels, std::size_t lag) noexcept;
+Match filler_of(std::span<const float> samples, unsigned channels, std::size_t past, std::size_t lag) noexcept;
 
 // Takes match.lag samples out at the beginning: the first period goes over into the second. At least two periods of
 // samples. Afterwards the first samples.size() / channels - lag count.

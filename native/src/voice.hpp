@@ -26,10 +26,15 @@ public:
     // Packets may have stopped.
     void tick(Instant now) noexcept;
 
+    // Without the hangover: what music makes way for goes on being heard through the pauses between words, not after them.
+    static constexpr Duration just_now = milliseconds{250};
+    bool speaks_just_now(Instant now) const noexcept { return speaking_ && now - last_loud_ <= just_now; }
+
     double level_dbov() const noexcept { return level_dbov_; }
     bool speaking() const noexcept { return speaking_; }
     // Worth mixing now.
     bool sounds(Instant now) const noexcept { return now - last_sound_ <= sound_hold; }
+    Duration quiet_for(Instant now) const noexcept { return now - last_sound_; }
     // A tick has something to end.
     bool active(Instant now) const noexcept { return speaking_ || sounds(now); }
 

@@ -56,12 +56,12 @@ void Bell::clear() noexcept {
 }
 
 Worker::Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, std::size_t tcp_capacity,
-               Bell& events_bell, const Kernels& kernels)
+               Bell& events_bell, const Kernels& kernels, const NtpClock& ntp)
     : number_{number},
       tcp_{tcp_capacity},
       events_bell_{events_bell},
       kernels_{kernels},
-      ntp_{Clock::now(), std::chrono::system_clock::now()},
+      ntp_{ntp},
       fan_outs_(max_fan_outs) {
     for (unsigned i = 0; i < worker_count; ++i) handovers.push_back(std::make_unique<SpscQueue<Handover>>(4096));
     std::uint16_t port = 0;
@@ -624,6 +624,7 @@ void Worker::tick(Room& room, Instant due) {
     room.mix(due, pool_, mixed_, stats);
     for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row, output.variant), output.packet, output.position);
     mixed_.clear();
+    tell_happenings(room);
     count_mixes(room);
     const Instant end = Clock::now();
     stats.tick_duration.record(end - begin);
@@ -631,6 +632,17 @@ void Worker::tick(Room& room, Instant due) {
         set_room_timer(room, next_tick(room, end));
     } else if (const auto next = room.next_due()) {
         set_room_timer(room, next_tick(room, *next));
+    }
+}
+
+void Worker::tell_happenings(Room& room) {
+    for (const Happening& happening : room.take_happenings()) {
+        switch (happening.kind) {
+            case Happening::Kind::starved: tell(EventKind::deck_starved, happening.id); break;
+            case Happening::Kind::resumed: tell(EventKind::deck_resumed, happening.id); break;
+            case Happening::Kind::ended: tell(EventKind::deck_ended, happening.id); break;
+            case Happening::Kind::effect_ended: tell(EventKind::effect_ended, happening.id); break;
+        }
     }
 }
 
@@ -662,10 +674,10 @@ void Worker::note_media(Peer& peer) {
     if (!std::exchange(peer.media_seen, true)) tell(EventKind::media, peer.id);
 }
 
-void Worker::tell(EventKind kind, PeerId peer, Bytes data) {
-    Event event{kind, peer, {data.begin(), data.end()}};
+void Worker::tell(EventKind kind, std::uint32_t id, Bytes data) {
+    Event event{kind, id, {data.begin(), data.end()}};
     if (!unsent_events_.empty() || !events.push(std::move(event))) {
-        if (kind != EventKind::datagram) unsent_events_.push_back({kind, peer, {}});
+        if (kind != EventKind::datagram) unsent_events_.push_back({kind, id, {}});
     }
     events_rung_ = true;
 }

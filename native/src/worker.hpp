@@ -43,7 +43,7 @@ public:
     // Binds its sockets: std::system_error when one cannot be bound. tcp_capacity: connections at a time, with 0 it does
     // not listen on TCP. events_bell rings when `events` has something. kernels: set before a room mixes.
     Worker(unsigned number, unsigned worker_count, std::span<const Endpoint> binds, std::size_t tcp_capacity,
-           Bell& events_bell, const Kernels& kernels);
+           Bell& events_bell, const Kernels& kernels, const NtpClock& ntp);
     ~Worker();
 
     // The thread's body; returns after command::Stop.
@@ -111,9 +111,18 @@ private:
     void on(const command::AddRoom&, Instant now);
     void on(const command::RemoveRoom&, Instant now);
     void on(const command::SetColumn&, Instant now);
+    void on(command::SetChain&, Instant now);
+    void on(const command::AddPlayer&, Instant now);
+    void on(const command::SetDelay&, Instant now);
+    void on(const command::AddTap&, Instant now);
+    void on(command::AddDeck&, Instant now);
+    void on(const command::FadeDeck&, Instant now);
+    void on(command::StartEffect&, Instant now);
+    void on(const command::StopEffect&, Instant now);
     void on(const command::RemoveColumn&, Instant now);
     void on(const command::ConfigureRoom&, Instant now);
     void on(command::AddRow&, Instant now);
+    void on(command::SetRow&, Instant now);
     void on(const command::RemoveRow&, Instant now);
     void on(const command::AttachAudience&, Instant now);
     void on(const command::DetachAudience&, Instant now);
@@ -132,7 +141,7 @@ private:
     void on(const command::Stop&, Instant now);
     void housekeep(Peer& peer, Instant now);
     void note_media(Peer& peer);
-    void tell(EventKind kind, PeerId peer, Bytes data = {});
+    void tell(EventKind kind, std::uint32_t id, Bytes data = {});
     bool hand_over(unsigned worker, Handover handover);
 
     void drop_source(PeerId peer, Instant now);
@@ -140,6 +149,7 @@ private:
     void drop_path(const Peer& peer, const Path& path, Instant now);
 
     void tick(Room& room, Instant due);
+    void tell_happenings(Room& room);
     void count_mixes(Room& room);
     void start_ticking(Room& room, Instant now);
     void set_room_timer(Room& room, Instant due);
@@ -193,7 +203,7 @@ private:
     Instant timer_armed_{};  // when the timer will fire; Instant{}: not armed
     Bell& events_bell_;
     const Kernels& kernels_;
-    NtpClock ntp_;
+    const NtpClock& ntp_;
 
     PacketPool pool_;
     std::array<Received, receive_batch> inbox_;

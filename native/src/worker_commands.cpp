@@ -33,11 +33,55 @@ void Worker::on(const command::RemoveRoom& remove, Instant) {
 
 void Worker::on(const command::SetColumn& set, Instant now) {
     Room* room = find_room(set.room);
-    if (room && room->set_column(set.csrc, set.gain, now)) after_order_change(*room, now);
+    if (room && room->set_column(set.csrc, set.gain, set.place, now)) after_order_change(*room, now);
+}
+
+void Worker::on(command::SetChain& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_chain(set.csrc, std::move(set.links));
+}
+
+void Worker::on(const command::AddPlayer& add, Instant) {
+    if (Room* room = find_room(add.room)) room->add_player(add.csrc, add.gain, add.place);
+}
+
+void Worker::on(const command::SetDelay& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_delay(set.csrc, set.samples);
+}
+
+void Worker::on(const command::AddTap& add, Instant) {
+    if (Room* room = find_room(add.room)) room->add_tap(add.csrc, add.player, add.gain, add.place, add.delay);
+}
+
+void Worker::on(command::AddDeck& add, Instant now) {
+    Room* room = find_room(add.room);
+    Player* player = room ? room->player(add.csrc) : nullptr;
+    if (!player) return;
+    player->add_deck(add.deck, std::move(add.ring), add.gain, add.fade_samples);
+    start_ticking(*room, now);
+}
+
+void Worker::on(const command::FadeDeck& fade, Instant now) {
+    Room* room = find_room(fade.room);
+    Player* player = room ? room->player(fade.csrc) : nullptr;
+    if (!player) return;
+    player->fade_deck(fade.deck, fade.gain, fade.fade_samples, fade.then);
+    start_ticking(*room, now);
+}
+
+void Worker::on(command::StartEffect& start, Instant now) {
+    Room* room = find_room(start.room);
+    if (!room) return;
+    room->add_effect(start.csrc, std::move(start.effect), start.gain, start.place);
+    start_ticking(*room, now);
+}
+
+void Worker::on(const command::StopEffect& stop, Instant) {
+    if (Room* room = find_room(stop.room)) room->stop_effect(stop.csrc);
 }
 
 void Worker::on(const command::RemoveColumn& remove, Instant now) {
     Room* room = find_room(remove.room);
+    if (room) start_ticking(*room, now);  // a player's last frame
     if (room && room->remove_column(remove.csrc)) after_order_change(*room, now);
 }
 
@@ -50,6 +94,10 @@ void Worker::on(command::AddRow& add, Instant now) {
     if (!room) return;
     room->add_row(add.row, std::move(add.cells), add.like);
     start_ticking(*room, now);
+}
+
+void Worker::on(command::SetRow& set, Instant) {
+    if (Room* room = find_room(set.room)) room->set_row(set.row, std::move(set.cells));
 }
 
 void Worker::on(const command::RemoveRow& remove, Instant) {

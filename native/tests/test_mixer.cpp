@@ -8,6 +8,8 @@
 #include <random>
 
 #include "mixer.hpp"
+#include "playout.hpp"
+#include "reference_kernels.hpp"
 
 using namespace plane;
 
@@ -17,37 +19,7 @@ const Instant start{seconds{1000}};
 constexpr Duration frame_time = milliseconds{20};
 constexpr std::size_t frame = 960;
 
-void reference_mix(float* out, const float* inputs, const float* from, const float* to, std::int32_t rows, std::int32_t columns,
-                   std::int32_t samples, std::int32_t channels) {
-    for (std::int32_t r = 0; r < rows; ++r) {
-        for (std::int32_t n = 0; n < samples; ++n) {
-            for (std::int32_t c = 0; c < channels; ++c) {
-                float sum = 0;
-                for (std::int32_t k = 0; k < columns; ++k) {
-                    const std::int32_t cell = (r * columns + k) * channels + c;
-                    const float gain = from[cell] + (to[cell] - from[cell]) * static_cast<float>(n + 1) / static_cast<float>(samples);
-                    sum += inputs[(k * samples + n) * channels + c] * gain;
-                }
-                out[(r * samples + n) * channels + c] = sum;
-            }
-        }
-    }
-}
-// A limiter that only delays by one sample: enough to see that state is carried over.
-void reference_limit(float* out, const float* in, float* state, std::int32_t samples, std::int32_t channels) {
-    for (std::int32_t i = 0; i < samples * channels; ++i) {
-        out[i] = i < channels ? state[i] : in[i - channels];
-    }
-    for (std::int32_t c = 0; c < channels; ++c) state[c] = in[(samples - 1) * channels + c];
-}
-void reference_levels(float* dbov, const float* in, std::int32_t rows, std::int32_t samples) {
-    for (std::int32_t r = 0; r < rows; ++r) {
-        double energy = 0;
-        for (std::int32_t i = 0; i < samples; ++i) energy += double{in[r * samples + i]} * in[r * samples + i];
-        dbov[r] = static_cast<float>(std::max(-127.0, 10 * std::log10(energy / samples + 1e-30)));
-    }
-}
-const Kernels kernels{reference_mix, reference_limit, reference_levels, 1, 2};
+const Kernels kernels = reference_kernels();
 
 // A speaker with a tone, encoded by Opus, one packet a tick into a playout of his own.
 struct Talker {
@@ -257,7 +229,7 @@ TEST_CASE("who is heard again is not heard with what was left from before") {
         playout.insert({1, i, i * 3 * static_cast<std::uint32_t>(frame), false, arrival}, {packet.data(), size});
     }
     for (int i = 0; i < 7; ++i) CHECK(playout.pull(start + frame_time * i + milliseconds{10}, heard));
-    playout.flush();
+    playout.begin();
     CHECK_FALSE(playout.pull(start + seconds{2}, heard));
     CHECK(std::all_of(heard.begin(), heard.end(), [](float sample) { return sample == 0; }));
 }

@@ -21,6 +21,11 @@ Peer listener_peer() {
 
 }  // namespace
 
+TEST_CASE("the reports' clock is Unix time as well") {
+    CHECK(ntp.unix_time(start + milliseconds{1500}) == nanoseconds{1'700'000'001'500'000'000});
+    CHECK((ntp.at(start) >> 32) == std::uint64_t{3'908'988'800});
+}
+
 TEST_CASE("NTP time counts from 1900") {
     CHECK((ntp.at(start) >> 32) == 1'700'000'000ULL + 2'208'988'800ULL);
     CHECK((ntp.at(start + milliseconds{250}) & 0xffffffff) == 0x40000000);

@@ -73,12 +73,12 @@ TEST_CASE("without a column, or with gain 0, a source is inaudible; its voice is
     Bench bench;
     bench.feed(1, start);
     CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
-    bench.room.set_column(7, 0, start);
+    bench.room.set_column(7, 0, {}, start);
     bench.feed(2, start);
     CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::inaudible);
     CHECK(bench.room.order().empty());
     CHECK(bench.stats->speaking.get());
-    CHECK(bench.room.set_column(7, 1, start));
+    CHECK(bench.room.set_column(7, 1, {}, start));
     CHECK(bench.room.order() == std::vector<std::uint32_t>{7});
     bench.feed(3, start);
     CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::audible);
@@ -86,12 +86,12 @@ TEST_CASE("without a column, or with gain 0, a source is inaudible; its voice is
 
 TEST_CASE("unmuting begins a new run") {
     Bench bench;
-    bench.room.set_column(7, 1, start);
+    bench.room.set_column(7, 1, {}, start);
     bench.feed(1, start);
     bench.room.hear(bench.source, bench.packet, start);
     const std::uint32_t run = bench.packet.position.run;
-    CHECK(bench.room.set_column(7, 0, start));
-    CHECK(bench.room.set_column(7, 1, start));
+    CHECK(bench.room.set_column(7, 0, {}, start));
+    CHECK(bench.room.set_column(7, 1, {}, start));
     bench.feed(2, start);
     CHECK(bench.packet.position.run != run);
 }
@@ -99,7 +99,7 @@ TEST_CASE("unmuting begins a new run") {
 TEST_CASE("the newer source of a user takes over with its first packet; the older is inaudible then") {
     Bench bench;
     Source newer{{.csrc = 7}, bench.room, 2, std::make_shared<PeerStats>()};
-    bench.room.set_column(7, 1, start);
+    bench.room.set_column(7, 1, {}, start);
     bench.feed(1, start);
     CHECK(bench.room.hear(bench.source, bench.packet, start) == Room::Verdict::order_changed);
     CHECK(bench.room.hear(newer, bench.packet, start) == Room::Verdict::audible);
@@ -112,7 +112,7 @@ TEST_CASE("the newer source of a user takes over with its first packet; the olde
 
 TEST_CASE("a silent room stops ticking") {
     Bench bench;
-    bench.room.set_column(7, 1, start);
+    bench.room.set_column(7, 1, {}, start);
     bench.feed(1, start);
     bench.room.hear(bench.source, bench.packet, start);
     CHECK(bench.room.active(start));
@@ -125,7 +125,7 @@ TEST_CASE("a silent room stops ticking") {
 TEST_CASE("an older source that is heard again begins with an empty jitter buffer") {
     Bench bench;
     Source newer{{.csrc = 7}, bench.room, 2, std::make_shared<PeerStats>()};
-    bench.room.set_column(7, 1, start);
+    bench.room.set_column(7, 1, {}, start);
     bench.room.add_row(1, {}, std::nullopt);
     bench.feed(1, start);
     bench.room.hear(bench.source, bench.packet, start);
