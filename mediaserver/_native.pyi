@@ -312,7 +312,17 @@ class Plane:
     def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """A column of music, which decks fill."""
 
-    def add_tap(self, room: int, csrc: int, player: int, *, gain: float, left: float = 1.0, right: float = 1.0, delay_samples: int) -> None:
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
         """
         A player's music once more in a column of its own, later: for those who hear singers sing to it.
         """
