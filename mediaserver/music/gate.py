@@ -69,7 +69,7 @@ class Gate:
     def __init__(self, policy: Policy, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.policy = policy
         self._backend = _Pinned(policy, resolve or resolve_by_system)
-        self._tls = tls or ssl.create_default_context(cafile=certifi.where())
+        self._tls = tls
 
     @contextlib.asynccontextmanager
     async def open(
@@ -78,6 +78,9 @@ class Gate:
         """GET. RefusedError when it, or where it redirects to, may not be fetched from; FetchError when it gave no 200
         or 206."""
         address = self.policy.parse(url, base)
+        if self._tls is None:
+            # A hundred certificates, which take 20 ms to read.
+            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=certifi.where())
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._tls,
             max_connections=1,
