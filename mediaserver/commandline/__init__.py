@@ -12,5 +12,6 @@ COMMANDS = {
     "token": ("tokens", "Print a token with which USER can join ROOM."),
     "stats": ("nodes", "Show the server at a glance."),
     "drain": ("nodes", "Let the server take no new rooms."),
+    "load": ("load", "Load a server with WebRTC peers, and verify what they hear."),
     "top": ("top", "Watch the server and its busiest rooms."),
 }
