@@ -121,12 +121,11 @@ async def test_packets_that_are_overtaken_are_late_and_not_lost(one_worker: Serv
 
 
 class MixedUp(OwnRooms):
-    """A server that sends listeners of the second room to the first."""
+    """A server that sends the listeners of two rooms each to the other."""
 
     def place(self, plan: Plan, join: Join) -> Place:
-        if join.speaks or join.room == 0:
-            return super().place(plan, join)
-        return super().place(plan, Join(join.at_s, 0, False, join.number))
+        room = join.room if join.speaks else 1 - join.room
+        return super().place(plan, Join(join.at_s, room, join.speaks, join.number))
 
 
 @pytest.mark.parametrize("mode", ["select", "mix"])

@@ -97,9 +97,9 @@ def load(  # noqa: PLR0917 - click passes names
         raise click.ClickException(printable(str(error))) from None
     except OSError as error:
         raise click.ClickException(f"The load cannot be made: {error.strerror or error}.") from None
+    console().print(summary(report))
     if json_path is not None:
         json_path.write_text(json.dumps(report.document(), indent=2) + "\n", encoding="utf-8")
-    console().print(summary(report))
     if report.faults:
         sys.exit(1)
 

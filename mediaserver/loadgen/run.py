@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from urllib.parse import urljoin
 import httpx
 
 from mediaserver import _native
+from mediaserver.client import CallError
 from mediaserver.loadgen.description import MAX_ANSWER_BYTES, Answer, AnswerError, Ice, offer, parse_answer
 from mediaserver.loadgen.handshake import ClientHandshake, Identity
 from mediaserver.loadgen.limits import raise_descriptors
@@ -23,7 +25,9 @@ JOIN_TIMEOUT_S = 15.0
 """From an offer's time to keys. Lower counts slow joins as failures, higher lets those that hang hold up the rest."""
 AT_ONCE = 512
 """Joins under way. Those that are due beyond wait, and the wait is part of their time."""
-TICK_S = 0.25  # between two looks at handshakes' timers, and at progress
+TICK_S = 0.25  # between two looks at handshakes' timers
+TICKS_OF_PROGRESS = 4
+"""Ticks between two looks at all counters, which hold up the generator's thread for 0.1 µs a listener."""
 DRAIN_S = 0.5
 """After the speakers have fallen silent: what is on its way, through jitter buffers as well, arrives."""
 LEAVES_AT_ONCE = 64
@@ -89,7 +93,7 @@ class Load:
         self._by_number: dict[int, _Client] = {}
         self._shaking: set[int] = set()  # numbers of those whose handshake is under way
         self._places_at_once = asyncio.Semaphore(AT_ONCE)
-        self._ending = False
+        self._ending = self._opened = False
         self._run_id = plan.random(Join(0, 0, True, 0)).getrandbits(32) ^ (time.time_ns() & 0xFFFFFFFF)
         self._generator = _native.LoadGenerator(bind)
 
@@ -104,6 +108,7 @@ class Load:
             loop.add_reader(self._generator.event_fd, self._on_events)
             try:
                 await self._places.open(self._plan)
+                self._opened = True
                 async with asyncio.TaskGroup() as group:
                     looking = group.create_task(self._look())
                     usage = await self._play(http, group)
@@ -150,7 +155,7 @@ class Load:
                 await self._connect(http, client)
         except TimeoutError:
             client.report = replace(client.report, failed="not connected in time")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             client.report = replace(client.report, failed=f"HTTP failed: {type(error).__name__}")
         except _JoinError as error:
             client.report = replace(client.report, failed=str(error))
@@ -274,13 +279,14 @@ class Load:
     async def _look(self) -> None:
         """Handshakes' timers and the progress, until it is cancelled."""
         with contextlib.suppress(asyncio.CancelledError):
-            while True:
+            for tick in itertools.count():
                 await asyncio.sleep(TICK_S)
                 for number in [*self._shaking]:
                     client = self._by_number[number]
                     if client.handshake is not None:
                         self._handle(client, number, client.handshake.timeout())
-                self._show(self._progress())
+                if tick % TICKS_OF_PROGRESS == 0:
+                    self._show(self._progress())
 
     def _progress(self) -> Progress:
         plan = self._plan
@@ -316,13 +322,15 @@ class Load:
             for client in sessions:
                 assert client.session is not None
                 headers = {"Authorization": f"Bearer {client.token}"} if client.token else {}
-                with contextlib.suppress(httpx.HTTPError):
+                with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL):
                     await http.delete(client.session, headers=headers)
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_TIMEOUT_S):
                 await asyncio.gather(*(one_after_another() for _ in range(LEAVES_AT_ONCE)))
-        await self._places.close(self._plan)
+        if self._opened:
+            with contextlib.suppress(CallError):  # a server that has died meanwhile has no rooms any more
+                await self._places.close(self._plan)
 
 
 async def _bounded(response: httpx.Response) -> str:

@@ -88,12 +88,16 @@ void Hearing::time(Stream& stream, Instant now, std::uint32_t timestamp) noexcep
 }
 
 void Hearing::marked(Instant now, const Marked& mark, Latencies& delay) {
+    // What is damaged may say anything; and no packet of ours came before it was due.
+    if (!mark.intact || mark.marker.due > now || mark.marker.due < Instant{}) {
+        ++tally_.corrupt;
+        return;
+    }
     if (mark.marker.run != config_.run || mark.marker.room != config_.room) {
         ++tally_.foreign;
         return;
     }
     ++tally_.marked;
-    if (!mark.intact) ++tally_.corrupt;
     delay.record(now - mark.marker.due);
     // One who is mixed at times is heard by his own packets only now and then.
     if (!config_.forwarded) return;

@@ -33,7 +33,7 @@ struct Tally {
     std::uint64_t gaps = 0;            // times that a stream made no sound for 200 ms though it had to
     std::uint64_t undecryptable = 0;   // did not authenticate
     std::uint64_t malformed = 0;       // authentic and no RTP
-    std::uint64_t marked = 0;          // with a marker of this run
+    std::uint64_t marked = 0;          // with a whole marker of this run and room
     std::uint64_t missing = 0;         // of a speaker's packets, between those that were heard
     std::uint64_t repeated = 0;        // of a speaker's packets, under another RTP sequence number
     std::uint64_t disordered = 0;      // of a speaker's packets, behind his later ones

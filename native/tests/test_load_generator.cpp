@@ -29,9 +29,9 @@ struct World {
         plane.stop();
     }
     load::AgentConfig agent(PeerId peer) const {
-        return {"c" + std::to_string(peer), "client's password 22 ch", "s" + std::to_string(peer), "server's password 22 ch", plane.bound(0), peer};
+        return {"client" + std::to_string(peer), "client's password 22 ch", "server" + std::to_string(peer), "server's password 22 ch", plane.bound(0), peer};
     }
-    IceCredentials credentials(PeerId peer) const { return {"s" + std::to_string(peer), "server's password 22 ch"}; }
+    IceCredentials credentials(PeerId peer) const { return {"server" + std::to_string(peer), "server's password 22 ch"}; }
     void connect(PeerId peer, load::ClientId client) {
         const std::vector<std::uint8_t> material(material_size, static_cast<std::uint8_t>(peer));
         until([&] {

@@ -306,6 +306,14 @@ TEST_CASE("each fault of a stream is counted as what it is") {
         payload[5] ^= 1;
         scene.hearing.packet(scene.now, rtp_packet(10, 9600, payload), scene.delay);
         CHECK(scene.hearing.tally().corrupt == 1);
+        CHECK(scene.hearing.tally().marked == 10);
+    }
+    SUBCASE("from the future, or from before the beginning of time") {
+        for (const Instant due : {scene.now + seconds{3600}, Instant::min(), Instant::max()}) {
+            scene.hearing.packet(scene.now, rtp_packet(static_cast<std::uint16_t>(scene.hearing.tally().packets), 9600, marked_payload({1, 3, 0, 10, due})), scene.delay);
+        }
+        CHECK(scene.hearing.tally().corrupt == 3);
+        CHECK(scene.delay.count() == 10);
     }
     SUBCASE("nobody's") {
         scene.hearing.packet(scene.now, rtp_packet(10, 9600, frame), scene.delay);
