@@ -32,6 +32,8 @@ EventName = Literal[
 EVENTS: tuple[EventName, ...] = get_args(EventName)
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
+# A player's position that is so far from where it should have come to has jumped. Lower tells of each hiccup.
+JUMP_MS = 300
 LEVELS_EVERY_MS = 200
 """Of a reader who does not say. Higher makes a page's meters lag, lower costs its bandwidth."""
 LEVELS_GRID_MS, LONGEST_LEVELS_MS = 50, 2000
@@ -60,9 +62,20 @@ class Playing:
     duration_ms: int | None = None
     at: float | None = None
 
+    def is_news_after(self, before: "Playing") -> bool:
+        """Whether who knows `before` should be told this. Time passes anyway, and who knows where it was knows where
+        it is; unless it went elsewhere."""
+        if self._matter != before._matter:
+            return True
+        if self.position_ms is None or before.position_ms is None:
+            return self.position_ms != before.position_ms
+        expected = float(before.position_ms)
+        if self.status == "playing" and self.at is not None and before.at is not None:
+            expected += (self.at - before.at) * 1000
+        return abs(self.position_ms - expected) > JUMP_MS
+
     @property
-    def matter(self) -> tuple[object, ...]:
-        """What is worth telling when it changes; time passes anyway."""
+    def _matter(self) -> tuple[object, ...]:
         return self.player, self.status, self.track, self.title, self.artist, self.duration_ms
 
 
@@ -113,7 +126,7 @@ class Feed:
         """playing: what the room's players do now."""
         self._room = room
         self._playing = playing
-        self._told: list[tuple[object, ...]] = []  # of the players, as the readers know them
+        self._told: list[Playing] = []  # what the readers know of the players
         self._subscriptions: set[Subscription] = set()
         self._by_interval: dict[int, set[Subscription]] = {}  # those who want levels, by how often
         self._sources = ""  # as the readers know it, while there are any
@@ -134,8 +147,8 @@ class Feed:
             self._by_interval.setdefault(subscription.levels_every_ms, set()).add(subscription)
         subscription.put("sources", self._sources)
         if self._room.programme.players:
-            players = self._playing(self._room)
-            self._told = [player.matter for player in players]
+            players = list(self._playing(self._room))
+            self._told = self._told or players
             subscription.put("players", _players(players))
         if self._active:
             subscription.put("active", "{}")
@@ -170,11 +183,17 @@ class Feed:
         if active != self._active:
             self._active = active
             self._tell("active" if active else "inactive", "{}")
-        if self._room.programme.players or self._told:
-            players = self._playing(self._room)
-            if [player.matter for player in players] != self._told:
-                self._told = [player.matter for player in players]
-                self._tell("players", _players(players))
+        self.played()
+
+    def played(self) -> None:
+        """To be called every now and then: tells where the players are, when they did not just play on."""
+        if not self._subscriptions or not (self._room.programme.players or self._told):
+            return
+        players = list(self._playing(self._room))
+        known = zip(players, self._told, strict=False)
+        if len(players) != len(self._told) or any(now.is_news_after(before) for now, before in known):
+            self._told = players
+            self._tell("players", _players(players))
 
     def moving(self, reason: str) -> None:
         """Clients had better go to another server now: this one's sessions are about to end."""

@@ -70,6 +70,8 @@ class Observer:
                 continue
             every_ms = math.gcd(every_ms, *node.streams.level_intervals(room))
             self._tell_voices(room, now, at_ms)
+            if is_read and room.programme.players:
+                node.streams.played(room)
         ids = {room.id for room in node.rooms.values()}
         self._speaking = {room: users for room, users in self._speaking.items() if room in ids and tells_speaking}
         self._told = {room: when for room, when in self._told.items() if room in ids}

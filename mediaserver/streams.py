@@ -39,6 +39,10 @@ class Streams:
         if room.id in self._feeds:
             self._feeds[room.id].changed()
 
+    def played(self, room: Room) -> None:
+        """To be called every now and then; see Feed."""
+        self._feeds[room.id].played()
+
     def are_read(self, room: Room) -> bool:
         return bool(self._feeds[room.id])
 

@@ -218,7 +218,9 @@ void Room::duck(Instant now) {
     const float target = somebody_speaks ? ducking.gain : 1.0F;
     // As many dB in each frame, whatever the way; to silence and back by way of -60 dB.
     constexpr float floor = 0.001F;
-    const float step = std::pow(std::max(ducking.gain, floor), std::chrono::duration<float>(tick_interval()) /
+    // Turned off while it was down it comes up by 12 dB in that time.
+    const float span = ducking.gain < 1 ? std::max(ducking.gain, floor) : 0.25F;
+    const float step = std::pow(span, std::chrono::duration<float>(tick_interval()) /
                                                                    (somebody_speaks ? ducking.attack : ducking.release));
     if (ducked_ > target) {
         ducked_ = ducked_ * step <= std::max(target, floor) ? target : ducked_ * step;
