@@ -179,6 +179,19 @@ async def test_who_talks_while_the_host_mutes_him_is_told_and_nobody_else(people
     await expect(eve.page.locator("#hint")).to_be_hidden()
 
 
+async def test_who_talks_while_he_has_muted_himself_is_told_by_his_own_page(people: People, studio: Server) -> None:
+    ann = await people.speaker(studio, "ann", VOICE_HZ)
+    eve = await people.listener(studio, "eve")
+    await hears(eve, VOICE_HZ)
+    await ann.page.get_by_role("button", name="Mute", exact=True).click()
+    await expect(ann.page.locator("#hint")).to_have_text("You are muted: nobody hears you.")
+    await hears_no_more(eve, VOICE_HZ)
+    await ann.page.get_by_role("button", name="Unmute").click()
+    await expect(ann.page.locator("#hint")).to_be_hidden()
+    await hears(eve, VOICE_HZ)
+    assert [ann.errors, eve.errors] == [[], []]
+
+
 async def test_a_token_shows_what_plays_and_changes_ones_own_ears_alone(
     people: People, start_server: StartServer, library: Path
 ) -> None:

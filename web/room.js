@@ -4,6 +4,7 @@
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room; with MusicPanel (music.js), what the room plays, the only part that touches the document
 
+import {MutedEar} from './ear.js';
 import {Refusal, request} from './http.js';
 import {MusicPanel} from './music.js';
 
@@ -359,6 +360,11 @@ class Room {
         this.changed();
     }
 
+    #stopEar() {
+        this.ear?.stop();
+        this.ear = null;
+    }
+
     #unhint() {
         clearTimeout(this.hintTimer);
         this.hint = '';
@@ -394,7 +400,10 @@ class Room {
 
     #setMuted(muted) {
         this.muted = muted;
-        for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+        const [track] = this.microphone?.getAudioTracks() ?? [];
+        if (track) track.enabled = !muted;
+        if (!muted || !track) this.#stopEar();
+        else this.ear ??= new MutedEar(track, () => this.#hintMuted(['self']));
         this.changed();
     }
 
@@ -410,6 +419,7 @@ class Room {
     }
 
     #becomeListener() {
+        this.#stopEar();
         this.microphone.getTracks().forEach(track => track.stop());
         Object.assign(this, {microphone: null, speaks: false});
         this.#tell('You can no longer speak here; you go on listening.');
@@ -428,6 +438,7 @@ class Room {
     #stop() {
         clearInterval(this.poll);
         clearTimeout(this.hintTimer);
+        this.#stopEar();
         this.events?.close();
         this.microphone?.getTracks().forEach(track => {
             track.onended = null;
