@@ -105,6 +105,12 @@ class PeerStats:
         """How long it should."""
 
     @property
+    def lateness_ms(self) -> float:
+        """
+        How much later than the fastest his packets come on average; playout_delay_ms counts from the fastest.
+        """
+
+    @property
     def accelerated_ms(self) -> float:
         """Audio taken out to play faster."""
 
@@ -312,7 +318,17 @@ class Plane:
     def add_player(self, room: int, csrc: int, gain: float, left: float = 1.0, right: float = 1.0) -> None:
         """A column of music, which decks fill."""
 
-    def add_tap(self, room: int, csrc: int, player: int, *, gain: float, left: float = 1.0, right: float = 1.0, delay_samples: int) -> None:
+    def add_tap(
+        self,
+        room: int,
+        csrc: int,
+        player: int,
+        *,
+        gain: float,
+        left: float = 1.0,
+        right: float = 1.0,
+        delay_samples: int,
+    ) -> None:
         """
         A player's music once more in a column of its own, later: for those who hear singers sing to it.
         """
