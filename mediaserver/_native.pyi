@@ -264,7 +264,7 @@ class Plane:
 
     def set_stages(self, stages: Sequence[tuple[int, int, int, int, int]]) -> None:
         """
-        What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. They must stay valid as the kernels must.
+        What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of parameters, and for how many samples it sounds on. An address of 0 is the noise suppression of the plane's own. They must stay valid as the kernels must.
         """
 
     def add_room(

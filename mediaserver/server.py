@@ -130,7 +130,7 @@ def run(settings: Settings) -> None:
             log.warning("no media over TCP at %s", failure)
     driver.plane.set_kernels(**kernels.plane_arguments())
     driver.plane.set_stages(kernels.plane_stages())
-    driver.stages = kernels.STAGES
+    driver.stages = kernels.PLANE_STAGES
     try:
         node = Node(settings, driver, Certificate.generate())
     except (StateError, LibraryError) as error:

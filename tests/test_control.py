@@ -22,6 +22,8 @@ async def test_rooms_are_made_listed_and_closed_any_number_of_times(edge: Edge) 
     document = {
         "speakers": {},
         "listeners": {},
+        "players": {},
+        "effects": {},
         "mix": {},
         "limits": {},
         "scenario": "chat",

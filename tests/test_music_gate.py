@@ -43,6 +43,16 @@ async def test_what_is_allowed_is_fetched_with_nothing_of_ours_in_it(server: Rad
     assert request.headers["accept-encoding"] == "identity"
 
 
+@pytest.mark.parametrize("path", ["/", "/;stream.mp3", "/a;b=c/d?x=1;2&y=%20", "/%2e%2e/a"])
+async def test_the_path_is_asked_for_as_it_is_written(server: Radio, path: str) -> None:
+    @server.route(path.partition("?")[0])
+    async def answer(request: Request) -> None:
+        await request.answer(b"here")
+
+    assert await fetch(server.gate(), server.url(path)) == b"here"
+    assert server.requests[0].path == path
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -209,3 +219,16 @@ def certificate_of(name: str, directory: Path) -> tuple[ssl.SSLContext, ssl.SSLC
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context, ssl.create_default_context(cafile=str(pem))
+
+
+async def test_an_address_of_ipv6_is_fetched_too() -> None:
+    async with radio("::1") as server:
+
+        @server.route("/a")
+        async def answer(request: Request) -> None:
+            await request.answer(b"sound")
+
+        assert await fetch(server.gate(), server.url("/a", "[::1]")) == b"sound"
+        assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
+        with pytest.raises(RefusedError):
+            await fetch(server.gate(networks=()), server.url("/a", "[::1]"))

@@ -168,7 +168,7 @@ async def test_a_slow_server_is_waited_for(place: tuple[Radio, Workshop]) -> Non
 async def test_what_is_no_music_is_broken_for_a_reason(
     place: tuple[Radio, Workshop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate_module, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(gate_module, "READ_TIMEOUT_S", 1.0)
     server, workshop = place
 
     @server.route("/page")
@@ -244,6 +244,22 @@ async def test_an_endless_stream_is_played_reconnected_and_resumed(
     assert not listener.ring.finished
     assert len(listener.samples) > 4 * RATE
     assert is_tone(listener.samples[: RATE + RATE // 2])
+    listener.deck.close()
+
+
+async def test_a_station_that_speaks_as_shoutcast_did_is_played(place: tuple[Radio, Workshop]) -> None:
+    server, workshop = place
+
+    @server.route("/;stream")
+    async def live(request: Request) -> None:
+        assert "icy-metadata" not in request.headers  # nothing but sound is asked for
+        await request.write(b"ICY 200 OK\r\nicy-name: Radio\r\ncontent-type: audio/mpeg\r\n\r\n")
+        await request.write(encode(tone(440, 3, RATE), "mp3", RATE, "stereo"))
+        await request.stall()
+
+    listener = Listener(workshop, server.url("/;stream"))
+    await listener.until(lambda: len(listener.samples) > 2 * RATE)
+    assert is_tone(listener.samples)
     listener.deck.close()
 
 
@@ -534,7 +550,7 @@ def test_variants_are_chosen_for_their_sound() -> None:
 async def test_a_decoder_that_dies_or_hangs_breaks_its_deck_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deck_module, "HANG_S", 1.0)
+    monkeypatch.setattr(deck_module, "HANG_S", 2.5)
     path = tmp_path / "a.wav"
     path.write_bytes(encode(tone(440, 60, RATE), "wav"))
     async with studio(lambda _: path) as (_, workshop):
@@ -556,7 +572,7 @@ async def test_a_decoder_that_dies_or_hangs_breaks_its_deck_alone(
 async def test_a_paused_deck_and_a_silent_source_are_not_taken_for_hung(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deck_module, "HANG_S", 1.0)
+    monkeypatch.setattr(deck_module, "HANG_S", 2.5)
     path = tmp_path / "a.wav"
     path.write_bytes(encode(tone(440, 20, RATE), "wav"))
     async with studio(lambda _: path) as (server, workshop):
@@ -568,7 +584,7 @@ async def test_a_paused_deck_and_a_silent_source_are_not_taken_for_hung(
             await request.stall()
 
         decks = [Listener(workshop, "library:x"), Listener(workshop, server.url("/live"))]
-        await asyncio.sleep(4)
+        await asyncio.sleep(6)
         for listener in decks:
             assert listener.ready is not None
             assert listener.broken is None

@@ -194,6 +194,12 @@ def test_keys_may_come_from_a_file_with_comments(serve: Serve, tmp_path: Path) -
         ["--rate-per-address", "nan"],
         ["--trusted-proxy", "proxy.example.org"],
         ["--trusted-proxy", "10.0.0.1/8"],
+        ["--media-allow-network", "10.0.0.1/8"],
+        ["--media-allow-network", "nas.example.org"],
+        ["--media-allow-host", "http://radio.example.org"],
+        ["--media-allow-host", "*"],
+        ["--media-file-mib", "0"],
+        ["--media-total-gib", "-1"],
         ["--no-such-option"],
         ["surplus"],
     ],
@@ -343,3 +349,20 @@ def test_webhooks_come_from_options_files_and_the_environment(
     assert "example.org" not in repr(settings.webhooks)
     settings = serve("--webhook", f"https://example.org/4 {SECRET} * a b")
     assert [(webhook.url[-1], webhook.rooms) for webhook in settings.webhooks] == [("4", "a b")]
+
+
+def test_where_music_comes_from_and_goes_to(serve: Serve, tmp_path: Path) -> None:
+    music = serve().music
+    assert (music.directory, music.hosts, music.networks) == (None, (), ())
+    options = [
+        "--media-dir",
+        str(tmp_path),
+        "--media-allow-host",
+        "*.Radio.example",
+        "--media-allow-network",
+        "fd00::/8",
+    ]
+    music = serve(*options, "--media-file-mib", "7", "--media-total-gib", "0.5").music
+    assert (music.directory, music.hosts) == (tmp_path, ("*.radio.example",))
+    assert [str(network) for network in music.networks] == ["fd00::/8"]
+    assert (music.bounds.max_file, music.bounds.max_total) == (7 * 1024**2, 1024**3 // 2)

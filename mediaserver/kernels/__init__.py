@@ -53,6 +53,7 @@ __all__ = [
     "LIMITER_DELAY",
     "LIMITER_RELEASE_DB_PER_S",
     "OVERLOAD",
+    "PLANE_STAGES",
     "ROOMS",
     "STAGES",
     "Addresses",
@@ -75,7 +76,7 @@ __all__ = [
 ]
 
 STAGES: tuple[Stage, ...] = (high_pass, gate, level, pitch, robot, telephone, reverb)
-"""All of them; the plane knows a stage by its place here."""
+"""All that are kernels."""
 
 KERNELS: dict[str, Kernel] = {
     "mix": mixing._mix,
@@ -104,10 +105,33 @@ def addresses() -> Addresses:
     return Addresses(*(KERNELS[name].address for name in Addresses._fields))
 
 
+DENOISE_DELAY = 335
+"""Samples: as native/src/denoise.hpp has it."""
+
+
+class _Denoise(NamedTuple):
+    """The one stage that is no kernel: the plane has it of its own (native/src/denoise.hpp)."""
+
+    name: str = "denoise"
+
+    def values(self, **given: float) -> tuple[float, ...]:
+        """It has no params. ValueError when there are some."""
+        if given:
+            raise ValueError(f"{self.name} has no param {sorted(given)[0]!r}")
+        return ()
+
+
+PLANE_STAGES: tuple[Stage | _Denoise, ...] = (*STAGES, _Denoise())
+"""All that can stand in front of a column; the plane knows each by its place here."""
+
+
 def plane_stages() -> list[tuple[int, int, int, int, int]]:
     """What Plane.set_stages() takes."""
     return [
-        (stage.address, stage.state_mono, stage.state_stereo, len(stage.params), stage.tail_samples) for stage in STAGES
+        (0, 0, 0, 0, DENOISE_DELAY)
+        if isinstance(stage, _Denoise)
+        else (stage.address, stage.state_mono, stage.state_stereo, len(stage.params), stage.tail_samples)
+        for stage in PLANE_STAGES
     ]
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import httpcore
@@ -68,7 +69,7 @@ class Gate:
     def __init__(self, policy: Policy, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.policy = policy
         self._backend = _Pinned(policy, resolve or resolve_by_system)
-        self._tls = tls or ssl.create_default_context(cafile=certifi.where())
+        self._tls = tls
 
     @contextlib.asynccontextmanager
     async def open(
@@ -77,6 +78,9 @@ class Gate:
         """GET. RefusedError when it, or where it redirects to, may not be fetched from; FetchError when it gave no 200
         or 206."""
         address = self.policy.parse(url, base)
+        if self._tls is None:
+            # A hundred certificates, which take 20 ms to read.
+            self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=certifi.where())
         pool = httpcore.AsyncConnectionPool(
             ssl_context=self._tls,
             max_connections=1,
@@ -155,7 +159,8 @@ class _Pinned(httpcore.AsyncNetworkBackend):
             if left <= 0:
                 break
             try:
-                return await self._plain.connect_tcp(str(ip), port, timeout=left, socket_options=socket_options)
+                stream = await self._plain.connect_tcp(str(ip), port, timeout=left, socket_options=socket_options)
+                return _Radio(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
@@ -170,6 +175,39 @@ class _Pinned(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class _Radio(httpcore.AsyncNetworkStream):
+    """A connection whose server may begin with `ICY 200 OK`, as SHOUTcast 1 does: HTTP/1.0 in all but name."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._has_begun = False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        data = await self._stream.read(max_bytes, timeout)
+        if not self._has_begun:
+            self._has_begun = True
+            if data.startswith(b"ICY "):
+                data = b"HTTP/1.0 " + data[4:]
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        return _Radio(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 async def resolve_by_system(host: str, port: int) -> list[Ip]:
@@ -187,7 +225,11 @@ async def resolve_by_system(host: str, port: int) -> list[Ip]:
 def _request(address: Address, headers: Iterable[tuple[str, str]]) -> httpcore.Request:
     fields = [("Host", _authority(address)), ("User-Agent", AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity")]
     timeouts = {"connect": CONNECT_TIMEOUT_S, "read": READ_TIMEOUT_S, "write": READ_TIMEOUT_S, "pool": 1.0}
-    return httpcore.Request("GET", address.url, headers=[*fields, *headers], extensions={"timeout": timeouts})
+    parts = urlsplit(address.url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    # The library's own parser loses what is behind a semicolon, where many stations have their streams.
+    url = httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target)
+    return httpcore.Request("GET", url, headers=[*fields, *headers], extensions={"timeout": timeouts})
 
 
 def _authority(address: Address) -> str:

@@ -135,7 +135,10 @@ plane::Player::Then then(const std::string& name) {
 std::vector<plane::Stage> stages(const std::vector<std::tuple<std::uintptr_t, int, int, int, int>>& table) {
     std::vector<plane::Stage> list;
     for (const auto& [address, mono, stereo, params, tail] : table) {
-        list.push_back({reinterpret_cast<plane::Stage::Process>(address), mono, stereo, params, tail});
+        plane::Stage stage{.process = reinterpret_cast<plane::Stage::Process>(address), .state_mono = mono, .state_stereo = stereo, .params = params};
+        stage.denoises = address == 0;
+        stage.tail_samples = tail;
+        list.push_back(stage);
     }
     return list;
 }
@@ -335,7 +338,8 @@ NB_MODULE(_native, m) {
         .def("set_stages", [](Plane& p, const std::vector<std::tuple<std::uintptr_t, int, int, int, int>>& table) { p.set_stages(stages(table)); },
              "stages"_a,
              "What set_chain() can name by number: of each its address, floats of state for 1 and for 2 channels, number of "
-             "parameters, and for how many samples it sounds on. They must stay valid as the kernels must.")
+             "parameters, and for how many samples it sounds on. An address of 0 is the noise suppression of the plane's own. They must stay "
+             "valid as the kernels must.")
         .def(
             "add_room",
             [](Plane& p, plane::RoomId room, unsigned home, bool stereo, std::uint32_t bitrate, unsigned ptime_ms, int complexity,

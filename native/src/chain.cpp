@@ -13,9 +13,21 @@ Chain::Chain(std::vector<Link> links, unsigned channels, std::optional<std::size
 void Chain::process(std::span<float> frame) noexcept {
     const auto samples = static_cast<std::int32_t>(frame.size() / channels_);
     for (std::size_t i = 0; i < links_.size(); ++i) {
+        if (links_[i].denoiser) {
+            links_[i].denoiser->process(frame);
+            continue;
+        }
         links_[i].stage.process(frame.data(), states_[i].data(), links_[i].params.data(), samples, static_cast<std::int32_t>(channels_));
     }
     if (line_) line_->process(frame);
+}
+
+std::vector<Chain::Link> Chain::links_for(unsigned channels) const {
+    std::vector<Link> links = links_;
+    for (Link& link : links) {
+        if (link.denoiser) link.denoiser = std::make_shared<Denoiser>(channels);
+    }
+    return links;
 }
 
 void Chain::set_delay(std::size_t samples) {
@@ -34,7 +46,7 @@ void Chain::continue_from(const Chain& other) {
     std::vector<bool> taken(other.links_.size());
     for (std::size_t i = 0; i < links_.size(); ++i) {
         for (std::size_t k = 0; k < other.links_.size(); ++k) {
-            if (taken[k] || other.links_[k].stage.process != links_[i].stage.process || other.channels_ != channels_) continue;
+            if (taken[k] || !links_[i].is_like(other.links_[k]) || other.channels_ != channels_) continue;
             states_[i] = other.states_[k];
             taken[k] = true;
             break;

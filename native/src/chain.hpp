@@ -1,11 +1,13 @@
 // What is done to a column before it is mixed: stages, kernels of one signature (kernels.hpp), one after the other.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "delay_line.hpp"
+#include "denoise.hpp"
 #include "kernels.hpp"
 
 namespace plane {
@@ -15,7 +17,8 @@ public:
     struct Link {
         Stage stage;
         std::vector<float> params;
-        bool operator==(const Link& other) const noexcept { return stage.process == other.stage.process && params == other.params; }
+        std::shared_ptr<Denoiser> denoiser{};  // of a stage that denoises, made where it may take its time
+        bool is_like(const Link& other) const noexcept { return stage.process == other.stage.process && !stage.denoises && !other.stage.denoises; }
     };
 
     // delay: by which it all comes later in the end, samples; none without a value.
@@ -28,6 +31,8 @@ public:
     // For so long it sounds on after its source has fallen silent, samples.
     std::uint32_t tail_samples() const noexcept;
     const std::vector<Link>& links() const noexcept { return links_; }
+    // The same for frames of so many channels.
+    std::vector<Link> links_for(unsigned channels) const;
     // A delay that it has already glides to another.
     std::optional<std::size_t> delay() const noexcept { return wanted_delay_; }
     void set_delay(std::size_t samples);

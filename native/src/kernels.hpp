@@ -13,6 +13,7 @@ struct Stage {
     std::int32_t state_mono = 0;    // floats of state
     std::int32_t state_stereo = 0;
     std::int32_t params = 0;        // floats
+    bool denoises = false;          // in place of a kernel, a Denoiser (denoise.hpp)
     std::int32_t tail_samples = 0;  // for which it sounds on after its input has fallen silent
 };
 

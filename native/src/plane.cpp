@@ -116,7 +116,7 @@ void Plane::add_room(RoomId room, unsigned home, const RoomConfig& config) {
     at(home);
     check_mix(config.mix);
     check_ducking(config.ducking);
-    if (!rooms_.emplace(room, RoomSeats{home, config.e2ee, std::vector<unsigned>(workers_.size())}).second) {
+    if (!rooms_.emplace(room, RoomSeats{home, config.e2ee, config.mix.encoder.channels, std::vector<unsigned>(workers_.size())}).second) {
         throw std::invalid_argument("room id used before");
     }
     for (unsigned i = 0; i < workers_.size(); ++i) submit(i, command::AddRoom{room, home, config});
@@ -127,6 +127,7 @@ void Plane::configure_room(RoomId room, const RoomConfig& config) {
     check_ducking(config.ducking);
     RoomSeats& room_seats = seats(room);
     room_seats.e2ee = config.e2ee;
+    room_seats.channels = config.mix.encoder.channels;
     submit(room_seats.home, command::ConfigureRoom{room, config});
 }
 
@@ -154,7 +155,7 @@ void Plane::set_chain(RoomId room, std::uint32_t csrc, const std::vector<std::pa
         if (!std::all_of(params.begin(), params.end(), [](float value) { return std::isfinite(value); })) {
             throw std::invalid_argument("a parameter is finite");
         }
-        links.push_back({stage, params});
+        links.push_back({stage, params, stage.denoises ? std::make_shared<Denoiser>(seats(room).channels) : nullptr});
     }
     submit(seats(room).home, command::SetChain{room, csrc, std::move(links)});
 }

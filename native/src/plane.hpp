@@ -96,6 +96,7 @@ private:
     struct RoomSeats {
         unsigned home;
         bool e2ee;
+        unsigned channels;                // of its mixes
         std::vector<unsigned> listeners;  // by worker
     };
 

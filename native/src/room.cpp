@@ -93,7 +93,7 @@ void Room::configure(const RoomConfig& config) {
     mixer_.reset();
     for (auto& [csrc, column] : columns_) {
         if (column.source) column.source->playout.reset();
-        if (column.chain) set_chain(csrc, column.chain->links());
+        if (column.chain) set_chain(csrc, column.chain->links_for(config_.mix.encoder.channels));
         if (column.tap) column.tap = std::make_shared<Tap>(*column.tap, config_.mix.encoder.channels);
     }
     for (const auto& [row, cells] : std::exchange(rows_, {})) add_row(row, cells, std::nullopt);

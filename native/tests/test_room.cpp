@@ -247,6 +247,21 @@ TEST_CASE("a chain changes its column alone, comes and goes without a step, and 
     CHECK(bench.largest_step() < 0.06);
 }
 
+TEST_CASE("noise suppression is a stage like others, and lives through a change of channels") {
+    Bench bench;
+    bench.room.set_column(ann, 1, {}, bench.now());
+    Stage denoise;
+    denoise.denoises = true;
+    bench.room.set_chain(ann, {{denoise, {}, std::make_shared<Denoiser>(1)}, {half_stage, {0.5F}}});
+    bench.run(20, true);
+    const double before = bench.amplitude(400);
+    CHECK(before > 0.005);  // a tone that stays is noise to it
+    CHECK(before < 0.126);
+    bench.room.configure(stereo());
+    bench.run(20, true);
+    CHECK(bench.amplitude(400) > 0.005);
+}
+
 TEST_CASE("stages that a new chain has in common with the old go on from where they were") {
     static const auto count = [](float* samples, float* state, const float*, std::int32_t, std::int32_t) { samples[0] = ++state[0]; };
     const Stage counting{.process = count, .state_mono = 1};
