@@ -41,7 +41,8 @@ class Level:
 @dataclass(frozen=True, slots=True)
 class Playing:
     """What a music player does. position_ms of the track were in the mix at the Unix time `at`; title and artist: from
-    the track's tags. What is not known is None."""
+    the track's tags. delay_ms: of music that singers sing to, how much later those without a seat hear it. What is not
+    known is None."""
 
     player: str
     status: str
@@ -51,11 +52,12 @@ class Playing:
     position_ms: int | None = None
     duration_ms: int | None = None
     at: float | None = None
+    delay_ms: int | None = None
 
     @property
     def matter(self) -> tuple[object, ...]:
         """What is worth telling when it changes; time passes anyway."""
-        return self.player, self.status, self.track, self.title, self.artist, self.duration_ms
+        return self.player, self.status, self.track, self.title, self.artist, self.duration_ms, self.delay_ms
 
 
 class Subscription:

@@ -27,6 +27,9 @@ class Observed(Protocol):
     @property
     def streams(self) -> Streams: ...
     def session_of(self, peer: int) -> Session: ...
+    def align(self) -> None:
+        """To be called once a second."""
+
     def tells(self, type: str) -> bool:
         """Whether anybody wants to be told events of this type."""
 
@@ -63,6 +66,7 @@ class Observer:
             self._speaking = {room: users for room, users in self._speaking.items() if room in ids}
         self._looks += 1
         if self._looks % QUALITY_EVERY == 0:
+            node.align()
             for session in tuple(node.sessions.values()):
                 self._judge(session, now)
 

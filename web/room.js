@@ -4,6 +4,8 @@
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room and is the only part that touches the document
 
+import {reportDelays} from './delays.js';
+
 // Speakers heard at a time without a mix: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
 const SLOTS = 4;
 const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
@@ -320,13 +322,20 @@ class Room {
     /** The WHEP draft's extension: asks for the events by POST, gets the address of the stream. */
     async #subscribe(url) {
         const headers = {'Content-Type': 'application/json'};
-        const body = JSON.stringify(['sources', 'levels', 'moved', 'moving']);
+        const body = JSON.stringify(['sources', 'levels', 'players', 'moved', 'moving']);
         const response = await request(url, this.token, {method: 'POST', headers, body});
         this.events = new EventSource(new URL(response.headers.get('Location'), response.url));
         this.events.addEventListener('sources', ({data}) => this.#setSources(JSON.parse(data).sources));
         this.events.addEventListener('levels', ({data}) => this.#setLevels(JSON.parse(data)));
         this.events.addEventListener('moved', ({data}) => this.#move(JSON.parse(data).room));
+        reportDelays(this, delays => this.#reportDelays(delays));
         this.events.addEventListener('moving', () => this.#tell('The server is about to restart.'));
+    }
+
+    #reportDelays(delays) {
+        const path = `/v1/rooms/${encodeURIComponent(this.name)}/participants/${encodeURIComponent(this.user)}/delays`;
+        const headers = {'Content-Type': 'application/json'};
+        return request(path, this.token, {method: 'PUT', headers, body: JSON.stringify(delays)});
     }
 
     /** The room service took us to another room, over the connections that we have. */
