@@ -8,6 +8,8 @@ A Feed belongs to a room and turns its state into events; a Subscription is one 
 | `inactive` | `{}`                                                                               | the last one left  |
 | `sources`  | `{"sources": [{"csrc", "user", "seat", "may_publish", "muted_by", "publishing"}]}` | at start, changes  |
 | `levels`   | `{"levels": {user: dBov, -127..0}, "speaking": [user]}` of those who are heard     | while spoken       |
+| `muted-speech` | `{"muted_by": [source]}`: to the user himself alone                            | he talks, muted    |
+| `microphone` | `{"silent", "clipping"}` of the user's own, to him alone                         | at start, changes  |
 | `players`  | `{"players": [{"player", "status", "track", "title", "position_ms", ...}]}`        | at start, changes  |
 | `moved`    | `{"room"}`, and then `sources` of that room                                        | moved there        |
 | `moving`   | `{"reason": "draining"}`                                                           | before it all ends |
@@ -24,10 +26,16 @@ from typing import Any, Literal, get_args
 
 from mediaserver.model import Direction, Room
 
-EventName = Literal["active", "inactive", "levels", "moved", "moving", "players", "sources"]
+EventName = Literal[
+    "active", "inactive", "levels", "microphone", "moved", "moving", "muted-speech", "players", "sources"
+]
 EVENTS: tuple[EventName, ...] = get_args(EventName)
 # Events that a reader may be behind. Raising it costs memory for slow readers, lowering it cuts those on bad networks.
 QUEUE = 64
+LEVELS_EVERY_MS = 200
+"""Of a reader who does not say. Higher makes a page's meters lag, lower costs its bandwidth."""
+LEVELS_GRID_MS, LONGEST_LEVELS_MS = 50, 2000
+"""What he may say: a multiple of the first, the second at most. A finer grid has the server look more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,9 @@ class Subscription:
     off, and starts again with the whole table when it comes back.
     """
 
-    def __init__(self, wanted: Iterable[str] = EVENTS) -> None:
+    def __init__(self, wanted: Iterable[str] = EVENTS, levels_every_ms: int = LEVELS_EVERY_MS) -> None:
         self.wanted = frozenset(wanted)
+        self.levels_every_ms = levels_every_ms
         self._queue: deque[tuple[str, str]] = deque()
         self._wake = asyncio.Event()
         self.closed = False
@@ -108,6 +117,7 @@ class Feed:
         self._playing = playing
         self._told: list[tuple[object, ...]] = []  # of the players, as the readers know them
         self._subscriptions: set[Subscription] = set()
+        self._by_interval: dict[int, set[Subscription]] = {}  # those who want levels, by how often
         self._sources = ""  # as the readers know it, while there are any
         self._active = False
         self._speaking: list[str] = []
@@ -122,6 +132,8 @@ class Feed:
             self._sources, self._active = _sources(self._room), _is_active(self._room)
             self._told = []
         self._subscriptions.add(subscription)
+        if "levels" in subscription.wanted:
+            self._by_interval.setdefault(subscription.levels_every_ms, set()).add(subscription)
         subscription.put("sources", self._sources)
         if self._room.programme.players:
             players = self._playing(self._room)
@@ -131,7 +143,7 @@ class Feed:
             subscription.put("active", "{}")
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        self._subscriptions.discard(subscription)
+        self.hand_over(subscription)
         subscription.close()
 
     def hand_over(self, subscription: Subscription) -> bool:
@@ -139,6 +151,10 @@ class Feed:
         if subscription not in self._subscriptions:
             return False
         self._subscriptions.remove(subscription)
+        alike = self._by_interval.get(subscription.levels_every_ms, set())
+        alike.discard(subscription)
+        if not alike:
+            self._by_interval.pop(subscription.levels_every_ms, None)
         return True
 
     def close(self) -> None:
@@ -166,15 +182,28 @@ class Feed:
         """Clients had better go to another server now: this one's sessions are about to end."""
         self._tell("moving", _json({"reason": reason}))
 
-    def levels(self, levels: Mapping[str, Level]) -> None:
-        """To be called every now and then with the room's publishers: tells when someone speaks or just stopped."""
+    @property
+    def level_intervals(self) -> Iterable[int]:
+        """In ms: how often its readers want levels."""
+        return self._by_interval.keys()
+
+    def levels(self, levels: Mapping[str, Level], at_ms: int | None = None) -> None:
+        """To be called every now and then with the room's publishers: tells when someone speaks or just stopped. Who
+        speaks is told to everybody at once; levels to those whose interval divides at_ms, without it to all."""
         heard = {user: level for user, level in levels.items() if self._is_heard(user)}
         speaking = sorted(user for user, level in heard.items() if level.speaking)
         if not speaking and not self._speaking:
             return
+        all_are_told = at_ms is None or speaking != self._speaking
         self._speaking = speaking
+        due = [group for every, group in self._by_interval.items() if all_are_told or (at_ms or 0) % every == 0]
+        if not due:
+            return
         rounded = {user: round(level.level_dbov) for user, level in heard.items()}
-        self._tell("levels", _json({"levels": rounded, "speaking": speaking}))
+        data = _json({"levels": rounded, "speaking": speaking})
+        for group in due:
+            for subscription in group:
+                subscription.put("levels", data)
 
     def _is_heard(self, user: str) -> bool:
         return user in self._room.speakers and self._room.speakers[user].heard

@@ -207,6 +207,7 @@ class Node:
         self.close()
         if self._observing is not None:
             self._observing.cancel()
+        self.observer.stop()
         self.watch.stop()
         self.jukebox.close()
         self.effects.close()
@@ -684,6 +685,11 @@ class Node:
         """What a session calls when its media has begun: an older one, which was heard until now, has done its part."""
         self.perform(session.room.take_over(session.user, session.direction, session.peer))
         self.record(session.room)
+
+    def voice(self, session: Session) -> None:
+        """What a session calls when the plane has heard that something changed in what it says."""
+        if self._timers is not None:
+            self.observer.voice(session, self._timers.time())
 
     def late(self, session: Session) -> None:
         """What a session calls when its client has not been heard of for seconds."""

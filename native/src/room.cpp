@@ -25,6 +25,7 @@ bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) 
     } else {
         ranking_.remove(csrc);
         column.source->break_run();
+        column.source->mute();
     }
     return true;
 }
@@ -156,7 +157,11 @@ Room::Verdict Room::hear(Source& source, const Packet& packet, Instant now) {
             changed = true;
         }
     }
-    if (column.gain <= 0) return Verdict::inaudible;
+    if (column.gain <= 0) {
+        source.mute();
+        return Verdict::inaudible;
+    }
+    source.pass(packet, now);
     if (mixer_) {
         if (!source.playout) source.playout = std::make_shared<Playout>(config_.mix.encoder.channels);
         source.playout->take(packet);
