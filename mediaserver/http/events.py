@@ -48,7 +48,7 @@ class StreamWish(Document):
         ge=LEVELS_GRID_MS,
         le=LONGEST_LEVELS_MS,
         multiple_of=LEVELS_GRID_MS,
-        description="Between two `levels` while somebody speaks; who begins or ends to is told at once",
+        description="In ms, between two `levels` while somebody speaks; who begins or ends to is told at once",
         examples=[100],
     )
 
