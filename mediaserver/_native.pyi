@@ -117,6 +117,12 @@ class PeerStats:
         """How long it should."""
 
     @property
+    def lateness_ms(self) -> float:
+        """
+        How much later than the fastest his packets come on average; playout_delay_ms counts from the fastest.
+        """
+
+    @property
     def accelerated_ms(self) -> float:
         """Audio taken out to play faster."""
 

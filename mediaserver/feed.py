@@ -51,7 +51,8 @@ class Level:
 @dataclass(frozen=True, slots=True)
 class Playing:
     """What a music player does. position_ms of the track were in the mix at the Unix time `at`; title and artist: from
-    the track's tags. What is not known is None."""
+    the track's tags. delay_ms: of music that singers sing to, how much later those without a seat hear it. What is not
+    known is None."""
 
     player: str
     status: str
@@ -61,6 +62,7 @@ class Playing:
     position_ms: int | None = None
     duration_ms: int | None = None
     at: float | None = None
+    delay_ms: int | None = None
 
     def is_news_after(self, before: "Playing") -> bool:
         """Whether who knows `before` should be told this. Time passes anyway, and who knows where it was knows where
@@ -76,7 +78,7 @@ class Playing:
 
     @property
     def _matter(self) -> tuple[object, ...]:
-        return self.player, self.status, self.track, self.title, self.artist, self.duration_ms
+        return self.player, self.status, self.track, self.title, self.artist, self.duration_ms, self.delay_ms
 
 
 class Subscription:

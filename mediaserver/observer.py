@@ -31,6 +31,9 @@ class Observed(Protocol):
     @property
     def streams(self) -> Streams: ...
     def session_of(self, peer: int) -> Session: ...
+    def align(self) -> None:
+        """To be called once a second."""
+
     def tells(self, type: str) -> bool:
         """Whether anybody wants to be told events of this type."""
 
@@ -76,6 +79,7 @@ class Observer:
         self._speaking = {room: users for room, users in self._speaking.items() if room in ids and tells_speaking}
         self._told = {room: when for room, when in self._told.items() if room in ids}
         if at_ms % QUALITY_EVERY_MS == 0:
+            node.align()
             for session in tuple(node.sessions.values()):
                 self._judge(session, now)
         return every_ms

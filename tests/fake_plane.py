@@ -76,6 +76,7 @@ class PeerStats:
     clipping: bool = False
     playout_delay_ms: float = 0.0
     playout_target_ms: float = 0.0
+    lateness_ms: float = 0.0
     accelerated_ms: float = 0.0
     decelerated_ms: float = 0.0
     frames_recovered: int = 0

@@ -12,12 +12,13 @@ const DUCKING_DB = 12;
 const VOICES = ['room', 'hall', 'plate', 'higher', 'lower', 'robot', 'telephone'];
 const PUBLIC = {everybody: 'everybody', listeners: 'who only listens', speakers: 'who can speak'};
 
-/** Where a player is now, in ms: `position_ms` was in the mix at `at`, by the server's clock. */
-export function positionOf({status, position_ms = 0, duration_ms = Infinity, at, received}) {
+/** Where a player is now, in ms: `position_ms` was in the mix at `at`, by the server's clock; `delay_ms` later for those who have
+    no seat, where singers sing to it. */
+export function positionOf({status, position_ms = 0, duration_ms = Infinity, delay_ms = 0, at, received}, hasSeat) {
     if (status !== 'playing') return position_ms;
     const now = Date.now() / 1000;
     const since = Math.abs(received - (at ?? 0)) < CLOCK_TOLERANCE_S ? at : received;
-    return Math.min(position_ms + 1000 * Math.max(0, now - since), duration_ms);
+    return Math.min(Math.max(0, position_ms + 1000 * (now - since) - (hasSeat ? 0 : delay_ms)), duration_ms);
 }
 
 export class MusicPanel {
@@ -90,7 +91,7 @@ export class MusicPanel {
         const length = shown?.duration_ms ?? (known ? 1000 * known.duration_s : undefined);
         bar.disabled = !shown || !length || !this.room.apiKey;
         bar.max = length ?? 1;
-        if (!this.#dragging) bar.value = shown ? positionOf(shown) : 0;
+        if (!this.#dragging) bar.value = shown ? positionOf(shown, this.room.people.has(this.room.user)) : 0;
         at('.elapsed').textContent = time(shown ? Number(bar.value) : 0);
         at('.length').textContent = length ? time(length) : '';
         fill(bar);

@@ -4,6 +4,7 @@
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room; with MusicPanel (music.js), what the room plays, the only part that touches the document
 
+import {reportDelays} from './delays.js';
 import {MutedEar} from './ear.js';
 import {Refusal, request} from './http.js';
 import {MusicPanel} from './music.js';
@@ -321,7 +322,14 @@ class Room {
         this.events.addEventListener('muted-speech', ({data}) => this.#hintMuted(JSON.parse(data).muted_by));
         this.events.addEventListener('microphone', ({data}) => this.#warn(JSON.parse(data)));
         this.events.addEventListener('moved', ({data}) => this.#move(JSON.parse(data).room));
+        reportDelays(this, delays => this.#reportDelays(delays));
         this.events.addEventListener('moving', () => this.#tell('The server is about to restart.'));
+    }
+
+    #reportDelays(delays) {
+        const path = `/v1/rooms/${encodeURIComponent(this.name)}/participants/${encodeURIComponent(this.user)}/delays`;
+        const headers = {'Content-Type': 'application/json'};
+        return request(path, this.token, {method: 'PUT', headers, body: JSON.stringify(delays)});
     }
 
     /** The room service took us to another room, over the connections that we have. */

@@ -267,6 +267,8 @@ NB_MODULE(_native, m) {
                      "Publisher who is mixed: how long his audio waits in the jitter buffer.")
         .def_prop_ro("playout_target_ms", [](const PeerStats& s) { return s.playout_target_ms.get(); },
                      "How long it should.")
+        .def_prop_ro("lateness_ms", [](const PeerStats& s) { return s.lateness_ms.get(); },
+                     "How much later than the fastest his packets come on average; playout_delay_ms counts from the fastest.")
         .def_prop_ro("accelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_taken.get()) / 48; },
                      "Audio taken out to play faster.")
         .def_prop_ro("decelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_put_in.get()) / 48; },

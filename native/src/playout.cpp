@@ -327,6 +327,7 @@ void Playout::publish(PeerStats& stats, Instant now) const noexcept {
     const auto ms = [](Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); };
     stats.playout_delay_ms.set(ms(delay(now)));
     stats.playout_target_ms.set(ms(buffer_.target()));
+    stats.lateness_ms.set(ms(buffer_.lateness()));
     stats.frames_recovered.set(buffer_.counters().recovered);
     stats.frames_from_red.set(buffer_.counters().copies);
     stats.frames_from_nack.set(buffer_.counters().repeated);

@@ -63,6 +63,7 @@ struct PeerStats {
     Gauge<std::uint32_t> tier;         // listener of a mix, or with RED: 0 clean, 1 lossy, 2 very lossy
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
+    Gauge<double> lateness_ms;         // of his packets on average, after the fastest
     Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
     // Of a publisher, between his worker and his room's home. When the sample of timestamp 0 is heard, in samples of our
     // clock mod 2^32, with bit 32 set; 0: nothing plays. How long he takes to answer a NACK; negative: he is asked for nothing.
