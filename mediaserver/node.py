@@ -50,7 +50,17 @@ from mediaserver.model import (
 )
 from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import ChildError
-from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
+from mediaserver.music.cues import (
+    FAILURES,
+    Effect,
+    Next,
+    Play,
+    Previous,
+    Seek,
+    StatusChanged,
+    TrackFailed,
+    TrackStarted,
+)
 from mediaserver.music.players import Now
 from mediaserver.music.service import Music
 from mediaserver.music.sounds import load
@@ -144,6 +154,7 @@ class Node:
         self._peers: dict[int, Session] = {}
         self._population: Counter[tuple[int, Direction]] = Counter()  # sessions by room id and direction
         self._lost: Counter[Direction] = Counter()  # RTP packets, of sessions that have ended
+        self.failed_tracks: Counter[str] = Counter()  # by cues.FAILURES, and "other"
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
@@ -207,6 +218,7 @@ class Node:
         self.close()
         if self._observing is not None:
             self._observing.cancel()
+        self.observer.stop()
         self.watch.stop()
         self.jukebox.close()
         self.effects.close()
@@ -372,6 +384,8 @@ class Node:
                 case TrackStarted(key):
                     room.tell("player.track_started", player=name, track=key)
                 case TrackFailed(key, reason):
+                    # A decoder's own word, and a label is not to have any number of values.
+                    self.failed_tracks[reason if reason in FAILURES else "other"] += 1
                     room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
 
@@ -684,6 +698,11 @@ class Node:
         """What a session calls when its media has begun: an older one, which was heard until now, has done its part."""
         self.perform(session.room.take_over(session.user, session.direction, session.peer))
         self.record(session.room)
+
+    def voice(self, session: Session) -> None:
+        """What a session calls when the plane has heard that something changed in what it says."""
+        if self._timers is not None:
+            self.observer.voice(session, self._timers.time())
 
     def late(self, session: Session) -> None:
         """What a session calls when its client has not been heard of for seconds."""

@@ -57,6 +57,7 @@ struct PeerStats {
     Gauge<double> round_trip_ms{};     // negative: not known
     Gauge<double> level_dbov;          // publisher: -127..0, smoothed
     Gauge<bool> speaking;
+    Gauge<bool> silent, clipping;      // publisher: his microphone gives nothing, or too much
     Gauge<std::uint32_t> ssrc;
     Gauge<bool> over_tcp;              // the selected pair is
     Gauge<std::uint32_t> tier;         // listener of a mix, or with RED: 0 clean, 1 lossy, 2 very lossy
