@@ -50,7 +50,17 @@ from mediaserver.model import (
 )
 from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import ChildError
-from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
+from mediaserver.music.cues import (
+    FAILURES,
+    Effect,
+    Next,
+    Play,
+    Previous,
+    Seek,
+    StatusChanged,
+    TrackFailed,
+    TrackStarted,
+)
 from mediaserver.music.players import Now
 from mediaserver.music.service import Music
 from mediaserver.music.sounds import load
@@ -144,6 +154,7 @@ class Node:
         self._peers: dict[int, Session] = {}
         self._population: Counter[tuple[int, Direction]] = Counter()  # sessions by room id and direction
         self._lost: Counter[Direction] = Counter()  # RTP packets, of sessions that have ended
+        self.failed_tracks: Counter[str] = Counter()  # by cues.FAILURES, and "other"
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
@@ -373,6 +384,8 @@ class Node:
                 case TrackStarted(key):
                     room.tell("player.track_started", player=name, track=key)
                 case TrackFailed(key, reason):
+                    # A decoder's own word, and a label is not to have any number of values.
+                    self.failed_tracks[reason if reason in FAILURES else "other"] += 1
                     room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
 

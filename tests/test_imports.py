@@ -104,7 +104,7 @@ ALLOWED: dict[str, set[str]] = {
         ),
     },
     "drain": {"node", "logs"},
-    "metrics": {"commands", "model", "node", "sessions", "admission", "load", "store", "webhooks"},
+    "metrics": {"commands", "model", "music", "node", "sessions", "admission", "load", "store", "webhooks"},
     "http": {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
         *("feed", "streams", "settings", "keys", "tokens", "used_ids", "matrix", "metrics"),
@@ -128,8 +128,14 @@ ALLOWED: dict[str, set[str]] = {
         "tracing",
         "music",
     },
-    "client": {"events", "merge", "schema", "schema_base", "signing", "webhook_signature"},
-    "commandline": {"client", "files", "keys", "schema", "schema_base", "settings"},
+    "client": {
+        *("events", "merge", "signing", "webhook_signature"),
+        *("schema", "schema_base", "schema_media", "schema_programme"),
+    },
+    "commandline": {
+        *("client", "files", "keys", "settings"),
+        *("schema", "schema_base", "schema_media", "schema_programme"),
+    },
     "cli": {"commandline", "settings", "server", "tracing"},
 }
 # The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.
