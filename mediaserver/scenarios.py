@@ -36,7 +36,8 @@ DUCKING_DB = 12.0
 
 MIXES = {
     Scenario.CHAT: Mix(ducking_db=DUCKING_DB),
-    Scenario.KTV: Mix(stereo=True, bitrate=96_000, music=True),
+    # A singer's own packets would never do: they are mono, or he is not alone with the music.
+    Scenario.KTV: Mix(stereo=True, bitrate=96_000, music=True, passthrough=False),
     Scenario.CALL: Mix(bitrate=32_000, ducking_db=DUCKING_DB),
 }
 CAPTURES = {

@@ -24,6 +24,7 @@ DECK_STARVED = 18
 DECK_RESUMED = 19
 DECK_ENDED = 20
 EFFECT_ENDED = 21
+VOICE = 22
 
 COUNTERS = (
     "datagrams_received",
@@ -71,8 +72,11 @@ class PeerStats:
     round_trip_ms: float | None = None
     level_dbov: float = -127.0
     speaking: bool = False
+    silent: bool = False
+    clipping: bool = False
     playout_delay_ms: float = 0.0
     playout_target_ms: float = 0.0
+    lateness_ms: float = 0.0
     accelerated_ms: float = 0.0
     decelerated_ms: float = 0.0
     frames_recovered: int = 0

@@ -152,7 +152,7 @@ async def perform(edge: Edge, command: str) -> httpx.Response:
 
 @pytest.mark.parametrize(
     ("document", "heading", "count"),
-    [("README.md", "The room service drives it", 5), ("docs/protocol.md", "## A room in five calls", 5)],
+    [("README.md", "The room service drives it", 7), ("docs/protocol.md", "## A room in five calls", 5)],
 )
 async def test_the_calls_in_the_documentation_work(document: str, heading: str, count: int) -> None:
     calls = commands(document, heading)
