@@ -163,7 +163,8 @@ def summary(report: Report) -> RenderableType:
     lines.append(
         Text(
             f"generator: {report.cpu_percent_per_peer():.3f} % of a core for each peer, "
-            f"{report.cpu_us_per_datagram():.1f} µs for each datagram; its thread was busy {thread} of the time"
+            f"{report.cpu_us_per_datagram():.1f} µs for each datagram; its thread was busy {thread} of the time; "
+            f"{usage.peak_mib:.0f} MiB"
         )
     )
     for reason, count in report.failures().items():

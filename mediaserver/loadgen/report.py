@@ -53,12 +53,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Between the last offer and the end. cpu_s: of the whole process; thread_s: of the thread that moves packets."""
+    """Between the last offer and the end. cpu_s: of the whole process; thread_s: of the thread that moves packets;
+    peak_mib: the most memory that the process had, from its start."""
 
     seconds: float
     cpu_s: float
     thread_s: float
     datagrams: int
+    peak_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Report:
             "cpu_seconds": self.usage.cpu_s,
             "thread_cpu_seconds": self.usage.thread_s,
             "measured_seconds": self.usage.seconds,
+            "peak_memory_mib": self.usage.peak_mib,
             "core_percent_per_peer": self.cpu_percent_per_peer(),
             "cpu_us_per_datagram": self.cpu_us_per_datagram(),
             "send_lateness_us": self.snapshot["lateness"],

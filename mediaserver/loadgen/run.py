@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -138,6 +139,7 @@ class Load:
             time.process_time() - before_cpu_s,
             after["cpu_s"] - before["cpu_s"],
             _datagrams(after) - _datagrams(before),
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # Linux counts in KiB
         )
         self._ending = True
         self._generator.hush()
