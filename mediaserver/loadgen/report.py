@@ -24,7 +24,7 @@ FAULTS = {
     "reordered": "packets that came behind later ones",
     "restarts": "jumps of an RTP stream",
     "gaps": "times that a stream was late by 200 ms or more",
-    "missing": "packets of a speaker that the server left out",
+    "missing": "packets of a speaker that a listener did not get",
     "repeated": "packets of a speaker that the server sent twice",
     "disordered": "packets of a speaker that came behind his later ones",
     "foreign": "packets, or tenths of a second of a mix, with another room's audio",
