@@ -256,8 +256,8 @@ def a_report(
 ) -> Report:
     end = 10_000_000_000
     peers = peers or [
-        Peer(0, True, 1, 2, None, last_ns=end),
-        Peer(0, False, 1, 2, 3, heard=True, last_ns=end),
+        Peer(0, True, 0, 1, 2, None, last_ns=end),
+        Peer(0, False, 0, 1, 2, 3, heard=True, last_ns=end),
     ]
     snapshot = {
         "tally": CLEAN | (tally or {}),
@@ -279,9 +279,9 @@ def test_a_load_without_faults_has_none_and_every_count_makes_one() -> None:
 
 
 def test_listeners_who_hear_nothing_or_no_more_are_faults() -> None:
-    speaker = Peer(0, True, 1, 2, last_ns=10_000_000_000)
-    silent = Peer(0, False, 1, 2)
-    stalled = Peer(0, False, 1, 2, 3, heard=True, last_ns=8_900_000_000)
+    speaker = Peer(0, True, 0, 1, 2, last_ns=10_000_000_000)
+    silent = Peer(0, False, 0, 1, 2)
+    stalled = Peer(0, False, 0, 1, 2, 3, heard=True, last_ns=8_900_000_000)
     assert a_report(peers=[speaker, silent]).faults == {"silent": 1}
     assert a_report(peers=[speaker, stalled]).faults == {"stalled": 1}
     mute = replace(speaker, last_ns=0)
@@ -289,7 +289,7 @@ def test_listeners_who_hear_nothing_or_no_more_are_faults() -> None:
 
 
 def test_peers_that_did_not_get_in_or_were_cut_off_are_faults_with_their_reasons() -> None:
-    speaker = Peer(0, True, 1, 2, last_ns=1, disconnected=True)
+    speaker = Peer(0, True, 0, 1, 2, last_ns=1, disconnected=True)
     refused = Peer(0, False, failed="refused with 503")
     report = a_report(peers=[speaker, refused])
     assert report.faults == {"not_connected": 1, "disconnected": 1}
@@ -311,6 +311,8 @@ def test_a_mix_of_markers_may_be_deaf_at_its_ends_alone() -> None:
 def test_a_generator_that_was_too_slow_says_so() -> None:
     assert a_report().doubts == []
     assert "sent late" in a_report(lateness_us=6000).doubts[0]
+    late = [Peer(0, True, 60, 61, 62, last_ns=1)]
+    assert "offers late: 60 ms" in a_report(peers=late).doubts[0]
     assert "busy 90 %" in a_report(usage=Usage(10, 9.5, 9, 1)).doubts[0]
 
 

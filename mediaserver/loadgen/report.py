@@ -9,6 +9,8 @@ from mediaserver.loadgen.plan import Plan
 
 LATE_US = 5_000
 """99th percentile of how late the generator sends, above which its figures are its own. Audio has 20 ms."""
+LATE_OFFER_MS = 50.0
+"""The same of offers, above which join times are of the generator's own event loop."""
 BUSY = 0.85
 """Share of a core of the generator's thread, above which what it measures waits in its own sockets."""
 STALL_S = 1.0
@@ -42,6 +44,7 @@ class Peer:
 
     room: int
     speaks: bool
+    offered_ms: float | None = None
     answered_ms: float | None = None
     connected_ms: float | None = None
     first_audio_ms: float | None = None
@@ -86,6 +89,9 @@ class Report:
         late_us = self.snapshot["lateness"]["p99_us"]
         if late_us > LATE_US:
             found.append(f"The generator sent late: {late_us / 1000:.1f} ms at the 99th percentile.")
+        offered_ms = self.join_ms()["offered"].get("p99", 0.0)
+        if offered_ms > LATE_OFFER_MS:
+            found.append(f"The generator made offers late: {offered_ms:.0f} ms at the 99th percentile.")
         if self.snapshot["packets_skipped"]:
             found.append(
                 f"The generator left out {self.snapshot['packets_skipped']:,} packets that it had no time for."
@@ -134,8 +140,10 @@ class Report:
         }
 
     def join_ms(self) -> dict[str, dict[str, float]]:
-        """From when an offer was due to its answer, to SRTP keys on our side, and to a listener's first packet."""
+        """From when an offer was due to when it was made, to its answer, to SRTP keys on our side, and to a listener's
+        first packet."""
         return {
+            "offered": percentiles([peer.offered_ms for peer in self.peers]),
             "answered": percentiles([peer.answered_ms for peer in self.peers]),
             "connected": percentiles([peer.connected_ms for peer in self.peers]),
             "first_audio": percentiles([peer.first_audio_ms for peer in self.peers]),

@@ -177,6 +177,7 @@ class Load:
         if place.token:
             headers["Authorization"] = f"Bearer {place.token}"
         client.token = place.token
+        client.report = replace(client.report, offered_ms=client.since_due_ms())
         async with http.stream("POST", place.url, content=sdp, headers=headers) as response:
             body = await _bounded(response)
         if response.status_code != 201:

@@ -80,8 +80,11 @@ public:
     bool set_keys(plane::Instant now, plane::srtp::Profile profile, plane::Bytes material, bool client);
     // A last word (BYE), and silence.
     void leave(Outbox& out);
-    // Speakers fall silent; listeners go on.
-    void hush() noexcept { hushed_ = true; }
+    // Speakers fall silent; listeners go on, and expect that.
+    void hush() noexcept {
+        hushed_ = true;
+        if (hearing_) hearing_->allow_silence();
+    }
 
     bool connected() const noexcept { return sealer_.has_value(); }
     const std::optional<plane::Endpoint>& selected() const noexcept { return agent_.selected(); }

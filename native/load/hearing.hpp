@@ -59,6 +59,8 @@ public:
     bool is_duplicate(std::uint32_t ssrc, std::uint16_t sequence) const noexcept;
     void count_duplicate() noexcept { ++tally_.duplicates; }
     void count_undecryptable() noexcept { ++tally_.undecryptable; }
+    // From now on speakers may be silent: what comes behind a pause is no gap, if the pause was theirs.
+    void allow_silence() noexcept { config_.constant = false; }
     // A decrypted packet.
     void packet(plane::Instant now, plane::Bytes rtp_packet, Latencies& delay);
     void sender_report(plane::Instant now, std::uint32_t ssrc, const plane::rtcp::SenderInfo& info) noexcept;

@@ -345,6 +345,18 @@ TEST_CASE("a pause between spurts is no gap, audio that stands still is") {
     }
 }
 
+TEST_CASE("once nobody has to talk any more, a pause is no gap") {
+    Scene scene;
+    scene.hear(1, 1);
+    scene.hearing.allow_silence();
+    scene.now += seconds{2};
+    scene.hearing.packet(scene.now, rtp_packet(2, 960 + 96000, marked_payload({1, 3, 0, 2, scene.now})), scene.delay);
+    CHECK(scene.hearing.tally().gaps == 0);
+    scene.now += seconds{2};
+    scene.hearing.packet(scene.now, rtp_packet(3, 960 + 96960, marked_payload({1, 3, 0, 3, scene.now})), scene.delay);
+    CHECK(scene.hearing.tally().gaps == 1);
+}
+
 TEST_CASE("a hostile server's streams and speakers cost bounded memory") {
     Scene scene;
     for (std::uint32_t ssrc = 0; ssrc < 1000; ++ssrc) {
