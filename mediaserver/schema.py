@@ -71,7 +71,10 @@ class SpeakerDocument(Document):
         examples=[-0.5],
     )
     voice_effect: VoiceEffectName | None = Field(
-        default=None, description="What is done to his voice: a place, another pitch, a disguise", examples=["hall"]
+        default=None,
+        strict=False,
+        description="What is done to his voice: a place, another pitch, a disguise",
+        examples=["hall"],
     )
 
 

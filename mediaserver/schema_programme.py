@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from mediaserver.ktv import MAX_REPORTED_MS
 from mediaserver.schema_base import Document, GainDb, Name, Pan, State, Whole
@@ -27,6 +27,15 @@ _AUDIENCE = "`everybody`, `listeners` (who have no seat), `speakers` (who have o
 
 class TrackDocument(Document):
     """One entry of a playlist: a piece of the library, or an address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["media"], "properties": {"media": {"type": "string"}, "url": {"type": "null"}}},
+                {"required": ["url"], "properties": {"url": {"type": "string"}, "media": {"type": "null"}}},
+            ]
+        }
+    )
 
     media: Name | None = Field(default=None, description="Id in the library", examples=["q3v9x2m1"])
     url: Address | None = Field(

@@ -123,6 +123,19 @@ class Clip:
         self.frames = len(samples)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One of kernels.PLANE_STAGES, by its name; kernels need not be compiled for that."""
+
+    name: str
+
+    def values(self, **given: float) -> tuple[float, ...]:
+        return tuple(given.values())
+
+
+STAGES = tuple(map(Stage, ("high_pass", "denoise", "gate", "level", "reverb", "pitch", "robot", "telephone")))
+
+
 @dataclass
 class Deck:
     ring: Ring
@@ -355,8 +368,8 @@ class Plane:
 
     def remove_column(self, room: int, csrc: int) -> None:
         del self.columns[room, csrc]
-        self.decks.pop((room, csrc), None)
-        self.effects.pop((room, csrc), None)
+        for kept in (self.places, self.chains, self.delays, self.decks, self.effects):
+            kept.pop((room, csrc), None)
 
     def add_row(
         self,
