@@ -23,8 +23,11 @@ import numpy as np
 from aiortc.rtcrtpsender import RTCEncodedFrame
 from numpy.typing import NDArray
 
-from tests.client import Heard, Listener, Slot, Speaker
+from mediaserver.settings import DEVELOPMENT_KEY
+from tests.client import Heard, Listener, Slot, Speaker, listen
+from tests.clips import encode
 from tests.control import Control
+from tests.mixplane import decode
 from tests.netem import Relay
 
 RATE = 48_000
@@ -267,3 +270,41 @@ def pilot_hz(samples: NDArray[Any]) -> NDArray[np.float64]:
     steps = base[: len(base) // size * size].reshape(-1, size) @ np.hanning(size)
     turns = np.angle(steps[1:] * np.conj(steps[:-1])) / (2 * np.pi)
     return np.asarray(PILOT_HZ + turns * 100)
+
+
+async def to_song(control: Control, room: str) -> Listener:
+    """Makes a room with music that singers sing to, and somebody in its audience."""
+    await control.call("PUT", "rooms", room, json={"scenario": "ktv"})
+    response = await control.http.post(
+        "/v1/media",
+        content=encode(song(60), "flac"),
+        headers={"Content-Type": "audio/flac"},
+        auth=httpx.BasicAuth(*DEVELOPMENT_KEY),
+    )
+    response.raise_for_status()
+    player = {"tracks": [{"media": response.json()["id"]}], "repeat": "all", "align": True}
+    await control.call("PUT", "rooms", room, "players", "song", json=player)
+    token = await control.token(room, "eve")
+    return await listen(control.http, f"/whep/{quote(room, safe='')}?mode=mix", token, slots=1)
+
+
+async def hear(audience: Listener, seconds: float) -> NDArray[np.float32]:
+    """What comes from now on, at the times that the packets say."""
+    audience.clear()
+    await asyncio.sleep(seconds)
+    packets: list[Any] = list(audience.slots[0].packets)
+    return np.ascontiguousarray(decode(packets, 2)[:, 0])
+
+
+async def meet(audience: Listener, *carriers_hz: float, within_s: float = 45.0) -> None:
+    """Waits for all of these voices and the music to meet within 10 ms for 6 s on end. AssertionError when they do
+    not."""
+    deadline = time.monotonic() + within_s
+    measured: list[list[float | None]] = []
+    while True:
+        heard = await hear(audience, 3.0)
+        measured.append([misses_ms(heard, carrier_hz) for carrier_hz in carriers_hz])
+        if len(measured) > 1 and all(ms is not None and abs(ms) <= 10 for ms in (*measured[-1], *measured[-2])):
+            print("missed, ms:", measured)
+            return
+        assert time.monotonic() < deadline, measured

@@ -2,93 +2,29 @@
 meet, by correlation. What the singers' clients report is what a browser does (tests/singer.py)."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from mediaserver.settings import DEVELOPMENT_KEY
-from tests.client import Listener, listen
-from tests.clips import encode
-from tests.conftest import StartServer
+from tests.client import Listener
 from tests.control import Control
 from tests.mixplane import decode
 from tests.netem import Link, Relay
-from tests.singer import PILOT_HZ, RATE, ahead_of_others, misses_ms, pilot_hz, singing, song
+from tests.singer import PILOT_HZ, RATE, meet, pilot_hz, singing
 
 ANN_HZ, BOB_HZ = 6000.0, 10_000.0
 # 60 ms there and back, with jitter.
 WAY = Link(delay_ms=25.0, jitter_ms=10.0)
 
 
-@pytest.fixture
-def prompt() -> Iterator[None]:
-    with ahead_of_others():
-        yield
-
-
-@pytest.fixture
-async def control(prompt: None, start_server: StartServer, tmp_path: Path) -> AsyncIterator[Control]:
-    library = tmp_path / "library"
-    library.mkdir()
-    server = start_server("--media-dir", str(library))
-    async with Control(server.url) as control:
-        yield control
-
-
-@pytest.fixture
-async def audience(control: Control, room: str) -> AsyncIterator[Listener]:
-    """Of a room with music that singers sing to."""
-    await control.call("PUT", "rooms", room, json={"scenario": "ktv"})
-    response = await control.http.post(
-        "/v1/media",
-        content=encode(song(60), "flac"),
-        headers={"Content-Type": "audio/flac"},
-        auth=httpx.BasicAuth(*DEVELOPMENT_KEY),
-    )
-    assert response.status_code == 201, response.text
-    player = {"tracks": [{"media": response.json()["id"]}], "repeat": "all", "align": True}
-    await control.call("PUT", "rooms", room, "players", "song", json=player)
-    token = await control.token(room, "eve")
-    async with await listen(control.http, f"/whep/{quote(room, safe='')}?mode=mix", token, slots=1) as listener:
-        await listener.connected()
-        yield listener
-
-
-async def hear(audience: Listener, seconds: float) -> NDArray[np.float32]:
-    """What comes from now on, at the times that the packets say."""
-    audience.clear()
-    await asyncio.sleep(seconds)
-    packets: list[Any] = list(audience.slots[0].packets)
-    return np.ascontiguousarray(decode(packets, 2)[:, 0])
-
-
-async def meet(audience: Listener, *carriers_hz: float, within_s: float = 45.0) -> list[list[float | None]]:
-    """Waits for all of these voices and the music to meet within 10 ms for 6 s on end. What was
-    measured. AssertionError when they do not."""
-    deadline = time.monotonic() + within_s
-    measured: list[list[float | None]] = []
-    while True:
-        heard = await hear(audience, 3.0)
-        measured.append([misses_ms(heard, carrier_hz) for carrier_hz in carriers_hz])
-        if len(measured) > 1 and all(ms is not None and abs(ms) <= 10 for ms in (*measured[-1], *measured[-2])):
-            return measured
-        assert time.monotonic() < deadline, measured
-
-
 async def test_voice_and_music_meet_and_do_so_again_when_the_loop_has_changed(
-    control: Control, room: str, audience: Listener
+    ktv_control: Control, room: str, audience: Listener
 ) -> None:
     async with AsyncExitStack() as stack:
         down, up = (stack.enter_context(Relay(up=WAY, down=WAY, seed=seed)) for seed in (1, 2))
-        ann = await stack.enter_async_context(singing(control, room, "ann", carrier_hz=ANN_HZ, down=down, up=up))
+        ann = await stack.enter_async_context(singing(ktv_control, room, "ann", carrier_hz=ANN_HZ, down=down, up=up))
         await meet(audience, ANN_HZ)
         loop_ms = ann.told["loop_ms"]
         assert loop_ms > 60 + 80 + 32 + 18
@@ -112,19 +48,23 @@ async def test_voice_and_music_meet_and_do_so_again_when_the_loop_has_changed(
         await meet(audience, ANN_HZ)
 
 
-async def test_two_singers_of_different_loops_sing_together(control: Control, room: str, audience: Listener) -> None:
+async def test_two_singers_of_different_loops_sing_together(
+    ktv_control: Control, room: str, audience: Listener
+) -> None:
     async with AsyncExitStack() as stack:
         down, up = (stack.enter_context(Relay(up=WAY, down=WAY, seed=seed)) for seed in (3, 4))
-        await stack.enter_async_context(singing(control, room, "ann", carrier_hz=ANN_HZ, down=down, up=up))
-        near = singing(control, room, "bob", carrier_hz=BOB_HZ, waits_s=0.03, output_s=0.008, capture_s=0.024)
+        await stack.enter_async_context(singing(ktv_control, room, "ann", carrier_hz=ANN_HZ, down=down, up=up))
+        near = singing(ktv_control, room, "bob", carrier_hz=BOB_HZ, waits_s=0.03, output_s=0.008, capture_s=0.024)
         bob = await stack.enter_async_context(near)
         await meet(audience, ANN_HZ, BOB_HZ)
         assert bob.told["voice_delay_ms"] > 40
 
 
-async def test_a_delay_that_changes_is_a_glide_without_a_step(control: Control, room: str, audience: Listener) -> None:
+async def test_a_delay_that_changes_is_a_glide_without_a_step(
+    ktv_control: Control, room: str, audience: Listener
+) -> None:
     for offset_ms in (20, 60):
-        await control.call("PATCH", "rooms", room, "players", "song", json={"align_offset_ms": offset_ms})
+        await ktv_control.call("PATCH", "rooms", room, "players", "song", json={"align_offset_ms": offset_ms})
         await asyncio.sleep(0.5)
         if offset_ms == 20:
             await asyncio.sleep(6.0)
