@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from mediaserver.music.children import REPORTS_BURST, Child, ChildError, Children
+from mediaserver.music.children import REPORTS_BURST, Child, ChildError, Children, _Server
 from mediaserver.music.formats import clean_tag
 from mediaserver.music.framing import frame
 from mediaserver.music.inputs import MAX_HEAD
@@ -332,6 +332,28 @@ async def test_whatever_a_decoder_says_is_heard_as_reports_or_ends_it(seed: int)
     assert [report["report"] for report in heard].count("gone") == 1
     assert heard[-1] == {"report": "gone", "status": 0}
     assert len(heard) <= REPORTS_BURST + 60
+
+
+async def test_a_decoder_that_begins_when_nobody_wants_it_any_more_is_ended(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fill its ring and wait for ever."""
+    began = _Server._began
+
+    def cancel_then(server: _Server, number: int, pid: int, pidfd: int) -> None:
+        began(server, number, pid, pidfd)
+        starting.cancel()
+
+    monkeypatch.setattr(_Server, "_began", cancel_then)
+    ring, heard = Ring(CAPACITY), Heard()
+    data = encode(tone(440, 30, RATE))
+    fd = file_of(data)
+    starting = asyncio.ensure_future(children.start(Job(Output.RING, size=len(data)), BOUNDS, [fd, ring.fd], heard))
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    os.close(fd)
+    assert await heard.gone == -signal.SIGKILL
+    assert children.count == 0
 
 
 async def test_when_the_fork_server_dies_its_decoders_do_and_the_next_job_starts_another(children: Children) -> None:

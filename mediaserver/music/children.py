@@ -238,6 +238,10 @@ class _Server:
         except TimeoutError:
             self.close()
             raise ChildError("The decoders' process did not answer.") from None
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().kill()  # it began in the moment in which nobody wanted it any more
+            raise
 
     def close(self) -> None:
         if self.is_gone:
