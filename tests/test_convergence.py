@@ -52,9 +52,8 @@ listeners = st.fixed_dictionaries(
         "music_gain_db": gains,
     },
 )
-audiences = st.sampled_from(["everybody", "listeners", "speakers"]) | st.lists(users, min_size=1, unique=True).map(
-    sorted
-)
+publics = st.sampled_from(["everybody", "listeners", "speakers"])
+audiences = publics | st.lists(users, min_size=1, unique=True).map(sorted)
 # What they play is not there: players are what is put, whatever becomes of their tracks.
 tracks = st.sampled_from(
     [[], [{"media": "nosuch"}], [{"media": "nosuch", "key": "one"}, {"media": "nor", "key": "two"}]]
