@@ -243,6 +243,17 @@ def test_others_are_called_in_during_a_call() -> None:
     assert line.call.of(State.IN) == ("ann", "bob", "cyd")
 
 
+def test_it_does_not_go_on_ringing_for_nobody() -> None:
+    line = one()
+    line.do(AnswerCall("bob", "bob-1"), 5)
+    line.do(CallIn("ann", (Callee("cyd"),)), 10)
+    line.do(HangUp("ann", "ann-1"), 15)
+    assert line.call.of(State.RINGING) == ("cyd",)
+    line.do(HangUp("bob", "bob-1"), 20)
+    assert line.record["parties"]["cyd"] == "cancelled"
+    assert line.told("call_ended")[0].users == ("ann", "bob", "cyd")
+
+
 def test_the_owner_mutes_removes_and_hands_over() -> None:
     line = three()
     assert PutSpeaker("bob", Speaker(None, frozenset({MuteSource.HOST}))) in line.do(MuteParty("ann", "bob", True), 7)
@@ -323,8 +334,8 @@ device = st.sampled_from((1, 2))
 class CallMachine(RuleBasedStateMachine):
     """Calls among five users with two devices each, beside an outside that knows only what effects have told it."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(answering=st.frozensets(st.sampled_from(("bob", "cyd", "dan"))))
+    def begin(self, answering: frozenset[str]) -> None:
         self.now = NOW
         self.calls: dict[str, Call] = {}
         self.engaged: dict[str, str] = {}
@@ -332,7 +343,9 @@ class CallMachine(RuleBasedStateMachine):
         self.media: dict[str, dict[str, Speaker]] = {}
         self.ring_backs: set[tuple[str, str]] = set()
         self.records: dict[str, int] = {}
-        self.answers: set[tuple[str, str, float]] = set()
+        self.start("ann", 1, frozenset({"bob", "cyd", "dan"}))
+        for by in sorted(answering):
+            self.answer(by, 1)
 
     def perform(self, call: str, effects: list[Effect]) -> None:
         for effect in effects:
@@ -416,6 +429,16 @@ class CallMachine(RuleBasedStateMachine):
         if by in self.engaged:
             self.do(self.engaged[by], AnswerCall(by, f"{by}-{which}"))
 
+    @rule(by=user)
+    def hang_up(self, by: str) -> None:
+        if by in self.engaged:
+            self.do(self.engaged[by], HangUp(by, str(self.calls[self.engaged[by]].parties[by].device)))
+
+    @rule(by=user)
+    def crash(self, by: str) -> None:
+        if by in self.engaged:
+            self.do(self.engaged[by], DeviceLost(by))
+
     @rule(by=user, names=st.frozensets(user, min_size=1, max_size=2))
     def call_in(self, by: str, names: frozenset[str]) -> None:
         if by in self.engaged:
@@ -458,4 +481,4 @@ class CallMachine(RuleBasedStateMachine):
 
 
 TestCalls = CallMachine.TestCase
-TestCalls.settings = settings(max_examples=150, stateful_step_count=50, deadline=None, derandomize=True)
+TestCalls.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, derandomize=True)

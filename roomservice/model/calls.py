@@ -474,9 +474,9 @@ def _is_over(call: Call) -> bool:
 def _ended(call: Call, now: float) -> Outcome:
     """Everybody who was ever called is told, for his list, but who was busy elsewhere."""
     reason = Reason.COMPLETED if call.answered_at is not None else _why_unanswered(call)
-    left = Reason.COMPLETED if call.answered_at is not None else Reason.CANCELLED
+    left = {State.RINGING: Reason.CANCELLED, State.IN: Reason.COMPLETED if call.answered_at else Reason.CANCELLED}
     parties = {
-        user: party if party.state is State.OUT else Party(State.OUT, party.by, reason=left)
+        user: party if party.state is State.OUT else Party(State.OUT, party.by, reason=left[party.state])
         for user, party in call.parties.items()
     }
     call = replace(call, parties=parties, ended_at=now, reason=reason)
