@@ -11,11 +11,12 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from roomservice.interface import Addresses, Conflict, Listing, Media, MediaError, Storage, Stored
 from roomservice.model import rooms
 from roomservice.model.attendance import Dismiss
-from roomservice.model.effects import CloseMedia, CutOff, DropSpeaker, Effect, OpenMedia, PutSpeaker
+from roomservice.model.effects import CloseMedia, CutOff, DropSpeaker, Effect, PutSpeaker
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.room import Room, SeatMode, Settings, UserInfo, speakers
 
@@ -49,6 +50,7 @@ class Service:
         self._media = media
         self._clock = clock
         self._untold: set[str] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._telling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,14 +67,18 @@ class Service:
 
     async def create(self, listing: Listing, info: UserInfo) -> Stored:
         """The listing's id is of no account; the room has a new one. Its seats are free to take, as in the AppServer
-        document, whose clients say themselves who has one."""
+        document, whose clients say themselves who has one. MediaError when there is no media server to hear it: then
+        there is no room."""
         now = self._clock()
         name = str(uuid.uuid4())
         listing = replace(listing, id=name, chat_id=name, created_at=now, updated_at=now)
-        room, effects = rooms.create(name, listing.anchor, Settings(mode=SeatMode.FREE), info, now)
-        stored = await self._storage.add(listing, room)
-        await self._perform(room, effects)
-        return stored
+        room, _ = rooms.create(name, listing.anchor, Settings(mode=SeatMode.FREE), info, now)
+        await self._media.put(name, speakers(room))
+        try:
+            return await self._storage.add(listing, room)
+        except BaseException:
+            self._untold.add(name)  # it is closed again
+            raise
 
     async def get(self, room: str) -> Stored:
         """NoRoomError."""
@@ -147,39 +153,46 @@ class Service:
 
     async def _perform(self, room: Room, effects: Iterable[Effect]) -> None:
         kinds = {type(effect) for effect in effects}
-        if not kinds & {OpenMedia, PutSpeaker, DropSpeaker, CutOff, CloseMedia}:
+        if not kinds & {PutSpeaker, DropSpeaker, CutOff, CloseMedia}:
             return
         try:
             for effect in effects:
                 if isinstance(effect, CutOff):
                     await self._media.cut_off(room.id, effect.user)
-            await self._bring(room)
+            await self._bring(room.id)
         except MediaError as error:
             self._untold.add(room.id)
             log.warning("%s It will be told again.", error)
 
-    async def _bring(self, room: Room) -> None:
-        """To what the room is now, which may be newer than what the caller knows."""
-        stored = await self._storage.get(room.id)
-        if stored is None or stored.room.dismissed_at is not None:
-            await self._media.close(room.id)
-        else:
-            await self._media.put(room.id, speakers(stored.room))
+    async def _bring(self, room: str) -> None:
+        """To what the room is now, which may be newer than what the caller knows. One at a time for each room: what is
+        put last must have been read last."""
+        async with self._turns.setdefault(room, asyncio.Lock()):
+            stored = await self._storage.get(room)
+            if stored is None or stored.room.dismissed_at is not None:
+                await self._media.close(room)
+            else:
+                await self._media.put(room, speakers(stored.room))
 
     async def _tell_again(self) -> None:
+        """For ever. What goes wrong here is logged and tried again."""
+        listed = False
+        while True:
+            try:
+                if not listed:
+                    await self._list_open()
+                    listed = True
+                for name in sorted(self._untold):
+                    await self._bring(name)
+                    self._untold.discard(name)
+            except MediaError as error:
+                log.info("%s", error)
+            except Exception:
+                log.exception("Rooms could not be told to the media server.")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _list_open(self) -> None:
         number = 1
-        while found := await self._storage.page(number, 100, None):
+        while found := await self._storage.page(number, 100):
             self._untold |= {stored.room.id for stored in found if stored.room.dismissed_at is None}
             number += 1
-        while True:
-            for name in sorted(self._untold):
-                stored = await self._storage.get(name)
-                try:
-                    if stored is None:
-                        await self._media.close(name)
-                    else:
-                        await self._bring(stored.room)
-                except MediaError:
-                    break
-                self._untold.discard(name)
-            await asyncio.sleep(AGAIN_S)

@@ -399,6 +399,13 @@ async def test_a_media_server_that_is_away_is_told_when_it_is_back(monkeypatch: 
         await until(lambda: app.mixer.rooms[room] == {"ann": Speaker(0), "bob": Speaker(1)})
 
 
+async def test_a_room_that_nobody_could_hear_is_not_made() -> None:
+    async with running("none", mixer=Mixer(away=True)) as app:
+        await app.login("ann")
+        await app.call("/create", {"anchor": "ann", "title": "Jazz"}, "ann", 503)
+        assert await app.call("/list", {"user_id": "ann", "page_num": 1, "page_size": 9}, "ann") == []
+
+
 async def test_of_changes_at_once_none_is_lost(app: App) -> None:
     users = [f"u{number}" for number in range(5)]
     await app.login("ann", *users)

@@ -15,7 +15,7 @@ import httpx
 from tests.client import listen, speak, until
 from tests.control import Control
 from tests.server import Server
-from tests.test_rooms import BOB_HZ, connected, hears, loudness
+from tests.test_rooms import ANN_HZ, BOB_HZ, connected, hears, loudness
 
 COMMAND = str(Path(sys.executable).with_name("roomservice"))
 SILENT_DB = -50
@@ -59,7 +59,7 @@ def parted(address: str, query: str = "") -> tuple[str, str]:
 async def test_who_takes_a_seat_is_heard_and_who_is_taken_out_is_not(server: Server, tmp_path: Path) -> None:
     with room_service(tmp_path, server.url, "--sign-up", "open") as url:
         async with httpx.AsyncClient(base_url=url, timeout=20) as http, Control(server.url) as control:
-            ann, bob = await log_in(http, "ann"), await log_in(http, "bob")
+            ann, bob, cyd = [await log_in(http, user) for user in ("ann", "bob", "cyd")]
 
             async def call(path: str, who: dict[str, str], **body: object) -> Any:
                 return (await http.post(path, json=body, headers=who)).raise_for_status().json()
@@ -69,17 +69,19 @@ async def test_who_takes_a_seat_is_heard_and_who_is_taken_out_is_not(server: Ser
             seated = [{"user_id": "ann"}, {"user_id": "bob"}]
             await call("/updateMeetingInfo", bob, id=room, members=seated)
             whip = (await call("/get", bob, id=room, user_id="bob"))["push_url_info"]["rts_url"]
-            whep = made["pull_url_info"]["rts_url"]
+            whep = (await call("/get", cyd, id=room, user_id="cyd"))["pull_url_info"]["rts_url"]
             assert whip.startswith(f"{server.url}/whip/{room}#")
             async with (
-                await speak(control.http, *parted(whip), BOB_HZ) as speaker,
+                await speak(control.http, *parted(made["push_url_info"]["rts_url"]), ANN_HZ) as host,
+                await speak(control.http, *parted(whip), BOB_HZ) as guest,
                 await listen(control.http, *parted(whep, "?mode=mix"), slots=1) as listener,
             ):
-                await connected(speaker, listener)
+                await connected(host, guest, listener)
                 await hears(listener, BOB_HZ)
                 closed = [{"user_id": "ann"}, {"user_id": "bob", "mic_opened": False}]
                 await call("/updateMeetingInfo", ann, id=room, members=closed)
                 await until(lambda: loudness(listener, BOB_HZ) < SILENT_DB, say="bob is muted")
+                await until(lambda: loudness(listener, ANN_HZ) > SILENT_DB + 20, say="ann goes on")
                 await call("/updateMeetingInfo", ann, id=room, members=seated)
                 await hears(listener, BOB_HZ)
                 await call("/updateMeetingInfo", ann, id=room, members=[{"user_id": "ann"}])
