@@ -31,6 +31,8 @@ DECK_ENDED: int = 9
 
 EFFECT_ENDED: int = 10
 
+VOICE: int = 11
+
 def counter_meanings() -> dict[str, str]:
     """What each of Plane.counters() means, by name."""
 
@@ -97,12 +99,28 @@ class PeerStats:
     @property
     def speaking(self) -> bool: ...
     @property
+    def silent(self) -> bool:
+        """
+        Publisher who is not muted: nothing has come of his microphone for 10 s.
+        """
+
+    @property
+    def clipping(self) -> bool:
+        """Publisher who is mixed: his samples are cut at full scale."""
+
+    @property
     def playout_delay_ms(self) -> float:
         """Publisher who is mixed: how long his audio waits in the jitter buffer."""
 
     @property
     def playout_target_ms(self) -> float:
         """How long it should."""
+
+    @property
+    def lateness_ms(self) -> float:
+        """
+        How much later than the fastest his packets come on average; playout_delay_ms counts from the fastest.
+        """
 
     @property
     def accelerated_ms(self) -> float:

@@ -141,6 +141,26 @@ class ClosePlayer:
 
 
 @dataclass(frozen=True, slots=True)
+class AddTap:
+    """A player's music once more in a column of its own, later. Comes after its OpenPlayer."""
+
+    room: int
+    csrc: int
+    player_csrc: int
+    pan: float
+    delay_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetDelay:
+    """How much later a speaker's column or a tap is heard, at 48 kHz; it glides there."""
+
+    room: int
+    csrc: int
+    delay_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartEffect:
     """It ends by itself, unless it repeats, and the room is told: Room.effect_ended()."""
 
@@ -202,6 +222,8 @@ Command = (
     | OpenPlayer
     | ChangePlayer
     | ClosePlayer
+    | AddTap
+    | SetDelay
     | StartEffect
     | StopEffect
     | RemoveRow

@@ -114,6 +114,8 @@ def show_player(player: PlayerSpec) -> PlayerDocument:
         crossfade_ms=round(plan.crossfade_ms),
         audience=_show_audience(player.audience),
         pan=player.pan,
+        align=player.align,
+        align_offset_ms=round(player.align_offset_ms),
     )
 
 
@@ -140,7 +142,14 @@ def wanted_player(document: PlayerDocument, name: str) -> PlayerSpec:
         fade_out_ms=document.fade_out_ms,
         crossfade_ms=document.crossfade_ms,
     )
-    return PlayerSpec(plan, PlayerState(document.state), wanted_audience(document.audience), document.pan)
+    return PlayerSpec(
+        plan,
+        PlayerState(document.state),
+        wanted_audience(document.audience),
+        document.pan,
+        document.align,
+        document.align_offset_ms,
+    )
 
 
 def show_effect(effect: EffectSpec) -> EffectDocument:

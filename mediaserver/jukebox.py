@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mediaserver.commands import ChangePlayer, ClosePlayer, OpenPlayer
+from mediaserver.commands import AddTap, ChangePlayer, ClosePlayer, OpenPlayer
 from mediaserver.music.columns import PlaneColumn
 from mediaserver.music.cues import Configure, Effect, Event, Pause, Play, Status, Stop
 from mediaserver.music.deck import Workshop
@@ -33,7 +33,7 @@ class Jukebox:
         self._heard = heard
         self._players: dict[tuple[int, str], _Entry] = {}
 
-    def perform(self, command: OpenPlayer | ChangePlayer | ClosePlayer) -> None:
+    def perform(self, command: OpenPlayer | ChangePlayer | ClosePlayer | AddTap) -> None:
         match command:
             case OpenPlayer(room, name, csrc, spec):
                 self._open(room, name, csrc, spec)
@@ -43,6 +43,9 @@ class Jukebox:
                     self._driver.plane.set_column(room, csrc, 1.0, *pan_gains(spec.pan))
                 before, entry.spec = entry.spec, spec
                 _follow(entry.player, before, spec)
+            case AddTap(room, csrc, player, pan, delay):
+                left, right = pan_gains(pan)
+                self._driver.plane.add_tap(room, csrc, player, gain=1.0, left=left, right=right, delay_samples=delay)
             case ClosePlayer(room, name, csrc):
                 self._players.pop((room, name)).player.close()
                 self._driver.plane.remove_column(room, csrc)

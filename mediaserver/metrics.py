@@ -12,6 +12,8 @@ from mediaserver.admission import Reason
 from mediaserver.commands import CloseReason
 from mediaserver.load import LAG_BOUNDS_S
 from mediaserver.model import Direction
+from mediaserver.music.children import DEATHS
+from mediaserver.music.cues import FAILURES, Status
 from mediaserver.node import Node
 from mediaserver.sessions import State
 from mediaserver.store import Store
@@ -29,6 +31,7 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._sessions()
         yield from self._operation()
+        yield from self._music()
         yield from self._plane()
         yield from state_metrics(self._node.store)
         yield from webhook_metrics(self._node.webhooks.endpoints)
@@ -100,6 +103,36 @@ class NodeCollector(Collector):
             buckets=list(cumulated),
             sum_value=lag.sum_s,
         )
+
+    def _music(self) -> Iterator[Metric]:
+        node, music = self._node, self._node.music
+        programmes = [room.programme for room in node.rooms.values()]
+        players = Counter(
+            node.jukebox.now(room.id, name).status for room in node.rooms.values() for name in room.programme.players
+        )
+        playing = GaugeMetricFamily("mediaserver_players", "Music players now, by what they do.", labels=["status"])
+        for status in Status:
+            playing.add_metric([status], players[status])
+        yield playing
+        effects = sum(len(programme.effects) for programme in programmes)
+        yield GaugeMetricFamily("mediaserver_effects", "Sound effects that play now.", effects)
+        yield GaugeMetricFamily("mediaserver_decoders", "Processes that decode music now.", music.children.count)
+        deaths = CounterMetricFamily(
+            "mediaserver_decoder_deaths", "Decoders that ended without having said so, by how.", labels=["how"]
+        )
+        for how in DEATHS:
+            deaths.add_metric([how], music.children.deaths[how])
+        yield deaths
+        failed = CounterMetricFamily("mediaserver_tracks_failed", "Tracks that failed, by reason.", labels=["reason"])
+        for reason in (*FAILURES, "other"):
+            failed.add_metric([reason], node.failed_tracks[reason])
+        yield failed
+        yield CounterMetricFamily(
+            "mediaserver_fetches_refused", "Addresses and redirects not fetched from by policy.", music.gate.refused
+        )
+        library = music.library
+        yield GaugeMetricFamily("mediaserver_library_items", "Files in the library.", len(library) if library else 0)
+        yield GaugeMetricFamily("mediaserver_library_bytes", "Their size.", library.total if library else 0)
 
     def _plane(self) -> Iterator[Metric]:
         """The workers' own counters, under their own names."""

@@ -18,6 +18,7 @@ Rules held here
 - Who listens to a mix has a row of the gain matrix: it follows from his seat, his own wishes, and what the room plays
   for whom (matrix.py). What he wishes stays while the room lives, connected or not.
 - What a room plays (programme.py) changes the rows of those whom it is not for before it is heard.
+- Voices are heard later than they come only while there is music that singers sing to (ktv.py).
 """
 
 import secrets
@@ -29,6 +30,7 @@ from typing import Any
 from mediaserver.commands import (
     AddRoom,
     AddRow,
+    AddTap,
     ChangePlayer,
     ClosePeer,
     ClosePlayer,
@@ -43,14 +45,16 @@ from mediaserver.commands import (
     RemoveRow,
     SetChain,
     SetColumn,
+    SetDelay,
     SetListenerRow,
     SetRow,
     StartEffect,
     StopEffect,
 )
+from mediaserver.ktv import MAX_LOOP_MS, Alignment
 from mediaserver.matrix import Ears, Hearing, Rows, hearing_of, is_wished, linear
 from mediaserver.place import arc
-from mediaserver.programme import Crowd, EffectSpec, PlayerSpec, Programme, effect_column, player_column
+from mediaserver.programme import Crowd, EffectSpec, PlayerSpec, Programme, effect_column, player_column, tap_column
 from mediaserver.scenarios import MIXES, Scenario
 from mediaserver.voices import Chain, Speech, VoiceEffect, chain_of
 
@@ -196,6 +200,11 @@ def _of_document(programme: Programme) -> tuple[object, ...]:
     return programme.players, {name: effect for name, effect in programme.effects.items() if effect.repeat}
 
 
+def _samples(delay_ms: float) -> int:
+    """At 48 kHz, as much as the plane can delay."""
+    return round(min(max(delay_ms, 0.0), MAX_LOOP_MS) * 48)
+
+
 def _random_csrc() -> int:
     return secrets.randbits(32)
 
@@ -222,6 +231,7 @@ class Room:
     ears: dict[str, Ears] = field(default_factory=dict)  # of those who wish for something
     rows: Rows = field(default_factory=lambda: Rows(wished_limit=32))
     programme: Programme = field(default_factory=Programme)
+    alignment: Alignment = field(default_factory=Alignment)
     draw_csrc: Callable[[], int] = _random_csrc
     revision: int = 1
     wishes: int = 0
@@ -229,6 +239,7 @@ class Room:
     _news: list[News] = field(default_factory=list)
     _facts: set[tuple[Fact, str]] = field(default_factory=set)
     _csrcs: dict[str, int] = field(default_factory=dict)
+    _delays: dict[str, int] = field(default_factory=dict)  # samples by which columns are late, where it is not 0
     _taken: set[int] = field(default_factory=lambda: {0})  # the values of _csrcs; 0 would say "no source"
     _seated: set[str] = field(default_factory=set)  # users who ever had a seat: their CSRC has been on the wire
 
@@ -492,12 +503,15 @@ class Room:
             self.revision += 1
         stopped = sorted(before.players.keys() - programme.players.keys())
         ended = sorted(before.effects.keys() - programme.effects.keys())
-        gone = {*map(player_column, stopped), *map(effect_column, ended)}
-        commands: list[Command] = [ClosePlayer(self.id, name, self._csrcs[player_column(name)]) for name in stopped]
+        taps = sorted(before.aligned().keys() - programme.aligned().keys())
+        gone = {*map(player_column, stopped), *map(effect_column, ended), *map(tap_column, taps)}
+        commands: list[Command] = [RemoveColumn(self.id, self._csrcs[tap_column(name)]) for name in taps]
+        commands += [ClosePlayer(self.id, name, self._csrcs[player_column(name)]) for name in stopped]
         commands += [StopEffect(self.id, name, self._csrcs[effect_column(name)]) for name in ended]
         commands += self._to_crowds(programme, {self._csrcs[column] for column in gone})
         for column in gone:
             self._taken.remove(self._csrcs.pop(column))
+            self._delays.pop(column, None)
         for name in ended:
             self.tell("effect.ended", effect=name)
         for name, player in programme.players.items():
@@ -506,6 +520,8 @@ class Room:
                 commands.append(OpenPlayer(self.id, name, csrc, player))
             elif player != before.players[name]:
                 commands.append(ChangePlayer(self.id, name, csrc, player))
+            if player.align:
+                commands += self._tap(name, csrc, player, before.aligned().get(name))
         for name, effect in programme.effects.items():
             csrc = self.csrc_of(effect_column(name))
             if name not in before.effects:
@@ -513,6 +529,34 @@ class Room:
                 self.tell("effect.started", effect=name, sound=effect.sound)
             elif effect != before.effects[name]:
                 commands.append(SetColumn(self.id, csrc, linear(effect.gain_db), effect.pan))
+        return commands + self.align(self.alignment)
+
+    def _tap(self, name: str, player_csrc: int, player: PlayerSpec, known: PlayerSpec | None) -> list[Command]:
+        """An aligned player's second column. known: the player, if it has one already."""
+        csrc = self.csrc_of(tap_column(name))
+        if known is not None:
+            return [] if known.pan == player.pan else [SetColumn(self.id, csrc, 1.0, player.pan)]
+        delay = self._delays[tap_column(name)] = _samples(self.music_delay_ms(player))
+        return [AddTap(self.id, csrc, player_csrc, player.pan, delay)]
+
+    # What singers sing to
+
+    def music_delay_ms(self, player: PlayerSpec) -> float:
+        """By how much later those without a seat hear an aligned player."""
+        return min(max(self.alignment.music_ms + player.align_offset_ms, 0.0), MAX_LOOP_MS)
+
+    def align(self, alignment: Alignment) -> list[Command]:
+        """Music and voices are to be so late from now on. Nothing waits while nothing is sung to."""
+        aligned = self.programme.aligned()
+        self.alignment = alignment if aligned else Alignment()
+        wanted = {tap_column(name): _samples(self.music_delay_ms(player)) for name, player in aligned.items()}
+        voices = self.alignment.voices_ms
+        wanted |= {user: _samples(voices.get(user, 0.0)) for user in self.speakers}
+        commands: list[Command] = []
+        for column, delay in wanted.items():
+            if delay != self._delays.get(column, 0):
+                self._delays[column] = delay
+                commands.append(SetDelay(self.id, self.csrc_of(column), delay))
         return commands
 
     def _to_crowds(self, programme: Programme, gone: Container[int]) -> list[Command]:
@@ -735,6 +779,7 @@ class Room:
     def _unseat(self, user: str, reason: CloseReason) -> list[Command]:
         if self.speakers.pop(user, None) is None:
             return []
+        self._delays.pop(user, None)
         self.revision += 1
         self.tell("speaker.unseated", user, reason=reason)
         return [RemoveColumn(self.id, self.csrc_of(user))]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mediaserver import logs, negotiation, sdp, tracing
 from mediaserver.admission import Admission, OverloadedError, Reason, Returning
 from mediaserver.commands import (
+    AddTap,
     ChangePlayer,
     ClosePeer,
     ClosePlayer,
@@ -49,7 +50,17 @@ from mediaserver.model import (
 )
 from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import ChildError
-from mediaserver.music.cues import Effect, Next, Play, Previous, Seek, StatusChanged, TrackFailed, TrackStarted
+from mediaserver.music.cues import (
+    FAILURES,
+    Effect,
+    Next,
+    Play,
+    Previous,
+    Seek,
+    StatusChanged,
+    TrackFailed,
+    TrackStarted,
+)
 from mediaserver.music.players import Now
 from mediaserver.music.service import Music
 from mediaserver.music.sounds import load
@@ -63,6 +74,7 @@ from mediaserver.schema import RoomDocument
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
 from mediaserver.sessions import Session, Timers
 from mediaserver.settings import Settings
+from mediaserver.singers import Singers
 from mediaserver.soundbank import Samples, SoundBank
 from mediaserver.store import Store, StoredRoom
 from mediaserver.streams import Streams
@@ -142,11 +154,13 @@ class Node:
         self._peers: dict[int, Session] = {}
         self._population: Counter[tuple[int, Direction]] = Counter()  # sessions by room id and direction
         self._lost: Counter[Direction] = Counter()  # RTP packets, of sessions that have ended
+        self.failed_tracks: Counter[str] = Counter()  # by cues.FAILURES, and "other"
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
         self.music = Music(settings.music, driver.make_ring)
         self.observer = Observer(self)
+        self.singers = Singers(self)
         self.sounds = SoundBank(driver.make_clip, self._decode_sound)
         self.effects = Effects(driver, self.sounds, self._effect_ended)
         self.jukebox = Jukebox(driver, self.music.workshop, self._player_tells)
@@ -204,6 +218,7 @@ class Node:
         self.close()
         if self._observing is not None:
             self._observing.cancel()
+        self.observer.stop()
         self.watch.stop()
         self.jukebox.close()
         self.effects.close()
@@ -221,10 +236,11 @@ class Node:
 
     def playing(self, room: Room) -> list[Playing]:
         """What the room's players do now."""
-        return [self.playing_of(name, self.jukebox.now(room.id, name)) for name in sorted(room.programme.players)]
+        return [self.playing_of(room, name, self.jukebox.now(room.id, name)) for name in sorted(room.programme.players)]
 
-    def playing_of(self, name: str, now: Now) -> Playing:
+    def playing_of(self, room: Room, name: str, now: Now) -> Playing:
         """As it is told."""
+        spec = room.player(name)
         is_somewhere = now.track is not None
         return Playing(
             name,
@@ -235,6 +251,7 @@ class Node:
             round(now.position_s * 1000) if is_somewhere else None,
             None if now.duration_s is None else round(now.duration_s * 1000),
             self.unix_time(now.at_ns) if now.at_ns else None,
+            round(room.music_delay_ms(spec)) if spec.align else None,
         )
 
     def unix_time(self, monotonic_ns: int) -> float:
@@ -367,6 +384,8 @@ class Node:
                 case TrackStarted(key):
                     room.tell("player.track_started", player=name, track=key)
                 case TrackFailed(key, reason):
+                    # A decoder's own word, and a label is not to have any number of values.
+                    self.failed_tracks[reason if reason in FAILURES else "other"] += 1
                     room.tell("player.track_failed", player=name, track=key, reason=reason)
         self.change(room, ())
 
@@ -385,8 +404,17 @@ class Node:
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
         self.perform(commands)
+        if room.programme.aligned() and not room.alignment.loops_ms and room.id in self._by_id:
+            # It is about to begin: then it need not move when it is heard.
+            self.perform(room.align(self.singers.look_at(room)))
         self.streams.changed(room)
         self.record(room)
+
+    def align(self) -> None:
+        """Brings music and singers to what is measured now. To be called once a second."""
+        for room, alignment in self.singers.look():
+            if commands := room.align(alignment):
+                self.change(room, commands)
 
     async def settled(self) -> None:
         """Returns when all changes made so far would survive a crash. StateError when they cannot be written down."""
@@ -439,7 +467,7 @@ class Node:
                     self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
                 case ClosePeer(peer, reason):
                     self._peers[peer].end(reason)
-                case OpenPlayer() | ChangePlayer() | ClosePlayer():
+                case OpenPlayer() | ChangePlayer() | ClosePlayer() | AddTap():
                     self.jukebox.perform(command)
                 case StartEffect() | StopEffect():
                     self.effects.perform(command)
@@ -670,6 +698,11 @@ class Node:
         """What a session calls when its media has begun: an older one, which was heard until now, has done its part."""
         self.perform(session.room.take_over(session.user, session.direction, session.peer))
         self.record(session.room)
+
+    def voice(self, session: Session) -> None:
+        """What a session calls when the plane has heard that something changed in what it says."""
+        if self._timers is not None:
+            self.observer.voice(session, self._timers.time())
 
     def late(self, session: Session) -> None:
         """What a session calls when its client has not been heard of for seconds."""

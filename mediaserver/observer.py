@@ -1,20 +1,24 @@
-"""What is told because time passes, and not because somebody asked: levels, who speaks, whose quality is low."""
+"""What is told because time passes or the plane hears something, and not because somebody asked: levels, who speaks,
+what is wrong with a microphone, whose quality is low."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from mediaserver.feed import Level
+from mediaserver.feed import LEVELS_EVERY_MS, Level
+from mediaserver.microphone import Heard
 from mediaserver.model import Direction, Room
 from mediaserver.quality import Verdict
 from mediaserver.sessions import Session, State
 from mediaserver.streams import Streams
 
-LEVELS_EVERY_S = 0.2
-"""Between two looks at the levels. Higher makes a page's meters lag, lower costs every reader bandwidth."""
+QUALITY_EVERY_MS = 1000
+"""Between two looks at the quality of all sessions."""
 
-QUALITY_EVERY = 5
-"""Looks between two at the quality of all sessions."""
+CHANGES_EVERY_S = 0.05
+"""Between two times that a room's readers are told at once who speaks. Lower lets a room full of people who toggle
+their voices cost each reader more, higher makes the second of two who begin together late."""
 
 
 class Observed(Protocol):
@@ -27,6 +31,9 @@ class Observed(Protocol):
     @property
     def streams(self) -> Streams: ...
     def session_of(self, peer: int) -> Session: ...
+    def align(self) -> None:
+        """To be called once a second."""
+
     def tells(self, type: str) -> bool:
         """Whether anybody wants to be told events of this type."""
 
@@ -37,44 +44,97 @@ class Observer:
     def __init__(self, node: Observed) -> None:
         self._node = node
         self._speaking: dict[int, set[str]] = {}  # room id -> users
-        self._looks = 0
+        self._told: dict[int, float] = {}  # room id -> when its readers were told at once
+        self._soon: dict[int, asyncio.TimerHandle] = {}  # room id -> when they will be
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        at_ms = 0
         while True:
-            await asyncio.sleep(LEVELS_EVERY_S)
-            self.look(loop.time())
+            every_ms = self.look(loop.time(), at_ms)
+            next_ms = (at_ms // every_ms + 1) * every_ms
+            await asyncio.sleep((next_ms - at_ms) / 1000)
+            at_ms = next_ms
 
-    def look(self, now: float) -> None:
-        """now: seconds of a clock that does not jump."""
+    def stop(self) -> None:
+        for handle in self._soon.values():
+            handle.cancel()
+        self._soon.clear()
+
+    def look(self, now: float, at_ms: int = 0) -> int:
+        """now: seconds of a clock that does not jump; at_ms: those whose interval divides it are told levels. How
+        often, in ms, to look as long as nobody comes or goes."""
         node = self._node
         tells_speaking = node.tells("speaking.started")
+        every_ms = LEVELS_EVERY_MS
         for room in node.rooms.values():
             is_read = node.streams.are_read(room)
             if not is_read and not tells_speaking:
                 continue
-            levels = self.levels(room)
-            if is_read:
-                node.streams.levels(room, levels)
-            if tells_speaking:
-                self._tell_speaking(room, {user for user, level in levels.items() if level.speaking})
-        if tells_speaking:
-            ids = {room.id for room in node.rooms.values()}
-            self._speaking = {room: users for room, users in self._speaking.items() if room in ids}
-        self._looks += 1
-        if self._looks % QUALITY_EVERY == 0:
+            every_ms = math.gcd(every_ms, *node.streams.level_intervals(room))
+            self._tell_voices(room, now, at_ms)
+            if is_read and room.programme.players:
+                node.streams.played(room)
+        ids = {room.id for room in node.rooms.values()}
+        self._speaking = {room: users for room, users in self._speaking.items() if room in ids and tells_speaking}
+        self._told = {room: when for room, when in self._told.items() if room in ids}
+        if at_ms % QUALITY_EVERY_MS == 0:
+            node.align()
             for session in tuple(node.sessions.values()):
                 self._judge(session, now)
+        return every_ms
+
+    def voice(self, session: Session, now: float) -> None:
+        """The plane says that this publisher begins or ends to speak, or that something with his microphone does."""
+        room = session.room
+        self._tell_microphone(room, session.user, now)
+        wait = self._told.get(room.id, -math.inf) + CHANGES_EVERY_S - now
+        if wait <= 0:
+            self._tell_changes(room, now)
+        elif room.id not in self._soon:
+            # The last of many changes is told too, so that what readers know stays true.
+            loop = asyncio.get_running_loop()
+            self._soon[room.id] = loop.call_later(wait, self._tell_soon, room, now + wait)
 
     def levels(self, room: Room) -> dict[str, Level]:
         """Of those who publish; they all have seats."""
         levels = {}
         for user in room.speakers.keys() & room.participants.keys():
-            peer = room.participants[user].peers.get(Direction.PUBLISH)
-            if peer is not None:
-                stats = self._node.session_of(peer).stats
-                levels[user] = Level(stats.level_dbov, stats.speaking)
+            session = self._publishing(room, user)
+            if session is not None:
+                levels[user] = Level(session.stats.level_dbov, session.stats.speaking)
         return levels
+
+    def greet(self, listening: Session) -> None:
+        """Who begins to read events is told how his own microphone does, as `microphone` tells it."""
+        session = self._publishing(listening.room, listening.user)
+        if session is not None:
+            self._node.streams.tell(listening.id, "microphone", _microphone(session))
+
+    def _publishing(self, room: Room, user: str) -> Session | None:
+        participant = room.participants.get(user)
+        peer = participant.peers.get(Direction.PUBLISH) if participant is not None else None
+        return None if peer is None else self._node.session_of(peer)
+
+    def _tell_soon(self, room: Room, now: float) -> None:
+        self._soon.pop(room.id, None)
+        if self._node.rooms.get(room.name) is room:
+            self._tell_changes(room, now)
+
+    def _tell_changes(self, room: Room, now: float) -> None:
+        """Who speaks now, at once."""
+        if self._node.streams.are_read(room) or self._node.tells("speaking.started"):
+            self._told[room.id] = now
+            self._tell_voices(room, now, None)
+
+    def _tell_voices(self, room: Room, now: float, at_ms: int | None) -> None:
+        levels = self.levels(room)
+        self._node.streams.levels(room, levels, at_ms)
+        if self._node.tells("speaking.started"):
+            self._tell_speaking(room, {user for user, level in levels.items() if level.speaking})
+        for user, level in levels.items():
+            if level.speaking and not room.speakers[user].heard:
+                self._tell_microphone(room, user, now)
 
     def _tell_speaking(self, room: Room, users: set[str]) -> None:
         heard = {user for user in users if room.speakers[user].heard}
@@ -88,6 +148,30 @@ class Observer:
         self._speaking[room.id] = heard
         self._node.record(room)
 
+    def _tell_microphone(self, room: Room, user: str, now: float) -> None:
+        """To himself, on the event streams of his listening session, and to the room service."""
+        session, speaker = self._publishing(room, user), room.speakers.get(user)
+        if session is None or speaker is None:
+            return
+        stats = session.stats
+        heard = Heard(stats.speaking, not speaker.heard, stats.silent, stats.clipping)
+        news = session.microphone.update(now, heard)
+        if not news:
+            return
+        listening = room.participants[user].peers.get(Direction.LISTEN)
+        streams = None if listening is None else self._node.session_of(listening).id
+        muted_by = [source.value for source in sorted(speaker.mutes)]
+        for type_ in news:
+            talks_muted = type_ == "speaker.talks_muted"
+            room.tell(type_, user, **({"muted_by": muted_by} if talks_muted else {}))
+            if streams is None:
+                continue
+            if talks_muted:
+                self._node.streams.tell(streams, "muted-speech", {"muted_by": muted_by})
+            else:
+                self._node.streams.tell(streams, "microphone", _microphone(session))
+        self._node.record(room)
+
     def _judge(self, session: Session, now: float) -> None:
         if session.state is not State.CONNECTED:
             return
@@ -99,3 +183,7 @@ class Observer:
         else:
             session.room.tell("quality.recovered", session.user, direction=session.direction)
         self._node.record(session.room)
+
+
+def _microphone(session: Session) -> dict[str, bool]:
+    return {"silent": session.microphone.silent, "clipping": session.microphone.clipping}

@@ -15,6 +15,7 @@ from mediaserver.commands import (
     RemoveRow,
     SetChain,
     SetColumn,
+    SetDelay,
     SetListenerRow,
     SetRow,
 )
@@ -40,6 +41,8 @@ def perform_in_plane(plane: "Plane", stages: Sequence[Stage], command: Command) 
             plane.set_column(room, csrc, gain, *pan_gains(pan))
         case SetChain(room, csrc, chain):
             plane.set_chain(room, csrc, _numbered(chain, stages))
+        case SetDelay(room, csrc, delay):
+            plane.set_delay(room, csrc, delay)
         case RemoveColumn(room, csrc):
             plane.remove_column(room, csrc)
         case AddRow(room, row, cells, like, places):

@@ -31,6 +31,7 @@ class Event(Enum):
     DECK_RESUMED = auto()
     DECK_ENDED = auto()
     EFFECT_ENDED = auto()
+    VOICE = auto()
 
 
 OF_SOUNDS = frozenset({Event.DECK_STARVED, Event.DECK_RESUMED, Event.DECK_ENDED, Event.EFFECT_ENDED})

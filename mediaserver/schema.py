@@ -71,7 +71,10 @@ class SpeakerDocument(Document):
         examples=[-0.5],
     )
     voice_effect: VoiceEffectName | None = Field(
-        default=None, description="What is done to his voice: a place, another pitch, a disguise", examples=["hall"]
+        default=None,
+        strict=False,
+        description="What is done to his voice: a place, another pitch, a disguise",
+        examples=["hall"],
     )
 
 
@@ -391,6 +394,13 @@ class SessionDocument(State):
     )
     level_dbov: float = Field(description="Publisher: smoothed level, -127..0 dBov (RFC 6464)", examples=[-31.5])
     speaking: bool = Field(description="Publisher: whether he speaks now", examples=[True])
+    silent: bool = Field(
+        description="Publisher who is not muted: not even noise has come of his microphone for 10 s", examples=[False]
+    )
+    clipping: bool = Field(
+        description="Publisher who is mixed: his samples are cut at full scale, or were in the last 5 s",
+        examples=[False],
+    )
     fraction_lost: float = Field(
         description="RTP, 0..1. Publisher: last interval here; listener: its last report", examples=[0.004]
     )

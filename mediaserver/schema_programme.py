@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from mediaserver.ktv import MAX_REPORTED_MS
 from mediaserver.schema_base import Document, GainDb, Name, Pan, State, Whole
 
 MAX_PLAYERS = 4  # a column each, a decoder or two, and memory for seconds of sound
@@ -12,9 +13,12 @@ MAX_EFFECTS = 16  # at a time
 MAX_TRACKS = 500
 MAX_AUDIENCE = 64  # users that an audience can name; each has a row of his own then
 MAX_FADE_MS = 30_000
+MAX_OFFSET_MS = 200
 
 Milliseconds = Annotated[int, Whole]
 Fade = Annotated[int, Field(ge=0, le=MAX_FADE_MS), Whole]
+Offset = Annotated[int, Field(ge=-MAX_OFFSET_MS, le=MAX_OFFSET_MS), Whole]
+Reported = Annotated[float, Field(ge=0, le=MAX_REPORTED_MS, allow_inf_nan=False)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 PublicName = Literal["everybody", "listeners", "speakers"]
 AudienceField = PublicName | Annotated[list[Name], Field(min_length=1, max_length=MAX_AUDIENCE)]
@@ -23,6 +27,15 @@ _AUDIENCE = "`everybody`, `listeners` (who have no seat), `speakers` (who have o
 
 class TrackDocument(Document):
     """One entry of a playlist: a piece of the library, or an address."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["media"], "properties": {"media": {"type": "string"}, "url": {"type": "null"}}},
+                {"required": ["url"], "properties": {"url": {"type": "string"}, "media": {"type": "null"}}},
+            ]
+        }
+    )
 
     media: Name | None = Field(default=None, description="Id in the library", examples=["q3v9x2m1"])
     url: Address | None = Field(
@@ -72,6 +85,16 @@ class PlayerDocument(Document):
         default="everybody", description=f"For whom it is: {_AUDIENCE}", examples=["everybody"]
     )
     pan: Pan = Field(default=0.0, description="In stereo mixes, a number from -1 (left) to 1 (right)", examples=[0])
+    align: bool = Field(
+        default=False,
+        description="Speakers sing to it: those without a seat hear it as much later as voices take, so that both meet",
+        examples=[True],
+    )
+    align_offset_ms: Offset = Field(
+        default=0,
+        description="By how much later (or, below 0, earlier) than measured they hear it, in ms",
+        examples=[20],
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -123,6 +146,11 @@ class PlayerStateDocument(PlayerDocument):
         ),
         examples=[1893456000.25],
     )
+    delay_ms: int | None = Field(
+        default=None,
+        description="Of a player with `align`: how much later than that those without a seat hear it, in ms",
+        examples=[232],
+    )
 
 
 class PlayersState(State):
@@ -165,3 +193,35 @@ class SoundsState(State):
     """Sounds that effects can name."""
 
     sounds: list[str] = Field(description="The built-in pack", examples=[["applause", "ring"]])
+
+
+class DelaysReport(Document):
+    """What a singer's client says of its own delays, once a second."""
+
+    playout_ms: Reported = Field(
+        description="From a packet's arrival until its first sound is in the air, in ms: jitter buffer and output",
+        examples=[64.5],
+    )
+    capture_ms: Reported = Field(
+        description="From a sound in the air until the packet that begins with it leaves, in ms: input and a packet's "
+        "length",
+        examples=[31.0],
+    )
+
+
+class DelaysState(State):
+    """What becomes of it. Nothing where no player has `align`."""
+
+    loop_ms: float | None = Field(
+        default=None,
+        description="From what he hears to what he sings in the mixer, in ms; absent until it is measured",
+        examples=[212.5],
+    )
+    voice_delay_ms: float = Field(
+        default=0.0, description="By how much later he is heard, to meet slower singers, in ms", examples=[20.0]
+    )
+    music_delay_ms: float | None = Field(
+        default=None,
+        description="The longest loop: by how much later those without a seat hear the music, in ms, but for offsets",
+        examples=[232.5],
+    )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from mediaserver import logs
 from mediaserver.commands import CloseReason
 from mediaserver.dtls import Handshake
+from mediaserver.microphone import Microphone
 from mediaserver.model import Direction, Room
 from mediaserver.negotiation import Agreement
 from mediaserver.plane import Driver, Event
@@ -66,6 +67,9 @@ class Owner(Protocol):
     def media(self, session: "Session") -> None:
         """Some has come."""
 
+    def voice(self, session: "Session") -> None:
+        """It begins or ends to speak, or something with the microphone does; the stats say what."""
+
     def late(self, session: "Session") -> None:
         """The client has not been heard of for seconds."""
 
@@ -106,6 +110,7 @@ class Session:
         self.peer = peer
         self.state = State.CONNECTING
         self.quality = Quality()
+        self.microphone = Microphone()
         self.stats = stats
         self.worker = worker
         self.mid = agreed.mid
@@ -170,6 +175,8 @@ class Session:
             case Event.MEDIA:
                 self._release_in_plane()
                 self._owner.media(self)
+            case Event.VOICE:
+                self._owner.voice(self)
             case Event.CONSENT_LATE if self.state is State.CONNECTED:
                 self._owner.late(self)
             case Event.CONSENT_BACK if self.state is State.CONNECTED:

@@ -8,7 +8,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from mediaserver.feed import EVENTS, Feed, Level, Playing, Subscription
+from mediaserver.feed import EVENTS, LEVELS_EVERY_MS, EventName, Feed, Level, Playing, Subscription
 from mediaserver.model import Room
 
 # A page needs one, and a second while it reconnects.
@@ -39,11 +39,25 @@ class Streams:
         if room.id in self._feeds:
             self._feeds[room.id].changed()
 
+    def played(self, room: Room) -> None:
+        """To be called every now and then; see Feed."""
+        self._feeds[room.id].played()
+
     def are_read(self, room: Room) -> bool:
         return bool(self._feeds[room.id])
 
-    def levels(self, room: Room, levels: Mapping[str, Level]) -> None:
-        self._feeds[room.id].levels(levels)
+    def level_intervals(self, room: Room) -> Iterable[int]:
+        """In ms: how often the room's readers want levels."""
+        return self._feeds[room.id].level_intervals
+
+    def levels(self, room: Room, levels: Mapping[str, Level], at_ms: int | None = None) -> None:
+        """See Feed."""
+        self._feeds[room.id].levels(levels, at_ms)
+
+    def tell(self, session: str, event: EventName, data: Mapping[str, object]) -> None:
+        """The readers of this session alone."""
+        for subscription in self._streams.get(session, {}).values():
+            subscription.put(event, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
     def moving(self, reason: str) -> bool:
         """Tells all readers to go to another server; False when there is none."""
@@ -51,13 +65,13 @@ class Streams:
             feed.moving(reason)
         return any(self._feeds.values())
 
-    def create(self, session: str, wanted: Iterable[str] = EVENTS) -> str:
+    def create(self, session: str, wanted: Iterable[str] = EVENTS, levels_every_ms: int = LEVELS_EVERY_MS) -> str:
         """A new stream of the session, of these events; returns its id. TooManyStreamsError."""
         streams = self._streams.setdefault(session, {})
         if len(streams) >= STREAMS_PER_SESSION:
             raise TooManyStreamsError
         stream = secrets.token_urlsafe(16)
-        streams[stream] = Subscription(wanted)
+        streams[stream] = Subscription(wanted, levels_every_ms)
         return stream
 
     def read(self, room: Room, session: str, stream: str) -> Subscription | None:
@@ -66,7 +80,7 @@ class Streams:
         if stream not in streams:
             return None
         self._unsubscribe(room, streams[stream])
-        streams[stream] = Subscription(streams[stream].wanted)
+        streams[stream] = Subscription(streams[stream].wanted, streams[stream].levels_every_ms)
         self._feeds[room.id].subscribe(streams[stream])
         return streams[stream]
 

@@ -1,4 +1,4 @@
-"""Synthesises the sound effects and writes them as FLAC."""
+"""Synthesises the sound effects and writes them as FLAC, and the demo tune."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from soundpack import instruments, people, tones
+from soundpack import instruments, people, tones, tune
 from soundpack.loudness import integrated_lufs, levelled, true_peak_db
 from soundpack.shaping import RATE, Sound
 
@@ -57,6 +57,9 @@ def main() -> None:
             f"{name:10} {len(samples) / RATE:4.1f} s {integrated_lufs(sound):6.1f} LUFS {true_peak_db(sound):6.1f} dBTP"
             f" {path.stat().st_size / 1024:6.0f} KiB"
         )
+    if directory == PLACE:
+        tune.write_ogg(tune.PLACE, *tune.synthesise())
+        print(f"{tune.TITLE}: {tune.SECONDS:.0f} s, {tune.PLACE.stat().st_size / 1024:.0f} KiB")
 
 
 if __name__ == "__main__":

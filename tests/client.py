@@ -289,14 +289,16 @@ class Listener(Session):
         for slot in self.slots:
             slot.clear()
 
-    async def create_events(self) -> str:
-        """A new event stream of the session, at the address that the answer links; its own address, for events()."""
+    async def create_events(self, wish: Any = None) -> str:
+        """A new event stream of the session, at the address that the answer links; its own address, for events().
+        wish: the body, in JSON."""
         assert self.response is not None
         link = re.search(
             r'<([^>]+)>; rel="urn:ietf:params:whep:ext:core:server-sent-events"', self.response.headers["Link"]
         )
         assert link, self.response.headers["Link"]
-        response = await self._http.post(urljoin(self.url, link[1]), headers=self._headers)
+        body = {} if wish is None else {"json": wish}
+        response = await self._http.post(urljoin(self.url, link[1]), headers=self._headers, **body)
         if response.status_code != 201:
             raise RefusedError(response)
         return urljoin(self.url, response.headers["Location"])

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.client import Listener
 from tests.control import Control
 from tests.server import Server
+from tests.singer import ahead_of_others, to_song
 from tests.voices import voice, write_wav
 
 StartServer = Callable[..., Server]
@@ -60,3 +62,30 @@ def microphones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pat
         return path if path.exists() else write_wav(path, voice(pitch_hz, 4))
 
     return microphone
+
+
+# Singers
+
+
+@pytest.fixture
+def prompt() -> Iterator[None]:
+    with ahead_of_others():
+        yield
+
+
+@pytest.fixture
+async def ktv_control(prompt: None, start_server: StartServer, tmp_path: Path) -> AsyncIterator[Control]:
+    """Of a server that has a library, and goes before the machine's other work, as the test does."""
+    library = tmp_path / "library"
+    library.mkdir()
+    server = start_server("--media-dir", str(library))
+    async with Control(server.url) as control:
+        yield control
+
+
+@pytest.fixture
+async def audience(ktv_control: Control, room: str) -> AsyncIterator[Listener]:
+    """Of a room with music that singers sing to."""
+    async with await to_song(ktv_control, room) as listener:
+        await listener.connected()
+        yield listener

@@ -61,6 +61,7 @@ class Edge:
         self.now = NOW
         settings = Settings.check(**options)
         driver = Driver(sys.modules[fake_plane.__name__], settings.binds(), tcp=settings.media_tcp)
+        driver.stages = fake_plane.STAGES
         self.node = Node(settings, driver, CERTIFICATE, clock=lambda: self.now)
         self.plane = cast(fake_plane.Plane, driver.plane)
         self.app = create_app(self.node)

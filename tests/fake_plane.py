@@ -24,6 +24,7 @@ DECK_STARVED = 18
 DECK_RESUMED = 19
 DECK_ENDED = 20
 EFFECT_ENDED = 21
+VOICE = 22
 
 COUNTERS = (
     "datagrams_received",
@@ -71,8 +72,11 @@ class PeerStats:
     round_trip_ms: float | None = None
     level_dbov: float = -127.0
     speaking: bool = False
+    silent: bool = False
+    clipping: bool = False
     playout_delay_ms: float = 0.0
     playout_target_ms: float = 0.0
+    lateness_ms: float = 0.0
     accelerated_ms: float = 0.0
     decelerated_ms: float = 0.0
     frames_recovered: int = 0
@@ -117,6 +121,19 @@ class Ring:
 class Clip:
     def __init__(self, samples: NDArray[np.float32]) -> None:
         self.frames = len(samples)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of kernels.PLANE_STAGES, by its name; kernels need not be compiled for that."""
+
+    name: str
+
+    def values(self, **given: float) -> tuple[float, ...]:
+        return tuple(given.values())
+
+
+STAGES = tuple(map(Stage, ("high_pass", "denoise", "gate", "level", "reverb", "pitch", "robot", "telephone")))
 
 
 @dataclass
@@ -351,8 +368,8 @@ class Plane:
 
     def remove_column(self, room: int, csrc: int) -> None:
         del self.columns[room, csrc]
-        self.decks.pop((room, csrc), None)
-        self.effects.pop((room, csrc), None)
+        for kept in (self.places, self.chains, self.delays, self.decks, self.effects):
+            kept.pop((room, csrc), None)
 
     def add_row(
         self,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mediaserver.voices import VoiceEffect
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -24,3 +26,22 @@ def test_the_control_benchmark_runs_and_gives_its_figures(tmp_path: Path, creden
     )
     assert all(figures[f"control_{name}"] > 0 for name in wanted), figures
     assert all(figures[name] for name in ("machine", "kernel", "commit", "command"))
+
+
+@pytest.mark.parametrize("mixes", [[], ["--stereo"]], ids=["mono", "stereo"])
+def test_the_benchmark_of_music_runs_and_gives_a_figure_for_everything_that_can_be_added(
+    tmp_path: Path, mixes: list[str]
+) -> None:
+    written = tmp_path / "figures.json"
+    load = ["--quick", "--rounds", "1", "--rooms", "1", "--seconds", "0.3", *mixes]
+    command = [sys.executable, "-m", "bench.music", "--json", str(written), *load]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=200).stdout
+    figures = json.loads(written.read_text())
+    assert figures["stereo"] == bool(mixes)
+    results = {result["what"]: result for result in figures["results"]}
+    voices = [f"voice: {effect}" for effect in VoiceEffect]
+    cares = ["high-pass", "denoise", "gate", "AGC"]
+    assert list(results) == ["the room without", "player, mp3", "effect", *cares, *voices]
+    assert results["the room without"]["plane_us"] > 0
+    assert results["player, mp3"]["children_us"] > 0
+    assert all(f"\n{name} " in shown for name in results)

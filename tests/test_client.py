@@ -3,11 +3,13 @@ written."""
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver import events, tokens
+from mediaserver import _native, events, schema_programme, tokens
 from mediaserver.client import (
     BadAnswerError,
     MediaServer,
@@ -37,10 +39,14 @@ from mediaserver.schema import (
     SpeakerDocument,
     TokenRequest,
 )
+from mediaserver.schema_programme import EffectDocument, PlayerDocument, RepeatName, TrackDocument
+from tests import fake_plane
+from tests.clips import encode, tone
 from tests.edge import KEY, ROOM, USER, Edge, serving
 
 QUICK = Patience(first_wait_s=0.001, longest_wait_s=0.002)
 OTHER = "a/b ü?#%"
+DOCUMENTATION = Path(__file__).parent.parent / "docs/client.md"
 
 
 @pytest.fixture
@@ -129,6 +135,159 @@ async def test_one_refused_room_of_many_says_why(server: MediaServer) -> None:
     assert refused.status == 409
     assert refused.problem is not None
     assert refused.problem["type"].endswith("#encrypted-room")
+
+
+@pytest.fixture
+async def musical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MediaServer]:
+    """A client of a server with a library, and with rings that decoders can fill."""
+    monkeypatch.setattr(fake_plane, "Ring", _native.Ring)
+    async with serving(media_dir=tmp_path) as edge, client_of(edge) as server:
+        yield server
+
+
+async def test_players_are_made_asked_and_removed(musical: MediaServer) -> None:
+    server = musical
+    await server.put_room(ROOM)
+    song = (await server.upload_media(encode(tone(440, 30, 48_000), "flac"))).document
+    tracks = [TrackDocument(media=song.id, key=key) for key in ("one", "two")]
+    made = await server.put_player(ROOM, OTHER, PlayerDocument(tracks=tracks, repeat=RepeatName.ALL))
+    assert (made.document.name, made.document.state, made.document.tracks) == (OTHER, "playing", tracks)
+    assert [player.name for player in (await server.players(ROOM)).document.players] == [OTHER]
+    assert (await server.next_track(ROOM, OTHER)).document.track == "two"
+    assert (await server.previous_track(ROOM, OTHER)).document.track == "one"
+    assert (await server.play(ROOM, OTHER, "two", 4000)).document.position_ms == 4000
+    assert (await server.seek(ROOM, OTHER, 9000)).document.position_ms == 9000
+    assert (await server.pause(ROOM, OTHER)).document.state == "paused"
+    assert (await server.play(ROOM, OTHER)).document.state == "playing"
+    assert (await server.patch_player(ROOM, OTHER, {"volume_db": -6})).document.volume_db == -6
+    assert (await server.stop(ROOM, OTHER)).document.status == "idle"
+    known = await server.player(ROOM, OTHER)
+    await server.patch_room(ROOM, {"metadata": {"changed": True}})
+    for call in (server.pause, server.stop, server.next_track, server.previous_track, server.delete_player):
+        with pytest.raises(Refused) as refused:
+            await call(ROOM, OTHER, if_match=known.etag)
+        assert refused.value.status == 412
+    with pytest.raises(Refused) as refused:
+        await server.play(ROOM, OTHER, "three")
+    assert refused.value.kind == "no-track"
+    for _ in range(2):
+        await server.delete_player(ROOM, OTHER)
+    with pytest.raises(Refused) as refused:
+        await server.player(ROOM, OTHER)
+    assert refused.value.kind == "no-player"
+
+
+async def test_the_example_of_the_documentation_plays_music(
+    musical: MediaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [program] = re.findall(r"```python\n(async def evening.*?)```", DOCUMENTATION.read_text(), re.S)
+    names = {**vars(schema_programme), "MediaServer": MediaServer, "Path": Path}
+    exec(program, names)
+    (tmp_path / "song.mp3").write_bytes(encode(tone(440, 90, 48_000), "mp3"))
+    monkeypatch.chdir(tmp_path)
+    await musical.put_room("lobby")
+    evening: Any = names["evening"]
+    await evening(musical)
+    assert " opening 60000 " in capsys.readouterr().out
+
+
+async def test_effects_are_played_once_or_until_they_are_stopped(server: MediaServer) -> None:
+    await server.put_room(ROOM)
+    assert "ding" in await server.sounds()
+    once = (await server.play_effect(ROOM, EffectDocument(sound="ding", gain_db=-3))).document
+    assert (once.repeat, once.gain_db) == (False, -3)
+    ring = await server.start_effect(ROOM, OTHER, EffectDocument(sound="ring", audience=[USER]))
+    assert (ring.document.id, ring.document.repeat, ring.document.audience) == (OTHER, True, [USER])
+    playing = {effect.id for effect in (await server.effects(ROOM)).document.effects}
+    assert playing == {once.id, OTHER}
+    assert list((await server.room(ROOM)).document.effects) == [OTHER]
+    for name in (OTHER, OTHER, once.id):
+        await server.stop_effect(ROOM, name)
+    assert (await server.effects(ROOM)).document.effects == []
+    with pytest.raises(Refused) as refused:
+        await server.play_effect(ROOM, EffectDocument(sound="nosuch"))
+    assert refused.value.kind == "no-sound"
+
+
+async def test_the_library_takes_files_bytes_and_streams(musical: MediaServer, tmp_path: Path) -> None:
+    server = musical
+    data = [encode(tone(hz, 2, 48_000), "flac", tags={"title": f"Tone {hz}"}) for hz in (300, 400, 500)]
+    file = tmp_path.with_suffix(".flac")
+    file.write_bytes(data[0])
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(data[2]), 1000):
+            yield data[2][start : start + 1000]
+
+    uploads = [await server.upload_media(source) for source in (file, data[1], stream())]
+    assert all(upload.created for upload in uploads)
+    assert not (await server.upload_media(file)).created
+    items = [upload.document for upload in uploads]
+    assert [item async for item in server.media(page=2)] == items
+    assert [item async for item in server.media(search="tone 400")] == [items[1]]
+    assert await server.media_item(items[2].id) == items[2]
+    await server.delete_media(items[0].id)
+    assert [item async for item in server.media()] == items[1:]
+    for call in (server.delete_media(items[0].id), server.media_item(items[0].id)):
+        with pytest.raises(Refused) as refused:
+            await call
+        assert refused.value.kind == "no-media"
+    with pytest.raises(Refused) as refused:
+        await server.upload_media(b"no music at all")
+    assert (refused.value.kind, refused.value.status) == ("not-music", 422)
+    with pytest.raises(FileNotFoundError):
+        await server.upload_media(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["file", "bytes"])
+async def test_an_upload_whose_answer_is_lost_is_sent_again_from_its_beginning(tmp_path: Path, kind: str) -> None:
+    data = bytes(range(256)) * 4000
+    (tmp_path / "song").write_bytes(data)
+    came: list[tuple[str, str]] = []
+
+    async def lose_the_first(request: httpx.Request) -> httpx.Response:
+        assert await request.aread() == data
+        came.append((request.headers["Idempotency-Key"], request.headers["Content-Length"]))
+        if len(came) == 1:
+            raise httpx.ReadError("lost")
+        return httpx.Response(201, json=ITEM)
+
+    transport = httpx.MockTransport(lose_the_first)
+    async with MediaServer("http://test", KEY.id, KEY.secret, patience=QUICK, transport=transport) as server:
+        source = tmp_path / "song" if kind == "file" else data
+        assert (await server.upload_media(source)).document.id == ITEM["id"]
+    assert came == [came[0]] * 2
+    assert came[0][1] == str(len(data))
+
+
+async def test_a_stream_is_sent_once(tmp_path: Path) -> None:
+    attempts = 0
+
+    async def lose(request: httpx.Request) -> httpx.Response:
+        nonlocal attempts
+        attempts += 1
+        raise httpx.ReadError("lost")
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"some"
+
+    async with MediaServer("http://test", KEY.id, KEY.secret, transport=httpx.MockTransport(lose)) as server:
+        with pytest.raises(UnreachableError):
+            await server.upload_media(stream())
+    assert attempts == 1
+
+
+ITEM = {
+    "id": "9f86d081884c7d659a2feaa0c55ad015",
+    "duration_s": 2.0,
+    "media_type": "audio/flac",
+    "codec": "flac",
+    "sampling_rate": 48_000,
+    "channels": 1,
+    "size": 10,
+    "added": 1.0,
+    "has_cover": False,
+}
 
 
 async def test_seats_and_mutes(server: MediaServer) -> None:

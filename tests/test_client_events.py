@@ -95,7 +95,7 @@ def test_webhooks_are_verified_with_what_the_client_brings() -> None:
 
 
 async def test_the_example_of_the_documentation_runs(server: Server) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.S)
+    program, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(), re.S)
     program = program.replace("http://127.0.0.1:8090", server.url)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

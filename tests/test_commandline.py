@@ -25,6 +25,7 @@ from mediaserver.commandline.output import duration, printable
 from mediaserver.commandline.screen import View, bar, busiest, draw, meter
 from mediaserver.keys import MIN_SECRET_BYTES
 from mediaserver.schema import MixState, NodeState, RoomState, ScenarioName, WorkerState
+from tests.clips import encode, tone
 from tests.conftest import StartServer
 from tests.control import Control
 from tests.server import COMMAND, Server
@@ -44,6 +45,7 @@ class Commands:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
+        self.url = environment["MEDIASERVER_URL"]
 
     async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         """Exit status, output, complaints."""
@@ -209,6 +211,97 @@ async def test_a_terminal_of_another_encoding_gets_what_it_can(commands: Command
     await control.call("DELETE", "rooms", "日本")
 
 
+# ---- music, effects and the library
+
+
+@pytest.fixture
+def musical(environment: dict[str, str], start_server: StartServer, tmp_path: Path) -> Commands:
+    """Commands of a server with a library."""
+    library = tmp_path / "library"
+    library.mkdir()
+    server = start_server("--workers", "1", "--media-dir", str(library))
+    return Commands(environment | {"MEDIASERVER_URL": server.url})
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> list[str]:
+    """Files of two pieces of music."""
+    paths = [tmp_path / f"song {number}.flac" for number in range(2)]
+    for number, path in enumerate(paths):
+        path.write_bytes(encode(tone(300 + 100 * number, 30, 48_000), "flac", tags={"title": f"Song {number} {EVIL}"}))
+    return [str(path) for path in paths]
+
+
+async def test_files_are_played_and_commands_do_what_they_say(musical: Commands, songs: list[str], room: str) -> None:
+    async with Control(musical.url) as control:
+        await control.make_room(room)
+        assert await musical.ok("music", room) == "Nothing is played.\n"
+        lines = (await musical.ok("music", room, "play", *songs, "--repeat", "all", "--crossfade", "1.5")).splitlines()
+        assert lines[0].split() == ["PLAYER", "STATUS", "TRACK", "POSITION", "DURATION", "VOLUME"]
+        assert lines[1].split()[0] == "music"
+        state = await control.call("GET", "rooms", room, "players", "music")
+        assert (state["repeat"], state["crossfade_ms"], len(state["tracks"])) == ("all", 1500, 2)
+        assert (await musical.json("music", room, "volume", "-6.5"))["volume_db"] == -6.5
+        assert (await musical.json("music", room, "next"))["track"] == "1"
+        assert (await musical.json("music", room, "previous"))["track"] == "0"
+        assert (await musical.json("music", room, "pause"))["state"] == "paused"
+        assert (await musical.json("music", room, "resume"))["state"] == "playing"
+        assert (await musical.json("music", room, "seek", "20"))["position_ms"] >= 20_000
+        assert (await musical.json("music", room, "stop"))["status"] == "idle"
+        assert (await musical.json("music", room, "play"))["volume_db"] == -6.5
+        [first, second] = [track["media"] for track in state["tracks"]]
+        again = await musical.json("music", room, "play", second, "http://radio.example.org/x.mp3", "--in-order")
+        assert again["tracks"] == [{"media": second}, {"url": "http://radio.example.org/x.mp3"}]
+        assert (again["track"], again["repeat"]) == ("0", "all")
+        assert await musical.ok("music", room, "remove") == "It is removed.\n"
+        assert await musical.fails("music", room, "pause") == "The room has no player music."
+        await musical.ok("music", room, "play", "nosuchid")
+        async with asyncio.timeout(20):
+            while "failed (not-found)" not in (shown := await musical.ok("music", room)):
+                assert "nosuchid" not in shown
+        assert first != second
+
+
+async def test_effects_are_played_repeated_and_stopped(musical: Commands, tmp_path: Path, room: str) -> None:
+    async with Control(musical.url) as control:
+        await control.make_room(room)
+        assert "applause" in (await musical.ok("sounds")).splitlines()
+        assert (await musical.json("sounds"))["sounds"] == (await control.call("GET", "sounds"))["sounds"]
+        assert await musical.ok("effect", room, "ding") == f"ding plays in {room}.\n"
+        told = await musical.ok("effect", room, "ring", "--repeat", "--for", "bob", "--gain", "-3", "--pan", "-0.5")
+        assert told == f"ring plays in {room} until it is stopped.\n"
+        document = (await control.call("GET", "rooms", room))["effects"]
+        assert document == {"ring": {"sound": "ring", "gain_db": -3.0, "pan": -0.5, "audience": ["bob"]}}
+        assert await musical.ok("effect", room, "ring", "--stop") == f"ring does not play in {room}.\n"
+        assert (await control.call("GET", "rooms", room))["effects"] == {}
+        clip = tmp_path / "clip.wav"
+        clip.write_bytes(encode(tone(900, 1, 48_000), "wav"))
+        assert (await musical.json("effect", room, str(clip)))["sound"].startswith("library:")
+        assert "sound" in await musical.fails("effect", room, "nosuch")
+
+
+async def test_the_library_is_listed_filled_and_emptied(musical: Commands, songs: list[str], tmp_path: Path) -> None:
+    assert await musical.ok("media") == "No files.\n"
+    items = (await musical.json("media", "upload", *songs))["media"]
+    assert [item["duration_s"] for item in items] == [30.0, 30.0]
+    lines = (await musical.ok("media", "list", "--search", "song 1")).splitlines()
+    assert lines[0].split() == ["ID", "TITLE", "ARTIST", "ALBUM", "DURATION", "CODEC", "MB"]
+    assert len(lines) == 2
+    assert lines[1].startswith(items[1]["id"])
+    assert "[red]x[/red]" in lines[1]
+    assert not set(lines[1]) & {"\u202e", "\u2067", "\x1b"}
+    assert await musical.ok("media", "delete", items[1]["id"]) == f"{items[1]['id']} is gone.\n"
+    assert [item["id"] for item in (await musical.json("media"))["media"]] == [items[0]["id"]]
+    assert await musical.fails("media", "delete", items[1]["id"]) == "There is no such file in the library."
+    text = tmp_path / "text.mp3"
+    text.write_text("no music")
+    assert "in no format that is decoded" in await musical.fails("media", "upload", str(text))
+
+
+async def test_a_server_without_a_library_says_so(commands: Commands) -> None:
+    assert await commands.fails("media") == "This server was started without a media library."
+
+
 # ---- how they fail
 
 
@@ -258,7 +351,16 @@ def complain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def test_a_server_that_is_not_there_is_said_by_every_command(command: str, complain: Complain) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    names = {"speakers": 1, "mute": 2, "unmute": 2, "kick": 2, "move": 3, "token": 2}.get(command, 0)
+    names = {
+        "speakers": 1,
+        "mute": 2,
+        "unmute": 2,
+        "kick": 2,
+        "move": 3,
+        "token": 2,
+        "music": 1,
+        "effect": 2,
+    }.get(command, 0)
     sentence = complain(command, *["x"] * names, "--url", f"http://127.0.0.1:{port}", status=1)
     assert sentence.startswith(f"mediaserver: The server at http://127.0.0.1:{port} cannot be reached: ")
 
@@ -281,6 +383,23 @@ def test_a_server_that_is_not_there_is_said_by_every_command(command: str, compl
         ["rooms", "--api-key-file", "/nonexistent"],
         ["nosuch"],
         ["rooms", "--nosuch"],
+        ["music", "room", "sing"],
+        ["music", "room", "pause", "now"],
+        ["music", "room", "volume"],
+        ["music", "room", "volume", "loud"],
+        ["music", "room", "volume", "13"],
+        ["music", "room", "seek", "-1"],
+        ["music", "room", "pause", "--repeat", "all"],
+        ["music", "room", "play", "--nosuch"],
+        ["music", "room", "play", "/nonexistent\n"],
+        ["effect", "room"],
+        ["effect", "room", "ding", "--gain", "20"],
+        ["effect", "room", "ding", "--repeat", "--stop"],
+        ["media", "upload"],
+        ["media", "upload", "/nonexistent"],
+        ["media", "list", "it"],
+        ["media", "delete"],
+        ["media", "delete", "."],
     ],
     ids=str,
 )

@@ -208,6 +208,8 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
         "tier": "clean",
         "level_dbov": -20.0,
         "speaking": True,
+        "silent": False,
+        "clipping": False,
         "fraction_lost": 0.25,
         "packets_lost": 3,
         "jitter_ms": 1.5,

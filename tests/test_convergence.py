@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mediaserver.place import pan_gains
+from mediaserver.programme import effect_column
+from mediaserver.voices import VoiceEffect
 from tests.edge import NOW, Edge, bearer
 from tests.offers import offer
 
@@ -27,16 +30,53 @@ rooms = st.sampled_from(ROOMS)
 users = st.sampled_from(USERS)
 gains = st.sampled_from([-60.0, -6.0, -4.4, 0.0, 3.0, 12.0])
 mutes = st.dictionaries(st.sampled_from(["self", "host", "system"]), st.booleans())
+pans = st.sampled_from([-1.0, -0.5, 0.0, 0.25])
+voice_effects = st.sampled_from([effect.value for effect in VoiceEffect])
 speakers = st.fixed_dictionaries(
-    {}, optional={"may_publish": st.booleans(), "gain_db": gains, "mutes": mutes, "seat": st.integers(0, 2)}
+    {},
+    optional={
+        "may_publish": st.booleans(),
+        "gain_db": gains,
+        "mutes": mutes,
+        "seat": st.integers(0, 2),
+        "pan": pans,
+        "voice_effect": voice_effects,
+    },
 )
 listeners = st.fixed_dictionaries(
     {},
     optional={
         "user_gains_db": st.dictionaries(users, gains, max_size=2),
         "user_mutes": st.dictionaries(users, st.booleans(), max_size=2),
+        "user_pans": st.dictionaries(users, pans, max_size=2),
+        "music_gain_db": gains,
     },
 )
+publics = st.sampled_from(["everybody", "listeners", "speakers"])
+audiences = publics | st.lists(users, min_size=1, unique=True).map(sorted)
+# What they play is not there: players are what is put, whatever becomes of their tracks.
+tracks = st.sampled_from(
+    [[], [{"media": "nosuch"}], [{"media": "nosuch", "key": "one"}, {"media": "nor", "key": "two"}]]
+)
+players = st.dictionaries(
+    st.sampled_from(["music", "jingles"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "tracks": tracks,
+            "state": st.sampled_from(["playing", "paused", "stopped"]),
+            "volume_db": gains,
+            "repeat": st.sampled_from(["none", "one", "all"]),
+            "crossfade_ms": st.integers(0, 1000),
+            "audience": audiences,
+            "pan": pans,
+        },
+    ),
+)
+effects = st.dictionaries(
+    st.sampled_from(["ring", "busy"]),
+    st.fixed_dictionaries({}, optional={"gain_db": gains, "pan": pans, "audience": audiences}),
+).map(lambda many: {sound: {"sound": sound, **effect} for sound, effect in many.items()})
 
 
 def has_own_seats(document: dict[str, Any]) -> bool:
@@ -49,6 +89,8 @@ documents = st.fixed_dictionaries(
     optional={
         "speakers": st.dictionaries(users, speakers),
         "listeners": st.dictionaries(users, listeners),
+        "players": players,
+        "effects": effects,
         "scenario": st.sampled_from(["chat", "ktv", "call"]),
         "mix": st.fixed_dictionaries(
             {}, optional={"bitrate": st.sampled_from([24_000, 64_000]), "stereo": st.booleans()}
@@ -63,6 +105,8 @@ nullable_speakers = st.fixed_dictionaries(
         "gain_db": st.none() | gains,
         "mutes": st.none() | st.dictionaries(st.sampled_from(["self", "host"]), st.none() | st.booleans()),
         "seat": st.none() | st.integers(0, 2),
+        "pan": st.none() | pans,
+        "voice_effect": st.none() | voice_effects,
     },
 )
 patches = st.fixed_dictionaries(
@@ -70,6 +114,8 @@ patches = st.fixed_dictionaries(
     optional={
         "speakers": st.none() | st.dictionaries(users, st.none() | nullable_speakers),
         "listeners": st.none() | st.dictionaries(users, st.none() | listeners),
+        "players": st.none() | players | st.fixed_dictionaries({"music": st.none()}),
+        "effects": st.none() | effects | st.fixed_dictionaries({"ring": st.none()}),
         "scenario": st.none() | st.sampled_from(["chat", "ktv"]),
         "metadata": st.none() | st.dictionaries(st.sampled_from("ab"), st.none() | st.integers(0, 2)),
     },
@@ -94,6 +140,22 @@ def filled_listener(listener: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def filled_player(player: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tracks": [],
+        "state": "playing",
+        "volume_db": 0.0,
+        "repeat": "none",
+        "shuffle": False,
+        "fade_in_ms": 20,
+        "fade_out_ms": 20,
+        "crossfade_ms": 0,
+        "audience": "everybody",
+        "pan": 0.0,
+        **player,
+    }
+
+
 def filled(document: dict[str, Any]) -> dict[str, Any]:
     result = {
         "players": {},
@@ -107,6 +169,11 @@ def filled(document: dict[str, Any]) -> dict[str, Any]:
     }
     result["speakers"] = {user: filled_speaker(speaker) for user, speaker in document.get("speakers", {}).items()}
     wishes = {user: filled_listener(listener) for user, listener in document.get("listeners", {}).items()}
+    result["players"] = {name: filled_player(player) for name, player in document.get("players", {}).items()}
+    result["effects"] = {
+        name: {"gain_db": 0.0, "pan": 0.0, "audience": "everybody", **effect}
+        for name, effect in document.get("effects", {}).items()
+    }
     result["listeners"] = {user: listener for user, listener in wishes.items() if any(listener.values())}
     return result
 
@@ -137,6 +204,22 @@ def heard(document: dict[str, Any], listener: str, speaker: str) -> float:
         return 0.0
     own = wishes["user_gains_db"].get(speaker, 0.0)
     return loudness(seat["gain_db"]) * loudness(round(own / STEP_DB) * STEP_DB)
+
+
+def is_for(document: dict[str, Any], audience: str | list[str], listener: str) -> bool:
+    if isinstance(audience, list):
+        return listener in audience
+    return audience == "everybody" or (audience == "speakers") == (listener in document["speakers"])
+
+
+def heard_music(document: dict[str, Any], listener: str, player: dict[str, Any]) -> float:
+    """As a factor: how loud it is played is its decks' matter."""
+    own = document["listeners"].get(listener, {"music_gain_db": 0.0})["music_gain_db"]
+    return loudness(round(own / STEP_DB) * STEP_DB) if is_for(document, player["audience"], listener) else 0.0
+
+
+def heard_effect(document: dict[str, Any], listener: str, effect: dict[str, Any]) -> float:
+    return loudness(effect["gain_db"]) if is_for(document, effect["audience"], listener) else 0.0
 
 
 class Convergence(RuleBasedStateMachine):
@@ -342,7 +425,16 @@ class Convergence(RuleBasedStateMachine):
         for name, document in self.known.items():
             room = self.edge.node.rooms[name]
             columns = {csrc: gain for (of, csrc), gain in plane.columns.items() if of == room.id}
-            assert columns.keys() == {room.csrc_of(user) for user in document["speakers"]}
+            players = {player: room.csrc_of_player(player) for player in document["players"]}
+            # Csrcs of effects are their own: of what was started anew.
+            played = {effect: room.csrc_of(effect_column(effect)) for effect in document["effects"]}
+            seats = {room.csrc_of(user) for user in document["speakers"]}
+            assert columns.keys() == seats | {*players.values(), *played.values()}
+            for user, speaker in document["speakers"].items():
+                assert plane.places[room.id, room.csrc_of(user)] == pan_gains(speaker.get("pan", 0.0))
+                assert bool(plane.chains.get((room.id, room.csrc_of(user)))) == ("voice_effect" in speaker)
+            for player, csrc in players.items():
+                assert plane.places[room.id, csrc] == pan_gains(document["players"][player]["pan"])
             listening = {user for of, user in self.listening if of == name}
             assert listening == set(room.participants)
             for listener in listening:
@@ -353,6 +445,17 @@ class Convergence(RuleBasedStateMachine):
                     csrc = room.csrc_of(speaker)
                     loud = columns[csrc] * cells.get(csrc, 1.0)
                     assert abs(loud - heard(document, listener, speaker)) < 1e-6
+                for player, csrc in players.items():
+                    loud = columns[csrc] * cells.get(csrc, 1.0)
+                    assert abs(loud - heard_music(document, listener, document["players"][player])) < 1e-6
+                for effect, csrc in played.items():
+                    loud = columns[csrc] * cells.get(csrc, 1.0)
+                    assert abs(loud - heard_effect(document, listener, document["effects"][effect])) < 1e-6
+                own = document["listeners"].get(listener, {"user_pans": {}})["user_pans"]
+                found = plane.row_places[room.id, row]
+                for speaker, pan in own.items():
+                    if speaker in document["speakers"] and speaker != listener:
+                        assert found[room.csrc_of(speaker)] == pan_gains(pan)
             rows = {row for of, row in plane.rows if of == room.id}
             assert rows == {plane.peers[p.peers["listen"]].row for p in room.participants.values()}  # type: ignore[index]
 

@@ -11,7 +11,7 @@ import pytest
 from mediaserver import document as documents
 from mediaserver.http import idempotency
 from mediaserver.model import Room
-from mediaserver.programme import effect_column, player_column
+from mediaserver.programme import effect_column, player_column, tap_column
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
 from tests.edge import ROOM, SDP, USER, Edge, assert_problem, bearer, serving
@@ -53,6 +53,8 @@ DOCUMENT: dict[str, Any] = {
             "crossfade_ms": 4000,
             "audience": "listeners",
             "pan": 0.0,
+            "align": True,
+            "align_offset_ms": -20,
         }
     },
     "effects": {"call": {"sound": "ring", "gain_db": -6.0, "pan": 0.5, "audience": ["bob", "eve"]}},
@@ -104,6 +106,7 @@ async def test_what_is_put_is_what_is_shown_and_putting_it_again_changes_nothing
         csrc("alice"): 0.0,
         csrc("bob"): 0.0,
         csrc(player_column("music")): 1.0,
+        csrc(tap_column("music")): 1.0,
         csrc(effect_column("call")): pytest.approx(10 ** (-6 / 20)),
     }
     assert edge.plane.mixes[edge.room.id]["bitrate"] == 64_000

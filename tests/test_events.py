@@ -153,6 +153,11 @@ async def test_streams_of_a_session_are_bounded(edge: Edge) -> None:
     [
         ({"json": ["viewercount"]}, "invalid"),
         ({"json": {"levels": True}}, "invalid"),
+        ({"json": {"levels_every_ms": 49}}, "invalid"),
+        ({"json": {"levels_every_ms": 75}}, "invalid"),
+        ({"json": {"levels_every_ms": 2050}}, "invalid"),
+        ({"json": {"levels_every_ms": "fast"}}, "invalid"),
+        ({"json": {"events": ["viewercount"]}}, "invalid"),
         ({"content": "[", "headers": {"Content-Type": "application/json"}}, "malformed"),
         ({"content": "[]", "headers": {"Content-Type": "text/plain"}}, "unsupported-media-type"),
     ],

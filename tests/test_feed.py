@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from mediaserver.feed import EVENTS, QUEUE, Feed, Level, Subscription
+from mediaserver.feed import EVENTS, QUEUE, Feed, Level, Playing, Subscription
 from mediaserver.model import Direction, MuteSource, Room
+from mediaserver.programme import PlayerSpec
 from mediaserver.streams import STREAMS_PER_SESSION, Streams, TooManyStreamsError
 
 LOUD, QUIET = Level(-21.4, True), Level(-80.0, False)
@@ -185,3 +187,61 @@ async def test_closing_a_room_ends_its_readers() -> None:
     streams.close_room(room)
     assert await reader.get() is None
     streams.changed(room)
+
+
+async def test_a_player_is_told_of_when_it_jumps_and_not_while_it_plays_on() -> None:
+    room = make_room()
+    room.set_player("music", PlayerSpec())
+    now = Playing("music", "playing", "song", "Song", "Ann", 1000, 60_000, 500.0)
+    feed, subscription = Feed(room, lambda _: [now]), Subscription(["players"])
+    feed.subscribe(subscription)
+    assert await events(subscription) == ["players"]
+    for second in range(1, 30):
+        # Ticks and clocks are some ms apart.
+        now = replace(now, position_ms=1000 + 1000 * second + 40 * (second % 3), at=500.0 + second)
+        feed.played()
+    assert await events(subscription) == []
+    now = replace(now, position_ms=5000)
+    feed.played()
+    assert await events(subscription) == ["players"]
+    now = replace(now, status="paused")
+    feed.played()
+    assert await events(subscription) == ["players"]
+    now = replace(now, at=600.0)
+    feed.played()
+    assert await events(subscription) == [], "what stands still has not jumped"
+    now = replace(now, position_ms=20_000)
+    feed.played()
+    assert await events(subscription) == ["players"]
+
+
+async def test_levels_come_at_each_readers_interval_and_who_speaks_at_once() -> None:
+    feed = Feed(make_room())
+    often, usual = Subscription(["levels"], 50), Subscription(["levels"])
+    for subscription in (often, usual):
+        feed.subscribe(subscription)
+    assert set(feed.level_intervals) == {50, 200}
+    counts = {often: 0, usual: 0}
+    for at_ms in range(0, 1000, 50):
+        feed.levels({"ann": LOUD}, at_ms)
+        for subscription in counts:
+            counts[subscription] += len(await events(subscription))
+    assert counts == {often: 20, usual: 5}
+    feed.levels({"ann": LOUD, "bob": LOUD}, 1050)
+    assert (await events(often), await events(usual)) == (["levels"], ["levels"])
+    feed.unsubscribe(often)
+    assert set(feed.level_intervals) == {200}
+
+
+async def test_one_session_can_be_told_something_alone() -> None:
+    room, streams = make_room(), Streams()
+    streams.open_room(room)
+    readers = {}
+    for session in ("one", "other"):
+        readers[session] = streams.read(room, session, streams.create(session, ["muted-speech"]))
+    streams.tell("one", "muted-speech", {"muted_by": ["host"]})
+    streams.tell("nobody", "muted-speech", {"muted_by": ["host"]})
+    assert readers["one"] is not None
+    assert readers["other"] is not None
+    assert [item async for item in waiting(readers["one"])] == [("muted-speech", {"muted_by": ["host"]})]
+    assert await events(readers["other"]) == []

@@ -78,6 +78,7 @@ TABLE: list[tuple[str, str, Access, int, Any]] = [
     ("GET", "/v1/sounds", Access.NODE_READ, 200, None),
     ("GET", "/v1/rooms/hall/participants", Access.ROOM_READ, 200, None),
     ("GET", "/v1/rooms/hall/participants/ann", Access.ROOM_READ, 200, None),
+    ("PUT", "/v1/rooms/hall/participants/ann/delays", Access.OWN_RESOURCE, 200, {"playout_ms": 64, "capture_ms": 31}),
     # There is no such room, which only those learn who reach it.
     ("POST", "/v1/rooms/hall/participants/ann/move", Access.ROOM_CONTROL, 404, {"room": "hallway"}),
     ("DELETE", "/v1/rooms/hall/participants/ann", Access.ROOM_CONTROL, 204, None),

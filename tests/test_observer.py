@@ -118,3 +118,58 @@ def test_a_moment_of_loss_is_not_low_quality_and_a_moment_without_is_no_recovery
     assert not quality.update(13.0, 0.0)
     assert quality.update(13.0 + GOOD_AFTER_S, 0.0)
     assert str(quality.verdict) == "good"
+
+
+async def heard(edge: Edge, stats: fake_plane.PeerStats, **what: bool) -> None:
+    """The plane says that this has changed."""
+    for name, value in what.items():
+        setattr(stats, name, value)
+    (peer,) = [number for number, peer in edge.plane.peers.items() if peer.stats is stats]
+    edge.plane.emit(fake_plane.VOICE, peer)
+    await asyncio.sleep(0.02)
+
+
+async def test_what_the_plane_says_is_told_without_a_look(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = await publishing(edge)
+    monkeypatch.setattr(edge.node.observer, "look", lambda now, at_ms=0: 1_000_000)
+    cursor = await edge.node.outbox.follow(Filter(Types.parse(["*"])))
+    await heard(edge, stats, speaking=True)
+    assert await said(edge, "speaking.started") == [("speaking.started", USER, {})]
+    await heard(edge, stats, silent=True, clipping=True)
+    await heard(edge, stats, silent=False, clipping=False)
+    audio = [type_ for type_, _, _ in await said(edge, "audio.silent", "audio.heard", "audio.clipping", "audio.clean")]
+    assert audio == ["audio.silent", "audio.clipping", "audio.heard", "audio.clean"]
+    edge.node.outbox.leave(cursor)
+
+
+async def test_a_room_that_toggles_is_told_of_twenty_times_a_second_at_most_and_then_the_truth(edge: Edge) -> None:
+    stats = await publishing(edge)
+    room = edge.room
+    told: list[bool] = []
+    edge.node.streams.are_read = lambda room: True  # type: ignore[method-assign]
+    edge.node.streams.levels = (  # type: ignore[method-assign]
+        lambda room, levels, at_ms=None: told.append(levels[USER].speaking) if at_ms is None else None
+    )
+    session = next(iter(edge.node.sessions.values()))
+    for step in range(1001):
+        stats.speaking = step % 2 == 0
+        edge.node.observer.voice(session, step / 10_000)  # 0.1 s
+    assert 2 <= len(told) <= 3
+    stats.speaking = True
+    await asyncio.sleep(0.1)
+    assert told[-1]
+    assert room.speakers[USER].heard
+
+
+async def test_a_closed_room_is_not_told_of(edge: Edge) -> None:
+    stats = await publishing(edge)
+    session = next(iter(edge.node.sessions.values()))
+    cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
+    stats.speaking = True
+    edge.node.observer.voice(session, 0.0)
+    stats.speaking = False
+    edge.node.observer.voice(session, 0.01)
+    edge.node.close_room(ROOM)
+    await asyncio.sleep(0.1)
+    assert [type_ for type_, _, _ in await said(edge, "speaking.started", "speaking.stopped")] == ["speaking.started"]
+    edge.node.outbox.leave(cursor)

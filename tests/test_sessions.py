@@ -102,6 +102,9 @@ class World:
     def media(self, session: Session) -> None:
         self.spells.append("media")
 
+    def voice(self, session: Session) -> None:
+        self.spells.append("voice")
+
     def late(self, session: Session) -> None:
         self.spells.append("late")
 

@@ -38,7 +38,10 @@ async def test_a_listener_gets_a_slot_for_each_audio_section_and_a_link_to_the_e
     response = await edge.whep(sections=3)
     assert response.status_code == 201
     assert EVENTS_LINK.match(response.headers["link"])
-    assert 'events="active,inactive,levels,moved,moving,players,sources"' in response.headers["link"]
+    assert (
+        'events="active,inactive,levels,microphone,moved,moving,muted-speech,players,sources"'
+        in response.headers["link"]
+    )
     slots = edge.plane.peers[edge.peer_of(response)].options["slots"]
     assert [(slot.mid, slot.mid_id, slot.level_id, slot.payload_type) for slot in slots] == [
         (mid, 4, 1, 111) for mid in ("0", "1", "2")

@@ -2,7 +2,12 @@
 //
 //   Session   one peer connection and its HTTP resource (RFC 9725, draft-ietf-wish-whep)
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
-//   Page      shows a Room and is the only part that touches the document
+//   Page      shows a Room; with MusicPanel (music.js), what the room plays, the only part that touches the document
+
+import {reportDelays} from './delays.js';
+import {MutedEar} from './ear.js';
+import {Refusal, request} from './http.js';
+import {MusicPanel} from './music.js';
 
 // Speakers heard at a time without a mix: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
 const SLOTS = 4;
@@ -11,29 +16,10 @@ const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
 const PATIENCE_MS = 2500;
 // How long a restart may take before the connection counts as lost.
 const RESTART_MS = 10000;
-
-/** A refusal by the server; `problem` is its RFC 9457 document. */
-class Refusal extends Error {
-    constructor(status, problem) {
-        super(problem.detail ?? problem.title ?? `The server answered ${status}.`);
-        this.status = status;
-        this.problem = problem;
-    }
-}
-
-class Unreachable extends Error {
-    message = 'The server cannot be reached.';
-}
-
-/** fetch() that throws a Refusal for anything but success, and Unreachable when there was no answer. */
-async function request(url, token, {headers, ...options} = {}) {
-    const authorization = token ? {Authorization: `Bearer ${token}`} : {};
-    const response = await fetch(url, {...options, headers: {...authorization, ...headers}}).catch(() => {
-        throw new Unreachable();
-    });
-    if (!response.ok) throw new Refusal(response.status, await response.json().catch(() => ({})));
-    return response;
-}
+// How often levels come while somebody speaks; the rings move that often.
+const LEVELS_EVERY_MS = 100;
+// How long a hint stays; the server gives the next after 5 s at the earliest.
+const HINT_MS = 6000;
 
 class Session {
     /** `onend(reason)` is called once, unless close() comes first: 'closed' by the server, or 'lost'. */
@@ -218,12 +204,16 @@ class Room {
     notice = '';
     muted = false;
     people = new Map();  // user -> {user, csrc, may_publish, muted_by, publishing, level: dBov, speaking, inSlot}
+    players = [];        // {player, status, track, title, artist, position_ms, duration_ms, at, received: when, in s}
+    warning = '';        // of one's own microphone
+    apiKey = null;       // {id, secret}, in development mode alone
     slots = [];          // {receiver, stream, csrc, csrcs}; a mix has one, with all who are heard in it
     changed = () => {};
 
     /** Joins `name` as `user`. Refusal, Unreachable or MicrophoneError leave it outside. */
     async join(name, user, {speaks, token, mode = 'mix', slots = SLOTS}) {
         Object.assign(this, {name, user, speaks, mode, muted: false, notice: '', problem: '', slots: [], people: new Map()});
+        Object.assign(this, {players: [], warning: '', apiKey: null, hint: ''});
         this.#become('joining');
         try {
             this.microphone = speaks ? await openMicrophone() : null;
@@ -231,6 +221,8 @@ class Room {
                 ? {token, whip: `/whip/${encodeURIComponent(name)}`, whep: `/whep/${encodeURIComponent(name)}`}
                 : await this.#developmentEntry();
             this.token = entry.token;
+            this.apiKey = entry.api_key ?? null;
+            this.hasLibrary = entry.has_library ?? false;
             if (entry.capture) await this.microphone?.getAudioTracks()[0].applyConstraints(constraintsOf(entry.capture));
             await Promise.all([this.#listen(entry.whep, mode === 'mix' ? 1 : slots), speaks && this.#speak(entry.whip)]);
         } catch (error) {
@@ -320,13 +312,24 @@ class Room {
     /** The WHEP draft's extension: asks for the events by POST, gets the address of the stream. */
     async #subscribe(url) {
         const headers = {'Content-Type': 'application/json'};
-        const body = JSON.stringify(['sources', 'levels', 'moved', 'moving']);
+        const events = ['sources', 'levels', 'players', 'muted-speech', 'microphone', 'moved', 'moving'];
+        const body = JSON.stringify({events, levels_every_ms: LEVELS_EVERY_MS});
         const response = await request(url, this.token, {method: 'POST', headers, body});
         this.events = new EventSource(new URL(response.headers.get('Location'), response.url));
         this.events.addEventListener('sources', ({data}) => this.#setSources(JSON.parse(data).sources));
         this.events.addEventListener('levels', ({data}) => this.#setLevels(JSON.parse(data)));
+        this.events.addEventListener('players', ({data}) => this.#setPlayers(JSON.parse(data).players));
+        this.events.addEventListener('muted-speech', ({data}) => this.#hintMuted(JSON.parse(data).muted_by));
+        this.events.addEventListener('microphone', ({data}) => this.#warn(JSON.parse(data)));
         this.events.addEventListener('moved', ({data}) => this.#move(JSON.parse(data).room));
+        reportDelays(this, delays => this.#reportDelays(delays));
         this.events.addEventListener('moving', () => this.#tell('The server is about to restart.'));
+    }
+
+    #reportDelays(delays) {
+        const path = `/v1/rooms/${encodeURIComponent(this.name)}/participants/${encodeURIComponent(this.user)}/delays`;
+        const headers = {'Content-Type': 'application/json'};
+        return request(path, this.token, {method: 'PUT', headers, body: JSON.stringify(delays)});
     }
 
     /** The room service took us to another room, over the connections that we have. */
@@ -347,6 +350,38 @@ class Room {
         this.people = new Map(sources.map(source => [source.user, {...quiet, ...known.get(source.user), ...source}]));
         const self = this.people.get(this.user);
         if (self && this.publisher) this.#setMuted(self.muted_by.includes('self'));
+        if (self && !self.muted_by.length && this.hint) this.#unhint();
+        this.changed();
+    }
+
+    #setPlayers(players) {
+        const received = Date.now() / 1000;
+        this.players = players.map(player => ({...player, received}));
+        this.changed();
+    }
+
+    /** He talks, and nobody hears him. */
+    #hintMuted(sources) {
+        clearTimeout(this.hintTimer);
+        this.hint = sources.includes('host') ? 'You are muted by the host: nobody hears you.' : 'You are muted: nobody hears you.';
+        this.hintTimer = setTimeout(() => this.#unhint(), HINT_MS);
+        this.changed();
+    }
+
+    #stopEar() {
+        this.ear?.stop();
+        this.ear = null;
+    }
+
+    #unhint() {
+        clearTimeout(this.hintTimer);
+        this.hint = '';
+        this.changed();
+    }
+
+    #warn({silent, clipping}) {
+        this.warning = silent ? 'Your microphone gives no sound: is it switched off, or the wrong one?'
+            : clipping ? 'Your microphone is turned up too far: your voice is distorted.' : '';
         this.changed();
     }
 
@@ -373,7 +408,10 @@ class Room {
 
     #setMuted(muted) {
         this.muted = muted;
-        for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+        const [track] = this.microphone?.getAudioTracks() ?? [];
+        if (track) track.enabled = !muted;
+        if (!muted || !track) this.#stopEar();
+        else this.ear ??= new MutedEar(track, () => this.#hintMuted(['self']));
         this.changed();
     }
 
@@ -389,6 +427,7 @@ class Room {
     }
 
     #becomeListener() {
+        this.#stopEar();
         this.microphone.getTracks().forEach(track => track.stop());
         Object.assign(this, {microphone: null, speaks: false});
         this.#tell('You can no longer speak here; you go on listening.');
@@ -406,6 +445,8 @@ class Room {
 
     #stop() {
         clearInterval(this.poll);
+        clearTimeout(this.hintTimer);
+        this.#stopEar();
         this.events?.close();
         this.microphone?.getTracks().forEach(track => {
             track.onended = null;
@@ -430,6 +471,7 @@ class Page {
         this.section = document.getElementById('room');
         this.connection = document.getElementById('connection');
         this.players = [];
+        this.music = new MusicPanel(room, problem => this.#tell(problem));
         this.token = new URLSearchParams(location.hash.slice(1)).get('token');
         room.changed = () => this.show();
 
@@ -497,8 +539,22 @@ class Page {
         mute.classList.toggle('primary', room.muted);
         document.getElementById('leave').textContent = room.state === 'lost' ? 'Back' : 'Leave';
         this.connection.hidden = room.state === 'lost';
+        this.#showHint();
         this.#showNotice();
         this.#showPeople();
+        this.music.show();
+    }
+
+    #tell(problem) {
+        this.problem = problem;
+        this.show();
+    }
+
+    #showHint() {
+        const hint = document.getElementById('hint');
+        const text = this.room.state === 'inside' ? this.room.hint || this.room.warning || '' : '';
+        if (hint.textContent !== text) hint.textContent = text;
+        hint.hidden = !text;
     }
 
     #status() {

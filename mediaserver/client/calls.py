@@ -29,6 +29,8 @@ from mediaserver.signing import sign_request
 Clock = Callable[[], float]
 Query = Sequence[tuple[str, str]]
 """Names and values; a name may come more than once."""
+Body = bytes | Callable[[], AsyncIterator[bytes]]
+"""All of it, or what gives it from its beginning, again for each attempt."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -78,13 +80,17 @@ class Calls:
         path: str,
         *,
         query: Query = (),
-        body: bytes | None = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
         conditions: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
     ) -> httpx.Response:
-        """The answer, with a status of 2xx. CallError otherwise."""
-        headers = dict(conditions or {})
+        """The answer, with a status of 2xx. CallError otherwise. headers: with a Content-Type, the body is no JSON;
+        patience: not that of other calls."""
+        headers = {**(headers or {}), **(conditions or {})}
+        patience = patience or self.patience
         if body is not None:
-            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
+            headers.setdefault("Content-Type", MERGE_PATCH if method == "PATCH" else JSON)
         if method == "POST":
             headers["Idempotency-Key"] = secrets.token_urlsafe(16)
         began, attempts = time.monotonic(), 0
@@ -92,18 +98,19 @@ class Calls:
         while True:
             attempts += 1
             at_least_s = 0.0
-            left_s = self.patience.deadline_s - (time.monotonic() - began)
+            left_s = patience.deadline_s - (time.monotonic() - began)
             if failure is not None and left_s <= 0:
                 raise failure
             try:
                 # httpx bounds each read alone: an answer that trickles in would never end.
-                async with asyncio.timeout(min(self.patience.timeout_s, left_s)):
+                async with asyncio.timeout(min(patience.timeout_s, left_s)):
                     response = await self._http.request(
                         method,
                         path,
                         params=_params(query),
-                        content=body,
+                        content=body() if callable(body) else body,
                         headers=headers | self._authorization(),
+                        timeout=patience.timeout_s,
                     )
             except (httpx.RequestError, TimeoutError) as error:
                 failure = self.unreachable(error)
@@ -119,7 +126,7 @@ class Calls:
                     or (response.status_code in _GATEWAY and not conditions)
                 )
             elapsed_s = time.monotonic() - began
-            wait_s = self.patience.wait_s(attempts, elapsed_s, at_least_s, random.random()) if again else None
+            wait_s = patience.wait_s(attempts, elapsed_s, at_least_s, random.random()) if again else None
             if wait_s is None:
                 raise failure
             await asyncio.sleep(wait_s)

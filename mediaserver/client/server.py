@@ -1,20 +1,21 @@
 """The control API of one media server, a method for each of its calls."""
 
-import json
 import random
 import time
 from asyncio import sleep
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
-from mediaserver.client.calls import Calls, Clock, Query, path
-from mediaserver.client.errors import BadAnswerError, Refused
+from mediaserver.client.calls import Calls, Clock, path
+from mediaserver.client.errors import Refused
 from mediaserver.client.following import StreamEvent, follow
+from mediaserver.client.library import LibraryCalls
 from mediaserver.client.patience import Patience
+from mediaserver.client.programme import ProgrammeCalls
+from mediaserver.client.reading import conditions_of, query_of
 from mediaserver.client.tagged import Tagged
 from mediaserver.merge import difference
 from mediaserver.schema import (
@@ -41,10 +42,8 @@ from mediaserver.schema_base import MuteSourceName
 UPDATES = 10
 """Attempts of update_room(). More helps only where so many writers change one room at once that they should not."""
 
-M = TypeVar("M", bound=BaseModel)
 
-
-class MediaServer:
+class MediaServer(ProgrammeCalls, LibraryCalls):
     """An async context manager, for one event loop and any number of calls at a time.
 
     Every call raises CallError (errors.py) when it does not succeed, Refused when the server said no; and ValueError
@@ -67,7 +66,7 @@ class MediaServer:
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock = time.time,
     ) -> None:
-        self._calls = Calls(url, (key_id, secret), patience=patience, transport=transport, clock=clock)
+        super().__init__(Calls(url, (key_id, secret), patience=patience, transport=transport, clock=clock))
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,10 +87,10 @@ class MediaServer:
     ) -> AsyncGenerator[RoomState, None]:
         """Rooms at a glance, by name. prefix: names that begin so; user: where this one has a seat or is connected;
         active: where somebody is connected, or nobody; page: how many are asked for at a time."""
-        query = _query(prefix=prefix or None, user=user, active=active, scenario=scenario, limit=page)
+        query = query_of(prefix=prefix or None, user=user, active=active, scenario=scenario, limit=page)
         cursor: str | None = None
         while True:
-            found = await self._read(RoomPage, "GET", path("rooms"), query=[*query, *_query(cursor=cursor)])
+            found = await self._read(RoomPage, "GET", path("rooms"), query=[*query, *query_of(cursor=cursor)])
             for room in found.document.rooms:
                 yield room
             if (cursor := found.document.next) is None:
@@ -108,7 +107,7 @@ class MediaServer:
 
         only_new: 412 when there is a room of this name."""
         return await self._read(
-            RoomDocument, "PUT", path("rooms", name), document, conditions=_conditions(if_match, only_new)
+            RoomDocument, "PUT", path("rooms", name), document, conditions=conditions_of(if_match, only_new)
         )
 
     async def patch_room(
@@ -116,7 +115,7 @@ class MediaServer:
     ) -> Tagged[RoomDocument]:
         """By a merge patch (RFC 7396) of the document; None takes a member away."""
         return await self._read(
-            RoomDocument, "PATCH", path("rooms", name), dict(patch), conditions=_conditions(if_match)
+            RoomDocument, "PATCH", path("rooms", name), dict(patch), conditions=conditions_of(if_match)
         )
 
     async def update_room(self, name: str, function: Callable[[RoomDocument], RoomDocument]) -> Tagged[RoomDocument]:
@@ -140,7 +139,7 @@ class MediaServer:
 
     async def delete_room(self, name: str, *, if_match: str | None = None) -> None:
         """Closes it and all its sessions. Nothing happens when there is none."""
-        await self._calls.call("DELETE", path("rooms", name), conditions=_conditions(if_match))
+        await self._calls.call("DELETE", path("rooms", name), conditions=conditions_of(if_match))
 
     async def put_rooms(self, rooms: Mapping[str, RoomDocument]) -> PutResults:
         """Each as by put_room(); at most 1,000. One that is refused does not keep the others from being put: look at
@@ -162,7 +161,7 @@ class MediaServer:
             "PUT",
             path("rooms", room, "speakers", user),
             document,
-            conditions=_conditions(if_match),
+            conditions=conditions_of(if_match),
         )
 
     async def patch_speaker(
@@ -170,12 +169,16 @@ class MediaServer:
     ) -> Tagged[SpeakerState]:
         """By a merge patch (RFC 7396) of a SpeakerDocument."""
         return await self._read(
-            SpeakerState, "PATCH", path("rooms", room, "speakers", user), dict(patch), conditions=_conditions(if_match)
+            SpeakerState,
+            "PATCH",
+            path("rooms", room, "speakers", user),
+            dict(patch),
+            conditions=conditions_of(if_match),
         )
 
     async def delete_speaker(self, room: str, user: str, *, if_match: str | None = None) -> None:
         """Takes the seat: publishing ends, mutes are forgotten. Nothing happens when there is none."""
-        await self._calls.call("DELETE", path("rooms", room, "speakers", user), conditions=_conditions(if_match))
+        await self._calls.call("DELETE", path("rooms", room, "speakers", user), conditions=conditions_of(if_match))
 
     async def mute(
         self, room: str, user: str, source: MuteSourceName = "host", *, if_match: str | None = None
@@ -192,7 +195,7 @@ class MediaServer:
         self, method: str, room: str, user: str, source: MuteSourceName, if_match: str | None
     ) -> Tagged[SpeakerState]:
         address = path("rooms", room, "speakers", user, "mutes", source)
-        return await self._read(SpeakerState, method, address, conditions=_conditions(if_match))
+        return await self._read(SpeakerState, method, address, conditions=conditions_of(if_match))
 
     # ---- listeners
 
@@ -208,7 +211,7 @@ class MediaServer:
             "PUT",
             path("rooms", room, "listeners", user),
             document,
-            conditions=_conditions(if_match),
+            conditions=conditions_of(if_match),
         )
 
     async def patch_listener(
@@ -219,11 +222,11 @@ class MediaServer:
             "PATCH",
             path("rooms", room, "listeners", user),
             dict(patch),
-            conditions=_conditions(if_match),
+            conditions=conditions_of(if_match),
         )
 
     async def delete_listener(self, room: str, user: str, *, if_match: str | None = None) -> None:
-        await self._calls.call("DELETE", path("rooms", room, "listeners", user), conditions=_conditions(if_match))
+        await self._calls.call("DELETE", path("rooms", room, "listeners", user), conditions=conditions_of(if_match))
 
     # ---- participants
 
@@ -236,11 +239,11 @@ class MediaServer:
         page: int = MAX_PAGE,
     ) -> AsyncGenerator[ParticipantDocument, None]:
         """Who is connected, by name. direction: who has such a session; speaking: who speaks now, or does not."""
-        query = _query(direction=direction, speaking=speaking, limit=page)
+        query = query_of(direction=direction, speaking=speaking, limit=page)
         address = path("rooms", room, "participants")
         cursor: str | None = None
         while True:
-            found = await self._read(ParticipantPage, "GET", address, query=[*query, *_query(cursor=cursor)])
+            found = await self._read(ParticipantPage, "GET", address, query=[*query, *query_of(cursor=cursor)])
             for participant in found.document.participants:
                 yield participant
             if (cursor := found.document.next) is None:
@@ -253,14 +256,14 @@ class MediaServer:
     async def kick(self, room: str, user: str, *, if_match: str | None = None) -> None:
         """Ends the user's sessions, takes the seat, and revokes the tokens that were issued until now; whether he is
         there or not."""
-        await self._calls.call("DELETE", path("rooms", room, "participants", user), conditions=_conditions(if_match))
+        await self._calls.call("DELETE", path("rooms", room, "participants", user), conditions=conditions_of(if_match))
 
     async def move(self, room: str, user: str, to: str, *, if_match: str | None = None) -> Tagged[ParticipantDocument]:
         """Over the connection that he has, to a room that is there. The answer is the participant in the other room,
         with that room's ETag; if_match is of the room that he leaves."""
         address = path("rooms", room, "participants", user, "move")
         return await self._read(
-            ParticipantDocument, "POST", address, MoveRequest(room=to), conditions=_conditions(if_match)
+            ParticipantDocument, "POST", address, MoveRequest(room=to), conditions=conditions_of(if_match)
         )
 
     async def token(self, room: str, request: TokenRequest) -> TokenDocument:
@@ -287,45 +290,7 @@ class MediaServer:
         types: as in "speaker.*", "room.ended", "*"; none means all but speaking.*. rooms: of these alone; none means
         all. When the connection ends, it is made again, and the stream goes on where it was. An event `gap` says that
         some are missing: then read the rooms anew."""
-        query = [*_query(types=",".join(types) or None), *(("room", name) for name in rooms)]
+        query = [*query_of(types=",".join(types) or None), *(("room", name) for name in rooms)]
         async with aclosing(follow(self._calls, query, last_event_id)) as events:
             async for event in events:
                 yield event
-
-    # ----
-
-    async def _read(
-        self,
-        model: type[M],
-        method: str,
-        address: str,
-        body: BaseModel | dict[str, Any] | None = None,
-        *,
-        query: Query = (),
-        conditions: Mapping[str, str] | None = None,
-    ) -> Tagged[M]:
-        content = body.model_dump_json().encode() if isinstance(body, BaseModel) else None
-        if isinstance(body, dict):
-            content = json.dumps(body, allow_nan=False).encode()
-        response = await self._calls.call(method, address, query=query, body=content, conditions=conditions)
-        try:
-            # A newer server may tell more than this client knows.
-            document = model.model_validate_json(response.content, extra="ignore")
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the document"
-            raise BadAnswerError(f"The answer is not one of a media server: {place}: {first['msg']}.") from None
-        return Tagged(document, response.headers.get("ETag", ""), response.status_code == 201)
-
-
-def _query(**values: str | bool | int | None) -> list[tuple[str, str]]:
-    return [
-        (name, str(value).lower() if isinstance(value, bool) else str(value))
-        for name, value in values.items()
-        if value is not None
-    ]
-
-
-def _conditions(if_match: str | None, only_new: bool = False) -> dict[str, str]:
-    conditions = {} if if_match is None else {"If-Match": if_match}
-    return conditions | ({"If-None-Match": "*"} if only_new else {})

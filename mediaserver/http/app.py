@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from mediaserver import __version__, metrics
 from mediaserver.http import (
     administration,
+    delays,
     development,
     effects,
     event_log,
@@ -55,6 +56,7 @@ def create_app(node: Node) -> FastAPI:
         seats,
         listeners,
         participants,
+        delays,
         players,
         effects,
         rooms,

@@ -13,6 +13,7 @@ from mediaserver.http.problems import refusals
 from mediaserver.model import Speaker
 from mediaserver.schema import DEFAULT_TTL_S, CaptureHints
 from mediaserver.schema_base import Document, Name
+from mediaserver.settings import DEVELOPMENT_KEY
 
 router = APIRouter(prefix="/dev", tags=["development"], dependencies=[Depends(require_json)])
 
@@ -27,6 +28,13 @@ class Wish(Document):
     )
 
 
+class PublicKey(Document):
+    """For HTTP Basic authentication of the control API."""
+
+    id: str = Field(description="User name", examples=["dev"])
+    secret: str = Field(description="Password", examples=["known-to-everybody-for-development-only"])
+
+
 class Entry(Document):
     """What a page needs to take part."""
 
@@ -34,6 +42,10 @@ class Entry(Document):
     whip: str = Field(description="Path of the WHIP endpoint", examples=["/whip/lobby"])
     capture: CaptureHints = Field(description="How to open the microphone for this room")
     whep: str = Field(description="Path of the WHEP endpoint", examples=["/whep/lobby"])
+    has_library: bool = Field(description="Whether the server has a media library", examples=[True])
+    api_key: PublicKey = Field(
+        description="The key that everybody knows, so that the page can play music into the room"
+    )
 
 
 @router.post(
@@ -51,5 +63,10 @@ async def join(wish: Wish, node: NodeOf) -> Entry:
     key = node.settings.api_keys[0]
     token, _ = issue(node, key, room.name, wish.user, may_publish=wish.publish, may_listen=True, ttl_s=DEFAULT_TTL_S)
     return Entry(
-        token=token, capture=capture_of(room), whip=f"/whip/{encode(room.name)}", whep=f"/whep/{encode(room.name)}"
+        token=token,
+        capture=capture_of(room),
+        whip=f"/whip/{encode(room.name)}",
+        whep=f"/whep/{encode(room.name)}",
+        has_library=node.music.library is not None,
+        api_key=PublicKey(id=DEVELOPMENT_KEY[0], secret=DEVELOPMENT_KEY[1]),
     )

@@ -10,8 +10,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
-from mediaserver.feed import EVENTS, EventName, Subscription
+from mediaserver.feed import EVENTS, LEVELS_EVERY_MS, LEVELS_GRID_MS, LONGEST_LEVELS_MS, EventName, Subscription
 from mediaserver.http.auth import BY_SERVICE_OR_PARTICIPANT, SessionOf, session_at
 from mediaserver.http.describe import described, text
 from mediaserver.http.media import EVENT_STREAM, require_accepts, require_json
@@ -20,6 +21,7 @@ from mediaserver.http.paths import RoomName, SessionId
 from mediaserver.http.problems import Problem, refusals
 from mediaserver.http.whip import session_path
 from mediaserver.node import Node
+from mediaserver.schema_base import Document
 from mediaserver.sessions import Session
 
 router = APIRouter(tags=["media"])
@@ -35,6 +37,20 @@ async def _listening(request: Request, room: RoomName, session: SessionId, node:
         existing_room(node, room)
         raise _gone()
     return found
+
+
+class StreamWish(Document):
+    """What a reader wants to be told, and how often."""
+
+    events: list[EventName] | None = Field(default=None, description="All, when absent", examples=[["levels"]])
+    levels_every_ms: int = Field(
+        default=LEVELS_EVERY_MS,
+        ge=LEVELS_GRID_MS,
+        le=LONGEST_LEVELS_MS,
+        multiple_of=LEVELS_GRID_MS,
+        description="In ms, between two `levels` while somebody speaks; who begins or ends to is told at once",
+        examples=[100],
+    )
 
 
 _EXAMPLE = 'event: levels\ndata: {"levels": {"ann": -31.5}, "speaking": ["ann"]}\n\n'
@@ -62,11 +78,16 @@ async def create(
     session: SessionOf,
     node: NodeOf,
     wanted: Annotated[
-        list[EventName] | None,
-        Body(description="The events wanted; all without a body", examples=[["sources", "levels"]]),
+        list[EventName] | StreamWish | None,
+        Body(
+            description="The events wanted, as the draft has it, or more of a wish; all without a body",
+            examples=[["sources", "levels"], {"events": ["levels"], "levels_every_ms": 100}],
+        ),
     ] = None,
 ) -> Response:
-    stream = node.streams.create(session.id, EVENTS if wanted is None else wanted)
+    wish = wanted if isinstance(wanted, StreamWish) else StreamWish(events=wanted)
+    events = EVENTS if wish.events is None else wish.events
+    stream = node.streams.create(session.id, events, wish.levels_every_ms)
     headers = {"Location": f"{session_path(session)}/sse/{stream}", "Cache-Control": "no-store"}
     return Response(status_code=201, headers=headers)
 
@@ -87,6 +108,7 @@ async def read(request: Request, session: ListeningOf, stream: StreamId, node: N
     subscription = node.streams.read(session.room, session.id, stream)
     if subscription is None:
         raise _gone()
+    node.observer.greet(session)
     # X-Accel-Buffering: a proxy that collects events before it passes them on would make them late.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_lines(node, session, subscription), headers=headers, media_type=EVENT_STREAM)

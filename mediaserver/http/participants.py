@@ -203,6 +203,8 @@ def _session(session: Session) -> SessionDocument:
         tier=TIERS[stats.tier],
         level_dbov=stats.level_dbov,
         speaking=stats.speaking,
+        silent=stats.silent,
+        clipping=stats.clipping,
         fraction_lost=stats.fraction_lost,
         packets_lost=stats.packets_lost,
         jitter_ms=stats.jitter_ms,

@@ -189,7 +189,7 @@ def state_of(node: Node, room: Room, name: str) -> PlayerStateDocument:
     """NoPlayerError when there is none."""
     spec = room.player(name)
     now = node.jukebox.now(room.id, name)
-    playing = node.playing_of(name, now)
+    playing = node.playing_of(room, name, now)
     return PlayerStateDocument(
         **show_player(spec).model_dump(),
         name=name,
@@ -200,4 +200,5 @@ def state_of(node: Node, room: Room, name: str) -> PlayerStateDocument:
         position_ms=playing.position_ms,
         duration_ms=playing.duration_ms,
         at=playing.at,
+        delay_ms=playing.delay_ms,
     )

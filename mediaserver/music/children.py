@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,9 @@ START_TIMEOUT_S = 20.0
 # The fork server's start loads FFmpeg; a machine that is busy takes seconds for it.
 MAX_CHILDREN = 256
 WRITER = "mediaserver._native:RingWriter"
+
+# Why a decoder, or the process that starts them, ended without having said so.
+DEATHS = ("died", "misbehaved", "fork-server")
 
 Report = dict[str, Any]
 Listener = Callable[[Report], None]
@@ -51,6 +55,8 @@ class Child:
         self._listener: Listener | None = listener
         self._buffer = b""
         self._status: int | None = None
+        self.is_killed = False  # by us
+        self.has_misbehaved = False
         self._loop = asyncio.get_running_loop()
         self._bucket = Bucket(REPORTS_PER_S, REPORTS_BURST, self._loop.time())
         self.heard_at = self._loop.time()
@@ -63,6 +69,7 @@ class Child:
 
     def kill(self) -> None:
         """At once, whatever it does. Nothing is heard of it any more but that it is gone."""
+        self.is_killed = True
         with suppress(ProcessLookupError):
             if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -103,6 +110,7 @@ class Child:
             self._listener(report)
 
     def _misbehaved(self) -> None:
+        self.has_misbehaved = True
         if self._reports >= 0:
             log.warning("decoder %d said what is no report, and was ended", self.pid)
         self._stop_reading()
@@ -128,6 +136,7 @@ class Children:
     """All decoders of a node. The fork server is started by the first job, and again if it should end."""
 
     def __init__(self, writer: str = WRITER) -> None:
+        self.deaths: Counter[str] = Counter()  # by DEATHS
         self._writer = writer
         self._server: _Server | None = None
         self._starting: asyncio.Lock | None = None
@@ -152,7 +161,7 @@ class Children:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._server is None or self._server.is_gone:
-                self._server = await _Server.start(self._writer)
+                self._server = await _Server.start(self._writer, self.deaths)
             return self._server
 
     def close(self) -> None:
@@ -163,8 +172,9 @@ class Children:
 
 
 class _Server:
-    def __init__(self, process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", channel: socket.socket, deaths: Counter[str]) -> None:
         self.children: dict[int, Child] = {}
+        self._deaths = deaths
         self.is_gone = False
         self._process = process
         self._channel = channel
@@ -175,7 +185,7 @@ class _Server:
         self._loop.add_reader(channel, self._read)
 
     @classmethod
-    async def start(cls, writer: str) -> "_Server":
+    async def start(cls, writer: str, deaths: Counter[str]) -> "_Server":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         # One thread: a process with several cannot be forked. No variable of the server's is needed there.
@@ -191,7 +201,7 @@ class _Server:
             except OSError:
                 ours.close()
                 raise ChildError("The decoders' process could not be started.") from None
-        server = cls(process, ours)
+        server = cls(process, ours, deaths)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await server._ready
@@ -257,6 +267,7 @@ class _Server:
                 data, fds = b"", []
             if not data:
                 log.warning("the decoders' process ended")
+                self._deaths["fork-server"] += 1
                 self.close()
                 return
             message = json.loads(data)
@@ -278,5 +289,11 @@ class _Server:
 
     def _ended(self, pid: int, status: int) -> None:
         child = self.children.pop(pid, None)
-        if child is not None:
-            child.ended(status)
+        if child is None:
+            return
+        was_killed = child.is_killed  # not by what is read of it now that it has ended
+        child.ended(status)
+        if child.has_misbehaved:
+            self._deaths["misbehaved"] += 1
+        elif status != 0 and not was_killed:
+            self._deaths["died"] += 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from mediaserver.music.jobs import Reason
 from mediaserver.music.plans import Plan
 
 Then = Literal["go on", "hold", "remove"]
@@ -18,6 +19,13 @@ class Status(StrEnum):
     ENDED = "ended"
     FAILED = "failed"
 
+
+# Why tracks fail.
+FAILURES = (
+    *Reason,
+    *("not-found", "refused", "unreachable", "stalled"),
+    *("no-decoder", "decoder-died", "decoder-hung", "misbehaved"),
+)
 
 # What happens
 

@@ -13,11 +13,11 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mediaserver import logs
 from mediaserver.buckets import Bucket
@@ -136,11 +136,8 @@ class Deck:
             task.cancel()
         self._end_child()
 
-    def _do(self, work: Awaitable[None]) -> None:
-        async def done() -> None:
-            await work
-
-        task = asyncio.get_running_loop().create_task(done())
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

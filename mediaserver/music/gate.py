@@ -12,7 +12,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +68,7 @@ class Gate:
 
     def __init__(self, policy: Policy, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.policy = policy
+        self.refused = 0  # addresses, and redirects, that were not to be fetched from
         self._backend = _Pinned(policy, resolve or resolve_by_system)
         self._tls = tls
 
@@ -77,7 +78,8 @@ class Gate:
     ) -> AsyncIterator[Answer]:
         """GET. RefusedError when it, or where it redirects to, may not be fetched from; FetchError when it gave no 200
         or 206."""
-        address = self.policy.parse(url, base)
+        with self._counting():
+            address = self.policy.parse(url, base)
         if self._tls is None:
             # A hundred certificates, which take 20 ms to read.
             self._tls = await asyncio.to_thread(ssl.create_default_context, cafile=certifi.where())
@@ -90,12 +92,13 @@ class Gate:
         )
         async with pool:
             for _ in range(MAX_REDIRECTS + 1):
-                with _as_fetch_errors():
+                with self._counting(), _as_fetch_errors():
                     response = await pool.handle_async_request(_request(address, headers))
                 try:
                     found = _headers(response)
                     if response.status in _REDIRECTS:
-                        address = self.policy.parse(found.get("location", ""), address.url)
+                        with self._counting():
+                            address = self.policy.parse(found.get("location", ""), address.url)
                         continue
                     if response.status not in (200, 206):
                         raise FetchError(f"The address answered {response.status}.")
@@ -106,6 +109,14 @@ class Gate:
                 finally:
                     await response.aclose()
             raise FetchError(f"The address redirected more than {MAX_REDIRECTS} times.")
+
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except RefusedError:
+            self.refused += 1
+            raise
 
     async def text(self, url: str, *, base: str | None = None, limit: int, timeout_s: float) -> tuple[str, str]:
         """A small document as text, and the URL that it came from. FetchError when it is longer than `limit` bytes or

@@ -227,6 +227,7 @@ NB_MODULE(_native, m) {
     m.attr("DECK_RESUMED") = static_cast<int>(plane::EventKind::deck_resumed);
     m.attr("DECK_ENDED") = static_cast<int>(plane::EventKind::deck_ended);
     m.attr("EFFECT_ENDED") = static_cast<int>(plane::EventKind::effect_ended);
+    m.attr("VOICE") = static_cast<int>(plane::EventKind::voice);
     m.def("counter_meanings", &counter_meanings, nb::sig("def counter_meanings() -> dict[str, str]"), "What each of Plane.counters() means, by name.");
 
     nb::class_<plane::SlotConfig>(m, "Slot", "One outgoing audio stream of a listener: an audio m-line of its offer.")
@@ -258,10 +259,16 @@ NB_MODULE(_native, m) {
         .def_prop_ro("round_trip_ms", &round_trip)
         .def_prop_ro("level_dbov", [](const PeerStats& s) { return s.level_dbov.get(); }, "Publisher: -127..0, smoothed.")
         .def_prop_ro("speaking", [](const PeerStats& s) { return s.speaking.get(); })
+        .def_prop_ro("silent", [](const PeerStats& s) { return s.silent.get(); },
+                     "Publisher who is not muted: nothing has come of his microphone for 10 s.")
+        .def_prop_ro("clipping", [](const PeerStats& s) { return s.clipping.get(); },
+                     "Publisher who is mixed: his samples are cut at full scale.")
         .def_prop_ro("playout_delay_ms", [](const PeerStats& s) { return s.playout_delay_ms.get(); },
                      "Publisher who is mixed: how long his audio waits in the jitter buffer.")
         .def_prop_ro("playout_target_ms", [](const PeerStats& s) { return s.playout_target_ms.get(); },
                      "How long it should.")
+        .def_prop_ro("lateness_ms", [](const PeerStats& s) { return s.lateness_ms.get(); },
+                     "How much later than the fastest his packets come on average; playout_delay_ms counts from the fastest.")
         .def_prop_ro("accelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_taken.get()) / 48; },
                      "Audio taken out to play faster.")
         .def_prop_ro("decelerated_ms", [](const PeerStats& s) { return static_cast<double>(s.samples_put_in.get()) / 48; },

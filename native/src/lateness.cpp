@@ -5,6 +5,10 @@
 
 namespace plane {
 
+Duration Lateness::mean() const noexcept {
+    return count_ == 0 ? Duration{} : base_ - fastest_ + sum_ / static_cast<std::int64_t>(count_);
+}
+
 std::size_t Lateness::bin_of(Duration late) noexcept {
     return std::min(static_cast<std::size_t>(std::max(late, Duration::zero()) / bin), bins - 1);
 }
@@ -13,8 +17,10 @@ Duration Lateness::update(Instant arrival, Duration media) noexcept {
     const Duration transit = arrival.time_since_epoch() - media;
     if (count_ != 0 && std::chrono::abs(transit - fastest_) > limit) reset();
     const bool first = count_ == 0;
+    if (first) base_ = transit;
     forget_old(arrival);
     seen_[(first_ + count_++) % capacity] = {arrival, transit};
+    sum_ += transit - base_;
     if (first || transit < fastest_) {
         fastest_ = transit;
         count_anew();
@@ -31,6 +37,7 @@ void Lateness::forget_old(Instant now) noexcept {
         const Duration transit = seen(0).transit;
         lost_fastest |= transit == fastest_;
         --histogram_[bin_of(transit - fastest_)];
+        sum_ -= transit - base_;
         first_ = (first_ + 1) % capacity;
         --count_;
     }

@@ -24,6 +24,8 @@ public:
     Duration update(Instant arrival, Duration media) noexcept;
     // The arrival that a packet of this media time would have had on the fastest path.
     Instant earliest(Duration media) const noexcept { return Instant{media + fastest_}; }
+    // How much later than the fastest the packets of the window came, on average. Zero before the first.
+    Duration mean() const noexcept;
     // Zero before the first packet.
     Duration target() const noexcept { return target_; }
     void reset() noexcept { *this = {}; }
@@ -46,6 +48,7 @@ private:
     std::array<Seen, capacity> seen_{};               // ring, oldest first
     std::size_t first_ = 0, count_ = 0;
     std::array<std::uint16_t, bins> histogram_{};     // of seen_, against fastest_
+    Duration base_{}, sum_{};                         // transits of seen_ after the base: those after the epoch are too long to add up
     Duration fastest_{};
     Duration target_{};
 };

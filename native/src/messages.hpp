@@ -191,6 +191,7 @@ enum class EventKind : std::uint8_t {
     deck_resumed,
     deck_ended,
     effect_ended,
+    voice,  // whether a publisher speaks, is silent or clips has changed: his PeerStats say it
 };
 
 struct Event {

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "capture.hpp"
+
 namespace plane {
 
 namespace {
@@ -110,7 +112,10 @@ void Playout::run(const JitterBuffer::Step& step, bool pausing) noexcept {
     const std::span<float> space = samples(history + fifo_size_, fifo_capacity - history - fifo_size_);
     std::size_t made = 0;
     switch (step.action) {
-        case JitterBuffer::Action::decode: made = decoder_.decode(step.payload, space); break;
+        case JitterBuffer::Action::decode:
+            made = decoder_.decode(step.payload, space);
+            clipped_ += Capture::is_clipped(space.first(made * channels_)) ? 1 : 0;
+            break;
         case JitterBuffer::Action::recover: made = decoder_.recover(step.payload, space, step.samples); break;
         case JitterBuffer::Action::conceal:
             made_up_ = true;
@@ -322,6 +327,7 @@ void Playout::publish(PeerStats& stats, Instant now) const noexcept {
     const auto ms = [](Duration duration) { return std::chrono::duration<double, std::milli>(duration).count(); };
     stats.playout_delay_ms.set(ms(delay(now)));
     stats.playout_target_ms.set(ms(buffer_.target()));
+    stats.lateness_ms.set(ms(buffer_.lateness()));
     stats.frames_recovered.set(buffer_.counters().recovered);
     stats.frames_from_red.set(buffer_.counters().copies);
     stats.frames_from_nack.set(buffer_.counters().repeated);

@@ -71,6 +71,9 @@ public:
     std::uint64_t samples_taken() const noexcept { return taken_; }
     std::uint64_t samples_put_in() const noexcept { return put_in_; }
 
+    // Packets that were decoded to be heard, and had samples at full scale.
+    std::uint64_t packets_clipped() const noexcept { return clipped_; }
+
     // How the speaker fares, and what was done to his audio, into his statistics.
     void publish(PeerStats& stats, Instant now) const noexcept;
     // What was done since the last call, into those of the worker.
@@ -107,6 +110,7 @@ private:
     bool made_up_ = false;         // something was, in this pull
     std::uint64_t pulled_ = 0, counted_pulled_ = 0;  // frames that were not silence
     std::uint64_t taken_ = 0, put_in_ = 0;
+    std::uint64_t clipped_ = 0;
     JitterBuffer::Counters counted_;
     std::uint64_t counted_taken_ = 0, counted_put_in_ = 0;
     std::size_t rest_ = 0;         // samples until it may change its pace again

@@ -25,6 +25,7 @@ bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) 
     } else {
         ranking_.remove(csrc);
         column.source->break_run();
+        column.source->mute();
     }
     return true;
 }
@@ -156,7 +157,11 @@ Room::Verdict Room::hear(Source& source, const Packet& packet, Instant now) {
             changed = true;
         }
     }
-    if (column.gain <= 0) return Verdict::inaudible;
+    if (column.gain <= 0) {
+        source.mute();
+        return Verdict::inaudible;
+    }
+    source.pass(packet, now);
     if (mixer_) {
         if (!source.playout) source.playout = std::make_shared<Playout>(config_.mix.encoder.channels);
         source.playout->take(packet);
@@ -213,7 +218,9 @@ void Room::duck(Instant now) {
     const float target = somebody_speaks ? ducking.gain : 1.0F;
     // As many dB in each frame, whatever the way; to silence and back by way of -60 dB.
     constexpr float floor = 0.001F;
-    const float step = std::pow(std::max(ducking.gain, floor), std::chrono::duration<float>(tick_interval()) /
+    // Turned off while it was down it comes up by 12 dB in that time.
+    const float span = ducking.gain < 1 ? std::max(ducking.gain, floor) : 0.25F;
+    const float step = std::pow(span, std::chrono::duration<float>(tick_interval()) /
                                                                    (somebody_speaks ? ducking.attack : ducking.release));
     if (ducked_ > target) {
         ducked_ = ducked_ * step <= std::max(target, floor) ? target : ducked_ * step;

@@ -77,6 +77,14 @@ public:
     // The source is going: true when the order changed.
     bool detach(const Source& source);
 
+    // Each publisher who fills a column, muted or not.
+    template <typename Function>
+    void each_source(Function&& function) {
+        for (auto& [csrc, column] : columns_) {
+            if (column.source) function(*column.source);
+        }
+    }
+
     // A room ticks while somebody is heard; a silent one has no tick and costs nothing. True when the order changed.
     bool tick(Instant now);
     // The rows' frames of the tick whose time is `due`, appended to `outputs`.

@@ -27,8 +27,25 @@ void Source::take(Packet& packet, Instant now) noexcept {
     publish_voice();
 }
 
+void Source::pass(const Packet& packet, Instant now) noexcept {
+    capture_.hear(-static_cast<double>(packet.level.level), now);
+    publish_voice();
+}
+
+void Source::mute() noexcept {
+    capture_.mute();
+    publish_voice();
+}
+
 void Source::tick(Instant now) noexcept {
     voice_.tick(now);
+    if (playout) {
+        const std::uint64_t clipped = playout->packets_clipped();
+        // A new playout counts anew.
+        capture_.clip(clipped < clipped_ ? clipped : clipped - clipped_, now);
+        clipped_ = clipped;
+    }
+    capture_.tick(now);
     publish_voice();
     if (!playout) return;
     playout->publish(*stats_, now);
@@ -40,6 +57,8 @@ void Source::tick(Instant now) noexcept {
 void Source::publish_voice() noexcept {
     stats_->level_dbov.set(voice_.level_dbov());
     stats_->speaking.set(voice_.speaking());
+    stats_->silent.set(capture_.silent());
+    stats_->clipping.set(capture_.clipping());
 }
 
 }  // namespace plane

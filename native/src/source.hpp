@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "capture.hpp"
 #include "packet.hpp"
 #include "playout.hpp"
 #include "replay.hpp"
@@ -16,6 +17,7 @@ class Room;
 
 struct SourceConfig {
     std::uint32_t csrc = 0;          // the user's id in the room
+    std::uint32_t peer = 0;          // whose he is
     double silence_dbov = -64.0;     // what is quieter is not mixed
 };
 
@@ -41,6 +43,14 @@ public:
     // Muted or not, what the sender's voice does.
     const Voice& voice() const noexcept { return voice_; }
     void tick(Instant now) noexcept;
+    // The packet that was taken may be heard by others, or not.
+    void pass(const Packet& packet, Instant now) noexcept;
+    void mute() noexcept;
+
+    // Whether he speaks, is silent or clips is not as it was at the last told(). Hysteresis bounds how often: speaking
+    // changes twice in Voice::hangover at most, whatever the packets say.
+    bool has_news() const noexcept { return state() != told_; }
+    void told() noexcept { told_ = state(); }
 
     // Set by the Room while it mixes: where the audio waits for the tick.
     std::shared_ptr<Playout> playout;
@@ -54,12 +64,18 @@ public:
 
 private:
     void publish_voice() noexcept;
+    std::uint8_t state() const noexcept {
+        return static_cast<std::uint8_t>(voice_.speaking() | capture_.silent() << 1 | capture_.clipping() << 2);
+    }
 
     SourceConfig config_;
     Room& room_;
     std::uint32_t serial_;
     std::shared_ptr<PeerStats> stats_;
     Voice voice_;
+    Capture capture_;
+    std::uint64_t clipped_ = 0;      // of the playout's packets, as capture_ knows it
+    std::uint8_t told_ = 0;
     std::uint32_t stretch_ = 0;      // of the Reception, to which the run belongs
     std::uint32_t run_ = 0;          // 0: the next packet begins a new one
     std::uint64_t run_first_ = 0;    // its first packet

@@ -57,11 +57,13 @@ struct PeerStats {
     Gauge<double> round_trip_ms{};     // negative: not known
     Gauge<double> level_dbov;          // publisher: -127..0, smoothed
     Gauge<bool> speaking;
+    Gauge<bool> silent, clipping;      // publisher: his microphone gives nothing, or too much
     Gauge<std::uint32_t> ssrc;
     Gauge<bool> over_tcp;              // the selected pair is
     Gauge<std::uint32_t> tier;         // listener of a mix, or with RED: 0 clean, 1 lossy, 2 very lossy
     // Of a publisher who is mixed: how long his audio waits in the jitter buffer, and how long it should; frames made up.
     Gauge<double> playout_delay_ms, playout_target_ms;
+    Gauge<double> lateness_ms;         // of his packets on average, after the fastest
     Counter frames_recovered, frames_from_red, frames_from_nack, frames_concealed, packets_late;
     // Of a publisher, between his worker and his room's home. When the sample of timestamp 0 is heard, in samples of our
     // clock mod 2^32, with bit 32 set; 0: nothing plays. How long he takes to answer a NACK; negative: he is asked for nothing.

@@ -365,6 +365,7 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     Room& room = source.room();
     source.take(*packet, now);
     const Room::Verdict verdict = room.hear(source, *packet, now);
+    tell_voice(source);
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
     start_ticking(room, now);
@@ -406,7 +407,10 @@ void Worker::on_handover(Instant now, Handover& handover) {
             if (Source* source = find_source(handover.peer, handover.room)) return hear(now, *source, handover.packet);
             return stats.dropped_muted.add(1);  // he moved on while it was on its way
         case Handover::Kind::second:
-            if (Source* source = find_source(handover.peer, handover.room)) source->tick(now);
+            if (Source* source = find_source(handover.peer, handover.room)) {
+                source->tick(now);
+                tell_voice(*source);
+            }
             break;
         case Handover::Kind::feed: start_fan_out(handover); break;
         case Handover::Kind::order:
@@ -620,6 +624,7 @@ void Worker::tick(Room& room, Instant due) {
     stats.tick_lateness.record(begin - due);
     room.timer = {};
     if (room.tick(due)) after_order_change(room, due);
+    room.each_source([&](Source& source) { tell_voice(source); });
     if (room.stale_orders != 0) publish_order(room, due);
     room.mix(due, pool_, mixed_, stats);
     for (const Mixer::Output& output : mixed_) distribute(room, row_feed(output.row, output.variant), output.packet, output.position);
@@ -680,6 +685,13 @@ void Worker::tell(EventKind kind, std::uint32_t id, Bytes data) {
         if (kind != EventKind::datagram) unsent_events_.push_back({kind, id, {}});
     }
     events_rung_ = true;
+}
+
+// What cannot be told now is told with his next packet or tick, and waits nowhere.
+void Worker::tell_voice(Source& source) {
+    if (!source.has_news() || events.free_slots() < 2048) return;
+    tell(EventKind::voice, source.config().peer);
+    source.told();
 }
 
 Peer* Worker::find_peer(PeerId id) noexcept {

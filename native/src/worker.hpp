@@ -142,6 +142,7 @@ private:
     void housekeep(Peer& peer, Instant now);
     void note_media(Peer& peer);
     void tell(EventKind kind, std::uint32_t id, Bytes data = {});
+    void tell_voice(Source& source);
     bool hand_over(unsigned worker, Handover handover);
 
     void drop_source(PeerId peer, Instant now);

@@ -123,7 +123,7 @@ void Worker::on(command::AddSource& add, Instant now) {
     drop_source(add.peer, now);
     Room* room = find_room(add.room);
     if (!room) return;
-    SourceConfig config{.csrc = add.csrc};
+    SourceConfig config{.csrc = add.csrc, .peer = add.peer};
     if (room->config().mix.encoder.music) config.silence_dbov = music_silence_dbov;
     sources_.emplace(add.peer, std::make_unique<Source>(config, *room, ++last_serial_, std::move(add.stats)));
 }
@@ -260,6 +260,7 @@ void Worker::housekeep(Peer& peer, Instant now) {
     // A muted voice has no room tick to end it.
     if (peer.source) {
         peer.source->tick(now);
+        tell_voice(*peer.source);
     } else if (peer.reception) {
         hand_over(peer.home, {.kind = Handover::Kind::second, .room = peer.room, .peer = peer.id});
     }

@@ -40,6 +40,23 @@ TEST_CASE("the target is what 97 in a hundred packets stay below") {
     }
 }
 
+TEST_CASE("the mean is of the window, and against its fastest packet") {
+    Bench bench;
+    CHECK(bench.lateness.mean() == Duration{});
+    bench.feed(milliseconds{10});
+    CHECK(bench.lateness.mean() == Duration{});
+    bench.feed(milliseconds{30});
+    CHECK(bench.lateness.mean() == milliseconds{10});
+    bench.feed({}, 2);
+    CHECK(bench.lateness.mean() == milliseconds{10});
+    bench.feed(milliseconds{20}, 200);
+    CHECK(bench.lateness.mean() == Duration{});
+    std::mt19937 random{2};
+    for (int i = 0; i < 2000; ++i) bench.feed(milliseconds{random() % 40});
+    CHECK(bench.lateness.mean() > milliseconds{16});
+    CHECK(bench.lateness.mean() < milliseconds{23});
+}
+
 TEST_CASE("one late packet in a hundred is not waited for") {
     Bench bench;
     bench.feed({}, 125);

@@ -172,6 +172,25 @@ TEST_CASE("music goes down while somebody who is heard speaks, and comes back") 
     CHECK(bench.largest_step() < 0.06);
 }
 
+TEST_CASE("ducking that is turned off or down while somebody speaks lets the music up at once, without a step") {
+    RoomConfig config;
+    config.ducking.gain = 0.1F;
+    Bench bench{config};
+    bench.add_music();
+    bench.room.set_column(ann, 1, {}, bench.now());
+    bench.run(40, true);
+    CHECK(bench.amplitude(1000) == doctest::Approx(0.025).epsilon(0.05));
+    config.ducking.gain = 0.5F;
+    bench.room.configure(config);
+    bench.run(40, true);
+    CHECK(bench.amplitude(1000) == doctest::Approx(0.125).epsilon(0.05));
+    config.ducking.gain = 1;
+    bench.room.configure(config);
+    bench.run(40, true);
+    CHECK(bench.amplitude(1000) == doctest::Approx(0.25).epsilon(0.02));
+    CHECK(bench.largest_step() < 0.06);
+}
+
 TEST_CASE("an effect is heard from its first sample in the next tick, ends by itself, and says so") {
     Bench bench;
     auto clip = std::make_shared<Clip>();

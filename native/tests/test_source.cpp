@@ -137,3 +137,50 @@ TEST_CASE("an older source that is heard again begins with an empty jitter buffe
     REQUIRE(bench.source.playout);
     CHECK(bench.source.playout != before);
 }
+
+TEST_CASE("the first loud packet is news, muted or not, and a level that toggles with each packet is not told each time") {
+    Bench bench;
+    CHECK_FALSE(bench.source.has_news());
+    bench.feed(1, start);
+    CHECK(bench.source.has_news());
+    bench.source.told();
+    CHECK_FALSE(bench.source.has_news());
+    Instant now = start;
+    int told = 0;
+    // Ten thousand packets in ten seconds: as fast as a hostile sender likes, and quiet for long enough to count.
+    for (std::uint64_t index = 2; index < 10'002; ++index) {
+        now += milliseconds{1};
+        bench.feed(index, now, {.level = static_cast<std::uint8_t>(index % 700 == 0 ? 10 : 127)});
+        bench.source.tick(now);
+        if (!bench.source.has_news()) continue;
+        bench.source.told();
+        ++told;
+    }
+    CHECK(told > 10);
+    CHECK(told <= 2 * 10'000 / 600 + 1);
+}
+
+TEST_CASE("a publisher who is heard and gives nothing but silence is said to be silent, not while he is muted") {
+    Bench bench;
+    bench.room.set_column(7, 1, {}, start);
+    Instant now = start;
+    std::uint64_t index = 0;
+    const auto be_silent = [&](int for_seconds) {
+        for (int i = 0; i < 50 * for_seconds; ++i) {
+            bench.feed(++index, now += milliseconds{20}, {.level = 127});
+            bench.room.hear(bench.source, bench.packet, now);
+        }
+    };
+    be_silent(11);
+    CHECK(bench.stats->silent.get());
+    CHECK(bench.source.has_news());
+    bench.room.set_column(7, 0, {}, now);
+    CHECK_FALSE(bench.stats->silent.get());
+    be_silent(11);
+    CHECK_FALSE(bench.stats->silent.get());
+    bench.room.set_column(7, 1, {}, now);
+    be_silent(9);
+    CHECK_FALSE(bench.stats->silent.get());
+    be_silent(2);
+    CHECK(bench.stats->silent.get());
+}
