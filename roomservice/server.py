@@ -1,7 +1,10 @@
 """The process: what a service is made of, and its HTTP."""
 
 import asyncio
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
 
 import uvicorn
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -15,6 +18,24 @@ from roomservice.settings import ServiceSettings, SignUp
 from roomservice.storage.memory import MemoryStorage
 from roomservice.storage.sql import SqlStorage
 from roomservice.users import OwnUsers, valid_name
+
+GRACE_S = 5
+"""From the first signal to giving up on requests that are still being answered."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a signal is a polite end and no exit status; a second one does not wait."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
 
 def run(settings: ServiceSettings) -> None:
@@ -53,8 +74,14 @@ async def _serve(settings: ServiceSettings) -> None:
             users = OwnUsers(storage, Passwords(), settings.sign_up)
             service = Service(storage, media, time.time)
             app = create_app(Edge(service, users, settings, time.time))
-            await uvicorn.Server(
-                uvicorn.Config(app, host=settings.host, port=settings.port, server_header=False, log_config=None)
-            ).serve()
+            config = uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                server_header=False,
+                log_config=None,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+            await Server(config).serve()
     finally:
         await storage.close()
