@@ -12,6 +12,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY native native
 COPY mediaserver mediaserver
+COPY roomservice roomservice
 COPY web web
 # The wheel first, from the sources alone; what runs is what anybody can install.
 RUN /opt/mediaserver/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \

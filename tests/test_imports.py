@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import mediaserver
+import roomservice
 
 PACKAGE = Path(mediaserver.__file__).parent
 
@@ -189,6 +190,31 @@ def test_the_model_knows_neither_clock_nor_sockets_nor_event_loop() -> None:
         outside = {name.partition(".")[0] for path in files()[module] for name in imported(path)} - {"mediaserver"}
         assert outside <= MODEL_USES
         assert outside <= set(sys.stdlib_module_names)
+
+
+# The room service's parts, in the same way. Its model knows nothing but itself.
+ROOM_SERVICE = Path(roomservice.__file__).parent
+MODEL_OF_ROOMS_USES = {"collections", "dataclasses", "enum", "typing"}
+
+
+def test_the_room_service_knows_the_media_server_by_its_client_only() -> None:
+    for path in ROOM_SERVICE.rglob("*.py"):
+        used = {name for name in imported(path) if name.partition(".")[0] == "mediaserver"}
+        assert all(name == "mediaserver.client" or name.startswith("mediaserver.client.") for name in used), path
+
+
+def test_the_media_server_does_not_know_the_room_service() -> None:
+    for module in files():
+        for path in files()[module]:
+            assert not {name for name in imported(path) if name.partition(".")[0] == "roomservice"}
+
+
+def test_the_model_of_rooms_knows_neither_clock_nor_dice_nor_the_edges() -> None:
+    for path in (ROOM_SERVICE / "model").glob("*.py"):
+        names = imported(path)
+        inside = {name for name in names if name.partition(".")[0] == "roomservice"}
+        assert all(name.startswith("roomservice.model") for name in inside), path
+        assert {name.partition(".")[0] for name in names - inside} <= MODEL_OF_ROOMS_USES, path
 
 
 def test_only_the_edge_knows_http() -> None:

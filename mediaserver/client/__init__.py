@@ -11,6 +11,7 @@ from mediaserver.client.following import StreamEvent
 from mediaserver.client.patience import Patience
 from mediaserver.client.server import MediaServer
 from mediaserver.client.tagged import Tagged
+from mediaserver.schema import RoomDocument, SpeakerDocument, TokenRequest
 from mediaserver.webhook_signature import verify as verify_webhook
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "MediaServer",
     "Patience",
     "Refused",
+    "RoomDocument",
+    "SpeakerDocument",
     "StreamEvent",
     "Tagged",
+    "TokenRequest",
     "UnreachableError",
     "verify_webhook",
 ]

@@ -1,0 +1,111 @@
+"""The `roomservice` command."""
+
+import asyncio
+import logging
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from roomservice.settings import ServiceSettings, SignUp
+
+DEVELOPMENT_MEDIA_KEY = "dev:known-to-everybody-for-development-only"
+
+
+class UsageError(click.ClickException):
+    exit_code = 2
+
+
+def _option(name: str, help_: str, **attributes: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that the environment can set as well."""
+    variable = "ROOMSERVICE_" + name.removeprefix("--").upper().replace("-", "_")
+    return click.option(name, envvar=variable, show_envvar=True, help=help_, **attributes)
+
+
+_STORAGE = _option(
+    "--storage",
+    "URL of the database (SQLAlchemy's, with an async driver), or none for memory.",
+    default="sqlite+aiosqlite:///roomservice.db",
+    metavar="URL|none",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """The room service: rooms, seats and users, on top of a media server."""
+
+
+@cli.command(context_settings={"show_default": True, "max_content_width": 100})
+@_option("--host", "Address of HTTP. On a network, put a TLS proxy before it.", default="127.0.0.1")
+@_option("--port", "TCP port of HTTP.", type=click.IntRange(0, 65535), default=8080)
+@_STORAGE
+@_option(
+    "--secret",
+    "Signs the tokens of users, at least 32 bytes. Prefer the environment.  [default: a new one at each start, so that "
+    "users log in again]",
+    show_default=False,
+)
+@_option(
+    "--sign-up",
+    "Whether a login by a new name makes the user.",
+    type=click.Choice([str(policy) for policy in SignUp]),
+    default=str(SignUp.CLOSED),
+)
+@_option("--login-ttl", "Seconds for which a login is good.", type=click.FloatRange(60), default=86400.0)
+@_option("--media-url", "Control API of the media server.", default="http://127.0.0.1:8090")
+@_option(
+    "--media-key",
+    "ID:SECRET of the media server's API key. Prefer the environment.  [default: the development key]",
+    default=DEVELOPMENT_MEDIA_KEY,
+    show_default=False,
+)
+@_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
+def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **options: Any) -> None:
+    """Run the room service until SIGTERM or SIGINT."""
+    key_id, _, key = media_key.partition(":")
+    try:
+        settings = ServiceSettings(
+            secret=secret or secrets.token_urlsafe(32),
+            media_key=(key_id, key),
+            login_s=login_ttl,
+            sign_up=SignUp(sign_up),
+            **options,
+        )
+        from roomservice.server import run  # noqa: PLC0415 - so that --help answers at once
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        run(settings)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+@cli.command("add-user")
+@click.argument("name")
+@_STORAGE
+@click.password_option(envvar="ROOMSERVICE_PASSWORD", help="Asked for when it is not given.")
+def add_user(name: str, storage: str, password: str) -> None:
+    """Make the user NAME."""
+    from roomservice.server import make_user  # noqa: PLC0415
+
+    try:
+        made = asyncio.run(make_user(storage, name, password))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if not made:
+        raise click.ClickException(f"There is a user {name}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Console script: 0 after a polite end, 1 when it cannot be done, 2 for bad options; one sentence each."""
+    try:
+        cli.main(args=arguments, prog_name="roomservice", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"roomservice: {error.format_message().rstrip('.')}.", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)

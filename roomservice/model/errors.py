@@ -1,0 +1,90 @@
+"""Illegal moves, each with a name that clients are told. Anything else that the model raises is a bug."""
+
+from enum import StrEnum
+
+
+class Problem(StrEnum):
+    """Names of illegal moves, with what they mean in SENTENCES."""
+
+    # rooms
+    ROOM_DISMISSED = "room-dismissed"
+    NOT_IN_ROOM = "not-in-room"
+    NOT_PERMITTED = "not-permitted"
+    OUTRANKED = "outranked"
+    BANNED = "banned"
+    ROOM_FULL = "room-full"
+    NO_SUCH_ATTENDEE = "no-such-attendee"
+    ALREADY_HOST = "already-host"
+    STALE_VERSION = "stale-version"
+    TOO_MUCH = "too-much"
+    # seats
+    NO_SUCH_SEAT = "no-such-seat"
+    SEAT_TAKEN = "seat-taken"
+    SEAT_LOCKED = "seat-locked"
+    NO_FREE_SEAT = "no-free-seat"
+    NOT_SEATED = "not-seated"
+    ALREADY_SEATED = "already-seated"
+    REQUEST_NEEDED = "request-needed"
+    INVITATION_NEEDED = "invitation-needed"
+    SEATS_ARE_FREE = "seats-are-free"
+    NO_HAND_RAISED = "no-hand-raised"
+    NOT_INVITED = "not-invited"
+    ALREADY_INVITED = "already-invited"
+    # invitations
+    INVITATION_ENDED = "invitation-ended"
+    ALREADY_ANSWERED = "already-answered"
+    NOT_THE_INVITER = "not-the-inviter"
+    NOT_A_MEMBER = "not-a-member"
+    NOBODY_INVITED = "nobody-invited"
+    INVITES_HIMSELF = "invites-himself"
+    # calls
+    CALL_ENDED = "call-ended"
+    NOT_IN_CALL = "not-in-call"
+    BUSY = "busy"
+    CALL_FULL = "call-full"
+    ANSWERED_ELSEWHERE = "answered-elsewhere"
+
+
+SENTENCES: dict[Problem, str] = {
+    Problem.ROOM_DISMISSED: "The room has been dismissed.",
+    Problem.NOT_IN_ROOM: "Only who is in the room can do this.",
+    Problem.NOT_PERMITTED: "The role does not permit this.",
+    Problem.OUTRANKED: "This can be done only to somebody of a lower role.",
+    Problem.BANNED: "The user is banned from the room.",
+    Problem.ROOM_FULL: "The room is full.",
+    Problem.NO_SUCH_ATTENDEE: "The user is not in the room.",
+    Problem.ALREADY_HOST: "The user is the host.",
+    Problem.STALE_VERSION: "Somebody else has changed this meanwhile.",
+    Problem.TOO_MUCH: "This is more than is kept.",
+    Problem.NO_SUCH_SEAT: "The room has no seat of this number.",
+    Problem.SEAT_TAKEN: "Somebody else has this seat.",
+    Problem.SEAT_LOCKED: "The seat is locked.",
+    Problem.NO_FREE_SEAT: "No seat is free.",
+    Problem.NOT_SEATED: "The user has no seat.",
+    Problem.ALREADY_SEATED: "The user has a seat.",
+    Problem.REQUEST_NEEDED: "A seat must be requested first.",
+    Problem.INVITATION_NEEDED: "A seat is had by invitation only.",
+    Problem.SEATS_ARE_FREE: "Seats need no request in this room.",
+    Problem.NO_HAND_RAISED: "The user has not requested a seat.",
+    Problem.NOT_INVITED: "The user is not invited.",
+    Problem.ALREADY_INVITED: "The user is invited.",
+    Problem.INVITATION_ENDED: "The invitation has ended.",
+    Problem.ALREADY_ANSWERED: "The invitation has been answered.",
+    Problem.NOT_THE_INVITER: "Only who invited can do this.",
+    Problem.NOT_A_MEMBER: "Only members of the group can be in its invitation.",
+    Problem.NOBODY_INVITED: "Nobody is invited.",
+    Problem.INVITES_HIMSELF: "Nobody can invite or call himself.",
+    Problem.CALL_ENDED: "The call has ended.",
+    Problem.NOT_IN_CALL: "Only who is in the call can do this.",
+    Problem.BUSY: "The user is in another call.",
+    Problem.CALL_FULL: "The call has as many parties as it can.",
+    Problem.ANSWERED_ELSEWHERE: "The call has been answered on another device.",
+}
+
+
+class Illegal(Exception):
+    """An illegal move. The message is one sentence; `problem` is its name."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(SENTENCES[problem])
+        self.problem = problem

@@ -1,0 +1,1 @@
+"""Where rooms and users are kept: in memory, or in a database by SQLAlchemy."""

@@ -1,0 +1,116 @@
+"""The installed commands: a room service in front of a real media server, which does what the room service is told."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.client import listen, speak, until
+from tests.control import Control
+from tests.server import Server
+from tests.test_rooms import ANN_HZ, BOB_HZ, connected, hears, loudness
+
+COMMAND = str(Path(sys.executable).with_name("roomservice"))
+SILENT_DB = -50
+"""What a voice that is not heard leaves at its pitch."""
+
+
+@contextmanager
+def room_service(directory: Path, media_url: str, *options: str) -> Iterator[str]:
+    """Its address, once it is ready. Its end is judged."""
+    storage = f"sqlite+aiosqlite:///{directory}/rooms.db"
+    command = [COMMAND, "serve", "--port", "0", "--storage", storage, "--media-url", media_url, *options]
+    log = directory / "roomservice.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 30
+        while not (found := re.search(r"Uvicorn running on (http://\S+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        assert httpx.get(f"{found[1]}/readyz").text == "ready\n"
+        yield found[1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(15)
+    assert status == 0, log.read_text()
+    assert not re.search("ERROR|CRITICAL|Traceback", log.read_text()), log.read_text()
+
+
+async def log_in(http: httpx.AsyncClient, user: str) -> dict[str, str]:
+    answer = await http.post("/login", json={"username": user, "password": f"{user}'s password"})
+    return {"Authorization": f"Bearer {answer.raise_for_status().json()['token']}"}
+
+
+def parted(address: str, query: str = "") -> tuple[str, str]:
+    """Of WHIP or WHEP: what is posted to, and the token that goes with it."""
+    bare, _, token = address.partition("#token=")
+    return bare + query, token
+
+
+async def test_who_takes_a_seat_is_heard_and_who_is_taken_out_is_not(server: Server, tmp_path: Path) -> None:
+    with room_service(tmp_path, server.url, "--sign-up", "open") as url:
+        async with httpx.AsyncClient(base_url=url, timeout=20) as http, Control(server.url) as control:
+            ann, bob, cyd = [await log_in(http, user) for user in ("ann", "bob", "cyd")]
+
+            async def call(path: str, who: dict[str, str], **body: object) -> Any:
+                return (await http.post(path, json=body, headers=who)).raise_for_status().json()
+
+            made = await call("/create", ann, anchor="ann", title="Jazz")
+            room = made["id"]
+            seated = [{"user_id": "ann"}, {"user_id": "bob"}]
+            await call("/updateMeetingInfo", bob, id=room, members=seated)
+            whip = (await call("/get", bob, id=room, user_id="bob"))["push_url_info"]["rts_url"]
+            whep = (await call("/get", cyd, id=room, user_id="cyd"))["pull_url_info"]["rts_url"]
+            assert whip.startswith(f"{server.url}/whip/{room}#")
+            async with (
+                await speak(control.http, *parted(made["push_url_info"]["rts_url"]), ANN_HZ) as host,
+                await speak(control.http, *parted(whip), BOB_HZ) as guest,
+                await listen(control.http, *parted(whep, "?mode=mix"), slots=1) as listener,
+            ):
+                await connected(host, guest, listener)
+                await hears(listener, BOB_HZ)
+                closed = [{"user_id": "ann"}, {"user_id": "bob", "mic_opened": False}]
+                await call("/updateMeetingInfo", ann, id=room, members=closed)
+                await until(lambda: loudness(listener, BOB_HZ) < SILENT_DB, say="bob is muted")
+                await until(lambda: loudness(listener, ANN_HZ) > SILENT_DB + 20, say="ann goes on")
+                await call("/updateMeetingInfo", ann, id=room, members=seated)
+                await hears(listener, BOB_HZ)
+                await call("/updateMeetingInfo", ann, id=room, members=[{"user_id": "ann"}])
+                await until(lambda: loudness(listener, BOB_HZ) < SILENT_DB, say="bob is off the stage")
+                assert set((await control.call("GET", "rooms", room))["speakers"]) == {"ann"}
+            await call("/stop", ann, id=room, user_id="ann")
+            rooms = await control.call("GET", "rooms")
+            assert room not in [one["name"] for one in rooms["rooms"]]
+
+
+def test_only_users_that_were_added_log_in(server: Server, tmp_path: Path) -> None:
+    storage = f"sqlite+aiosqlite:///{tmp_path}/rooms.db"
+    adding = [COMMAND, "add-user", "ann", "--storage", storage, "--password", "ann's password"]
+    subprocess.run(adding, check=True)
+    again = subprocess.run(adding, check=False, capture_output=True, text=True)
+    assert (again.returncode, again.stderr) == (1, "roomservice: There is a user ann.\n")
+    with room_service(tmp_path, server.url) as url:
+        for user, status in (("ann", 200), ("bob", 401)):
+            asked = {"username": user, "password": f"{user}'s password"}
+            assert httpx.post(f"{url}/login", json=asked, timeout=20).status_code == status
+
+
+def test_what_it_cannot_start_with_is_one_sentence() -> None:
+    for options, said in (
+        (["--secret", "short"], "roomservice: The secret that signs tokens has at least 32 bytes.\n"),
+        (["--storage", "nonsense"], "roomservice: The storage is none, or a URL like sqlite+aiosqlite:///"),
+        (["--media-url", "nonsense", "--storage", "none"], "roomservice: The server's address is one like"),
+    ):
+        ended = subprocess.run([COMMAND, "serve", *options], check=False, capture_output=True, text=True)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith(said)
+        assert ended.stderr.count("\n") == 1
