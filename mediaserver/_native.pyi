@@ -3,7 +3,7 @@ The packet plane (C++): sockets, ICE-lite, SRTP, forwarding. See native/src/plan
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy
 import numpy.typing
@@ -503,3 +503,109 @@ class SrtpOpener:
     def __init__(self, profile: int, key: bytes, salt: bytes) -> None: ...
     def rtp(self, packet: bytes) -> bytes | None: ...
     def rtcp(self, packet: bytes) -> bytes | None: ...
+
+LOAD_DATAGRAM: int = 0
+
+LOAD_ICE_CONNECTED: int = 1
+
+LOAD_ICE_FAILED: int = 2
+
+LOAD_GOODBYE: int = 3
+
+class LoadSound:
+    """What speakers repeat."""
+
+    def __init__(self, frames: Sequence[tuple[bytes, int]]) -> None:
+        """
+        Opus packets of one frame of 20 ms each, and their levels (RFC 6464: 0 to 127, -dBov).
+        """
+
+class LoadGenerator:
+    """
+    WebRTC clients, one socket each, moved by one thread; one other thread calls.
+    """
+
+    def __init__(self, bind: str) -> None:
+        """The address of the clients' sockets."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def event_fd(self) -> int:
+        """Readable when poll() has something; poll() clears it."""
+
+    def poll(self) -> list[tuple[int, int, bytes]]:
+        """
+        All events since the last call: (kind, client, data); data is empty but for LOAD_DATAGRAM.
+        """
+
+    def add_speaker(
+        self,
+        *,
+        local: tuple[str, str],
+        remote: tuple[str, str],
+        candidates: Sequence[tuple[str, int]],
+        seed: int,
+        run: int,
+        room: int,
+        speaker: int,
+        payload_type: int,
+        level_id: int,
+        ssrc: int,
+        cname: str,
+        sound: LoadSound,
+        first_frame: int = 0,
+        spurt_frames: float = 0.0,
+        silence_frames: float = 0.0,
+        phase_ms: float = 0.0,
+    ) -> int:
+        """
+        local, remote: ICE ufrag and password. run, room, speaker: what its packets are marked with. level_id: of the RFC 6464 extension, 0 when not negotiated. spurt_frames, silence_frames: means, in frames of 20 ms; without silence it always talks. Returns the client's number. OSError when there is no socket for it, ValueError when something cannot be used.
+        """
+
+    def add_listener(
+        self,
+        *,
+        local: tuple[str, str],
+        remote: tuple[str, str],
+        candidates: Sequence[tuple[str, int]],
+        seed: int,
+        run: int,
+        room: int,
+        report_ssrc: int,
+        cname: str,
+        forwarded: bool,
+        constant: bool,
+        ear: bool = False,
+        own_tones: int = 0,
+    ) -> int:
+        """
+        forwarded: payloads come as they were sent, else mixed. constant: somebody talks at all times. ear: what comes is decoded, and tones are looked for in it that own_tones (bit k: tone k) does not have.
+        """
+
+    def send(self, client: int, datagram: bytes) -> None:
+        """Of DTLS, to the selected candidate."""
+
+    def set_keys(self, client: int, profile: int, material: bytes, we_are_client: bool = True) -> None:
+        """
+        The handshake is complete. material: the exported keying material of RFC 5764 section 4.2.
+        """
+
+    def leave(self, client: int) -> None:
+        """Says goodbye (RTCP BYE) and closes its socket; its outcome stays."""
+
+    def hush(self) -> None:
+        """All speakers fall silent."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """All counters and percentiles, of all clients."""
+
+    def outcome(self, client: int) -> dict[str, Any]:
+        """
+        What one client sent, or received and found. IndexError for a number that no client has.
+        """
+
+def load_tone_hz(tone: int) -> float:
+    """Of the tones by which an ear knows speakers in a mix."""
+
+LOAD_TONES: int = 32

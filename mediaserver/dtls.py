@@ -110,6 +110,23 @@ class Keys:
     material: bytes = field(repr=False)
 
 
+def make_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """Signed by itself."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "WebRTC")])
+    # The fingerprint is what the peer trusts; nobody looks at the dates, so they only must not be odd.
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+
+
 class Certificate:
     """Our identity: a self-signed ECDSA P-256 certificate, and the context prepared from it for all handshakes."""
 
@@ -121,19 +138,7 @@ class Certificate:
     def generate(cls) -> "Certificate":
         """A new identity, for the lifetime of a process."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "WebRTC")])
-        # The fingerprint is what the peer trusts; nobody looks at the dates, so they only must not be odd.
-        now = datetime.datetime.now(datetime.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=3650))
-            .sign(key, hashes.SHA256())
-        )
+        certificate = make_certificate(key)
         return cls(key, certificate)
 
 

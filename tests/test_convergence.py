@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mediaserver.place import pan_gains
-from mediaserver.programme import effect_column
+from mediaserver.programme import effect_column, tap_column
 from mediaserver.voices import VoiceEffect
 from tests.edge import NOW, Edge, bearer
 from tests.offers import offer
@@ -70,6 +70,8 @@ players = st.dictionaries(
             "crossfade_ms": st.integers(0, 1000),
             "audience": audiences,
             "pan": pans,
+            "align": st.booleans(),
+            "align_offset_ms": st.integers(-200, 200),
         },
     ),
 )
@@ -152,6 +154,8 @@ def filled_player(player: dict[str, Any]) -> dict[str, Any]:
         "crossfade_ms": 0,
         "audience": "everybody",
         "pan": 0.0,
+        "align": False,
+        "align_offset_ms": 0,
         **player,
     }
 
@@ -212,10 +216,15 @@ def is_for(document: dict[str, Any], audience: str | list[str], listener: str) -
     return audience == "everybody" or (audience == "speakers") == (listener in document["speakers"])
 
 
-def heard_music(document: dict[str, Any], listener: str, player: dict[str, Any]) -> float:
-    """As a factor: how loud it is played is its decks' matter."""
+def heard_music(document: dict[str, Any], listener: str, player: dict[str, Any], *, later: bool = False) -> float:
+    """As a factor: how loud it is played is its decks' matter. later: of what those hear who have no seat, where
+    speakers sing to it."""
     own = document["listeners"].get(listener, {"music_gain_db": 0.0})["music_gain_db"]
-    return loudness(round(own / STEP_DB) * STEP_DB) if is_for(document, player["audience"], listener) else 0.0
+    if not is_for(document, player["audience"], listener):
+        return 0.0
+    if player["align"] and later == (listener in document["speakers"]):
+        return 0.0
+    return loudness(round(own / STEP_DB) * STEP_DB)
 
 
 def heard_effect(document: dict[str, Any], listener: str, effect: dict[str, Any]) -> float:
@@ -429,7 +438,12 @@ class Convergence(RuleBasedStateMachine):
             # Csrcs of effects are their own: of what was started anew.
             played = {effect: room.csrc_of(effect_column(effect)) for effect in document["effects"]}
             seats = {room.csrc_of(user) for user in document["speakers"]}
-            assert columns.keys() == seats | {*players.values(), *played.values()}
+            taps = {
+                player: room.csrc_of(tap_column(player))
+                for player, wish in document["players"].items()
+                if wish["align"]
+            }
+            assert columns.keys() == seats | {*players.values(), *taps.values(), *played.values()}
             for user, speaker in document["speakers"].items():
                 assert plane.places[room.id, room.csrc_of(user)] == pan_gains(speaker.get("pan", 0.0))
                 assert bool(plane.chains.get((room.id, room.csrc_of(user)))) == ("voice_effect" in speaker)
@@ -448,6 +462,9 @@ class Convergence(RuleBasedStateMachine):
                 for player, csrc in players.items():
                     loud = columns[csrc] * cells.get(csrc, 1.0)
                     assert abs(loud - heard_music(document, listener, document["players"][player])) < 1e-6
+                for player, csrc in taps.items():
+                    loud = columns[csrc] * cells.get(csrc, 1.0)
+                    assert abs(loud - heard_music(document, listener, document["players"][player], later=True)) < 1e-6
                 for effect, csrc in played.items():
                     loud = columns[csrc] * cells.get(csrc, 1.0)
                     assert abs(loud - heard_effect(document, listener, document["effects"][effect])) < 1e-6

@@ -14,6 +14,7 @@ from mediaserver.model import Room
 from mediaserver.programme import effect_column, player_column, tap_column
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
+from mediaserver.voices import VoiceEffect
 from tests.edge import ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
 
@@ -110,6 +111,19 @@ async def test_what_is_put_is_what_is_shown_and_putting_it_again_changes_nothing
         csrc(effect_column("call")): pytest.approx(10 ** (-6 / 20)),
     }
     assert edge.plane.mixes[edge.room.id]["bitrate"] == 64_000
+
+
+@pytest.mark.parametrize("effect", VoiceEffect)
+async def test_a_voice_effect_is_named_and_taken_away(edge: Edge, effect: str) -> None:
+    document = {"speakers": {"ann": {"voice_effect": str(effect)}}}
+    found = (await edge.control("PUT", "rooms", ROOM, json=document)).json()
+    assert found["speakers"]["ann"]["voice_effect"] == effect
+    [chain] = edge.plane.chains.values()
+    assert chain
+    change = {"voice_effect": None}
+    found = (await edge.control("PATCH", "rooms", ROOM, "speakers", "ann", json=change)).json()
+    assert "voice_effect" not in found
+    assert list(edge.plane.chains.values()) == [[]]
 
 
 async def test_what_a_put_leaves_out_gets_its_default(edge: Edge) -> None:

@@ -133,8 +133,9 @@ ALLOWED: dict[str, set[str]] = {
         *("events", "merge", "signing", "webhook_signature"),
         *("schema", "schema_base", "schema_media", "schema_programme"),
     },
+    "loadgen": {"_native", "client", "dtls", "schema"},
     "commandline": {
-        *("client", "files", "keys", "settings"),
+        *("client", "files", "keys", "loadgen", "settings"),
         *("schema", "schema_base", "schema_media", "schema_programme"),
     },
     "cli": {"commandline", "settings", "server", "tracing"},

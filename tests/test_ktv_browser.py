@@ -18,6 +18,7 @@ from tests.browser import chromium
 from tests.client import Listener
 from tests.control import Control
 from tests.netem import Link, Relay
+from tests.server import Server
 from tests.singer import meet
 from tests.test_browser import join
 
@@ -104,3 +105,19 @@ async def test_chromium_s_voice_and_the_music_meet(
     await tab.page.wait_for_timeout(2500)
     assert len(reports) == said, "there is nothing to sing to any more"
     assert tab.errors == []
+
+
+async def test_a_singer_s_microphone_is_left_as_it_is(
+    stack: AsyncExitStack, server: Server, control: Control, room: str
+) -> None:
+    await control.call("PUT", "rooms", room, json={"scenario": "ktv"})
+    browser = await stack.enter_async_context(chromium())
+    for name, scenario, processed in (("ann", "ktv", False), ("bob", "chat", True)):
+        await control.call("PATCH", "rooms", room, json={"scenario": scenario})
+        tab = await browser.open(f"{server.url}/?room={quote(room)}&user={name}")
+        await join(tab)
+        settings = await tab.state("room.microphone.getAudioTracks()[0].getSettings()")
+        assert [settings[each] for each in ("echoCancellation", "noiseSuppression", "autoGainControl")] == [
+            processed
+        ] * 3
+        assert tab.errors == []

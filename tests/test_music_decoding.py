@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import random
 import signal
 import struct
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from mediaserver.music.children import ChildError, Children
+from mediaserver.music.children import REPORTS_BURST, Child, ChildError, Children, _Server
 from mediaserver.music.formats import clean_tag
 from mediaserver.music.framing import frame
 from mediaserver.music.inputs import MAX_HEAD
@@ -279,7 +280,8 @@ async def test_a_decoder_that_has_no_more_cpu_time_is_ended(children: Children) 
 
 
 @pytest.mark.parametrize(
-    "line", [b"x" * 10_000, b"not json\n", b"[1]\n", b'{"report": 1}\n', b'{"report": "at"}\n' * 900]
+    "line",
+    [b"x" * 10_000, b"not json\n", b"[1]\n", b"[" * 4000 + b"\n", b'{"report": 1}\n', b'{"report": "at"}\n' * 900],
 )
 async def test_a_decoder_that_says_what_is_no_report_is_ended(line: bytes) -> None:
     async with decoders("tests.sandboxed:Babbler") as children:
@@ -292,6 +294,66 @@ async def test_a_decoder_that_says_what_is_no_report_is_ended(line: bytes) -> No
         os.close(fd)
         assert await heard.gone == -signal.SIGKILL
         assert len(heard.reports) < 600
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_a_decoder_says_is_heard_as_reports_or_ends_it(seed: int) -> None:
+    """Good reports, cut, joined, changed and drowned in noise, in pieces of any size: all that gets through is a
+    dictionary that names itself, no more of them than may be, and one "gone" at the end."""
+    chance = random.Random(seed)
+    good = [b'{"report": "format", "duration_s": 3.5}', b'{"report": "seek", "offset": 7}', b'{"report": "gone"}']
+    said = b""
+    for _ in range(chance.randrange(1, 800)):
+        line = bytearray(chance.choice(good))
+        match chance.randrange(1000 if seed % 2 else 8):
+            case 0:
+                line[chance.randrange(len(line))] = chance.randrange(256)
+            case 1:
+                line = bytearray(chance.randbytes(chance.randrange(1, 6000)))
+            case 2:
+                del line[chance.randrange(len(line)) :]
+        said += bytes(line) + (b"\n" if chance.random() < 0.95 else b"")
+    heard: list[Any] = []
+    read, write = os.pipe()
+    child = Child(0, -1, read, heard.append)
+    while said:
+        size = chance.randrange(1, 4000)
+        piece, said = said[:size], said[size:]
+        try:
+            os.write(write, piece)
+        except BrokenPipeError:
+            break  # it has been ended
+        for _ in range(2):
+            await asyncio.sleep(0)
+    os.close(write)
+    child.ended(0)
+    assert child.is_gone
+    assert all(isinstance(report, dict) and isinstance(report["report"], str) for report in heard)
+    assert [report["report"] for report in heard].count("gone") == 1
+    assert heard[-1] == {"report": "gone", "status": 0}
+    assert len(heard) <= REPORTS_BURST + 60
+
+
+async def test_a_decoder_that_begins_when_nobody_wants_it_any_more_is_ended(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would fill its ring and wait for ever."""
+    began = _Server._began
+
+    def cancel_then(server: _Server, number: int, pid: int, pidfd: int) -> None:
+        began(server, number, pid, pidfd)
+        starting.cancel()
+
+    monkeypatch.setattr(_Server, "_began", cancel_then)
+    ring, heard = Ring(CAPACITY), Heard()
+    data = encode(tone(440, 30, RATE))
+    fd = file_of(data)
+    starting = asyncio.ensure_future(children.start(Job(Output.RING, size=len(data)), BOUNDS, [fd, ring.fd], heard))
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    os.close(fd)
+    assert await heard.gone == -signal.SIGKILL
+    assert children.count == 0
 
 
 async def test_when_the_fork_server_dies_its_decoders_do_and_the_next_job_starts_another(children: Children) -> None:

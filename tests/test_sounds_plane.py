@@ -2,13 +2,14 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mediaserver import _native
-from tests.mixplane import MixListener, MixPlane, Pcm, decode, levels_db, sine
+from tests.mixplane import MixListener, MixPlane, Pcm, decode, levels_db, say, sine, tone
 from tests.rawplane import ROOM
 
 MUSIC, DING = 70, 80
@@ -120,3 +121,96 @@ def test_what_is_no_ring_or_clip_or_fade_is_refused(room: MixPlane) -> None:
         room.plane.fade_deck(ROOM, MUSIC, 1, gain=1.0, fade_samples=1, then="stop")
     with pytest.raises(ValueError, match="no such stage"):
         room.plane.set_chain(ROOM, MUSIC, [(5, [])])
+
+
+def largest_step(pcm: Pcm) -> float:
+    return float(np.abs(np.diff(pcm[:, 0])).max())
+
+
+def test_nothing_that_is_done_to_music_or_effects_is_a_step(room: MixPlane) -> None:
+    """Start, volume, pause, going on, seek, another audience, an effect's beginning and end, and stop, all of a tone
+    whose own steps are known; an effect begins at once, so it is one that begins softly."""
+    pitch_hz, level = 300, 10 ** (-18 / 20)
+    own = level * 2 * np.pi * pitch_hz / RATE
+    listener = room.mix_listener(1, 1)
+    fade = 960
+    soft = sine(300, 1.0) * np.clip(np.arange(RATE) / 2400, 0, 1)[:, None].astype(np.float32)
+    plane = room.plane
+    plane.add_player(ROOM, MUSIC, 1.0)
+    clip = _native.Clip(soft)
+    acts: list[Callable[[], None]] = [
+        lambda: plane.add_deck(ROOM, MUSIC, 1, ring_of(sine(pitch_hz, 5.0)), gain=1.0, fade_samples=fade),
+        lambda: plane.fade_deck(ROOM, MUSIC, 1, gain=0.4, fade_samples=fade),
+        lambda: plane.fade_deck(ROOM, MUSIC, 1, gain=0.0, fade_samples=fade, then="hold"),
+        lambda: plane.fade_deck(ROOM, MUSIC, 1, gain=1.0, fade_samples=fade),
+        lambda: plane.add_deck(ROOM, MUSIC, 2, ring_of(sine(pitch_hz, 5.0)), gain=1.0, fade_samples=fade),
+        lambda: plane.fade_deck(ROOM, MUSIC, 1, gain=0.0, fade_samples=fade, then="remove"),
+        lambda: plane.set_row(ROOM, 1, [(MUSIC, 0.0)]),
+        lambda: plane.set_row(ROOM, 1, []),
+        lambda: plane.start_effect(ROOM, DING, 5, clip, gain=0.5, repeat=False),
+        lambda: plane.stop_effect(ROOM, DING),
+        lambda: plane.fade_deck(ROOM, MUSIC, 2, gain=0.0, fade_samples=fade, then="remove"),
+    ]
+    for act in acts:
+        act()
+        time.sleep(0.3)
+    heard = decode(listener.packets(), timed=False)
+    assert len(heard) > 2 * RATE
+    # Two at the same time at most, a fade's or ramp's own slope, and what Opus adds.
+    assert 0.5 * own < largest_step(heard) < 1.5 * 2 * (own + level / fade)
+
+
+def test_a_cross_fade_of_unlike_tracks_is_as_loud_as_they_are(room: MixPlane) -> None:
+    listener = room.mix_listener(1, 1)
+    random = np.random.default_rng(2)
+    first, second = (np.asarray(random.normal(0, 0.1, (5 * RATE, 1)), np.float32) for _ in range(2))
+    room.plane.add_player(ROOM, MUSIC, 1.0)
+    room.plane.add_deck(ROOM, MUSIC, 1, ring_of(first), gain=1.0, fade_samples=480)
+    time.sleep(1.0)
+    room.plane.add_deck(ROOM, MUSIC, 2, ring_of(second), gain=1.0, fade_samples=RATE)
+    room.plane.fade_deck(ROOM, MUSIC, 1, gain=0.0, fade_samples=RATE, then="remove")
+    time.sleep(2.0)
+    heard = decode(listener.packets(), timed=False)[RATE // 2 :, 0]
+    power = np.square(heard[: len(heard) // 9600 * 9600]).reshape(-1, 9600).mean(axis=1)
+    assert len(power) >= 8
+    assert 10 * np.log10(power / np.median(power)) == pytest.approx(0, abs=1)
+
+
+def test_music_ducks_as_fast_as_it_shall_and_comes_back_as_slowly(room: MixPlane) -> None:
+    """As a listener hears it: down by 12 dB within 120 ms of the first word, up again within 800 ms of when speech is
+    taken to be over."""
+    by_db, music_hz, voice_hz = 12.0, 2000, 400
+    room.configure(ducking=10 ** (-by_db / 20))
+    talker, listener = room.publisher(1), room.mix_listener(9, 1)
+    room.plane.add_player(ROOM, MUSIC, 1.0)
+    room.plane.add_deck(ROOM, MUSIC, 1, ring_of(sine(music_hz, 5.4)), gain=1.0, fade_samples=480)
+    listener.wait(lambda packet: len(packet.payload) > 10)
+    with room.talk(say(talker, tone(voice_hz, 1.2), at_s=0.8)) as pacer:
+        pacer.finish()
+    time.sleep(2.2)
+    heard = decode(listener.packets(), timed=False)[:, 0]
+    music, voice = (envelope_db(heard, hertz) for hertz in (music_hz, voice_hz))
+    talks = np.flatnonzero(voice > -24)
+    begin, end = talks[0], talks[-1]
+    full, ducked = np.median(music[20 : begin - 20]), np.median(music[begin + 30 : end - 5])
+    assert full - ducked == pytest.approx(by_db, abs=1)
+    down = np.flatnonzero(music[begin - 20 :] < ducked + 1)[0] + begin - 20
+    leaves = np.flatnonzero(music[end - 10 :] > ducked + 1)[0] + end - 10
+    back = np.flatnonzero(music[end:] > full - 1)[0] + end
+    assert (down - begin) * HOP_MS <= 120 + 20, "and a tick"
+    assert (back - leaves) * HOP_MS <= 800 + 20
+    assert (back - leaves) * HOP_MS > 400, "not at once"
+    down_steps = np.diff(music[begin - 20 : down + 1])
+    assert np.abs(down_steps).max() < by_db / 2, "it glides"
+
+
+HOP_MS = 10
+
+
+def envelope_db(pcm: NDArray[np.float32], pitch_hz: float) -> NDArray[np.float64]:
+    """Of this pitch, each 10 ms, in windows of 20 ms."""
+    size, hop = RATE // 50, RATE * HOP_MS // 1000
+    probe = np.exp(-2j * np.pi * pitch_hz * np.arange(size) / RATE) * np.hanning(size)
+    starts = range(0, len(pcm) - size, hop)
+    amplitudes = [2 * abs(np.dot(pcm[start : start + size], probe)) / np.hanning(size).sum() for start in starts]
+    return np.asarray(20 * np.log10(np.maximum(amplitudes, 1e-6)))

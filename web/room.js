@@ -177,10 +177,11 @@ class MicrophoneError extends Error {
     }
 }
 
-async function openMicrophone() {
+const PROCESSED = {echoCancellation: true, noiseSuppression: true, autoGainControl: true};
+
+async function openMicrophone(audio = PROCESSED) {
     if (!navigator.mediaDevices) throw new MicrophoneError('InsecureContext');
     try {
-        const audio = {echoCancellation: true, noiseSuppression: true, autoGainControl: true};
         return await navigator.mediaDevices.getUserMedia({audio});
     } catch (error) {
         throw new MicrophoneError(error.name);
@@ -195,6 +196,19 @@ function constraintsOf(capture) {
         autoGainControl: capture.auto_gain_control,
         channelCount: capture.channel_count,
     };
+}
+
+/** The microphone as the room wants it: another one where processing is to be on or off, as browsers do not change that
+    of one that is open. */
+async function captureAs(microphone, constraints) {
+    const [track] = microphone.getAudioTracks();
+    const settings = track.getSettings();
+    if (Object.keys(PROCESSED).every(name => (settings[name] ?? constraints[name]) === constraints[name])) {
+        await track.applyConstraints(constraints);
+        return microphone;
+    }
+    track.stop();
+    return openMicrophone(constraints);
 }
 
 /** The room as this tab sees it. `state` is 'outside', 'joining', 'inside' or 'lost'; `problem` says why it is lost. */
@@ -223,7 +237,7 @@ class Room {
             this.token = entry.token;
             this.apiKey = entry.api_key ?? null;
             this.hasLibrary = entry.has_library ?? false;
-            if (entry.capture) await this.microphone?.getAudioTracks()[0].applyConstraints(constraintsOf(entry.capture));
+            if (entry.capture && speaks) this.microphone = await captureAs(this.microphone, constraintsOf(entry.capture));
             await Promise.all([this.#listen(entry.whep, mode === 'mix' ? 1 : slots), speaks && this.#speak(entry.whip)]);
         } catch (error) {
             await this.leave();

@@ -16,5 +16,6 @@ COMMANDS = {
     "media": ("media", "List the media library, or change it."),
     "stats": ("nodes", "Show the server at a glance."),
     "drain": ("nodes", "Let the server take no new rooms."),
+    "load": ("load", "Load a server with WebRTC peers, and verify what each of them hears."),
     "top": ("top", "Watch the server and its busiest rooms."),
 }

@@ -93,6 +93,8 @@ class Child:
             *lines, self._buffer = self._buffer.split(b"\n")
             for line in lines:
                 self._hear(line)
+                if self._reports < 0:
+                    return  # it has misbehaved, and is heard no more
             if len(self._buffer) > MAX_LINE:
                 self._misbehaved()
 
@@ -100,7 +102,7 @@ class Child:
         now = self._loop.time()
         try:
             report = json.loads(line) if len(line) <= MAX_LINE else None
-        except ValueError:
+        except (ValueError, RecursionError):
             report = None
         if not isinstance(report, dict) or not isinstance(report.get("report"), str) or not self._bucket.take(now):
             self._misbehaved()
@@ -236,6 +238,10 @@ class _Server:
         except TimeoutError:
             self.close()
             raise ChildError("The decoders' process did not answer.") from None
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().kill()  # it began in the moment in which nobody wanted it any more
+            raise
 
     def close(self) -> None:
         if self.is_gone:

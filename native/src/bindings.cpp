@@ -14,6 +14,10 @@
 
 #include "plane.hpp"
 
+namespace load {
+void bind(nanobind::module_& m);  // load/bindings.cpp
+}
+
 namespace nb = nanobind;
 using namespace nb::literals;
 
@@ -491,4 +495,5 @@ NB_MODULE(_native, m) {
         .def(nb::init<unsigned, const nb::bytes&, const nb::bytes&>(), "profile"_a, "key"_a, "salt"_a)
         .def("rtp", &Opener::rtp, "packet"_a)
         .def("rtcp", &Opener::rtcp, "packet"_a);
+    load::bind(m);
 }

@@ -166,48 +166,87 @@ std::string_view reason(Error error) noexcept {
 
 }  // namespace
 
-std::optional<Request> parse_request(Bytes datagram) noexcept {
-    if (datagram.size() < header_size || datagram.size() % 4 != 0) return std::nullopt;
-    if (load16(datagram.data()) != binding_request) return std::nullopt;
-    if (load16(datagram.data() + 2) != datagram.size() - header_size) return std::nullopt;
-    if (load32(datagram.data() + 4) != magic_cookie) return std::nullopt;
+namespace {
 
-    Request request;
-    std::copy_n(datagram.begin() + 8, request.transaction.size(), request.transaction.begin());
+// Whether this is a STUN message of a size that its header tells.
+bool well_formed(Bytes datagram) noexcept {
+    if (datagram.size() < header_size || datagram.size() % 4 != 0) return false;
+    return load16(datagram.data() + 2) == datagram.size() - header_size && load32(datagram.data() + 4) == magic_cookie;
+}
+
+// Every attribute in front of MESSAGE-INTEGRITY goes to take(type, value), until it is false. Sets where the integrity is.
+// False when an attribute's length is wrong, or FINGERPRINT is not there, not the last or not right.
+template <class Take>
+bool walk(Bytes datagram, std::size_t& integrity_offset, Take&& take_one) noexcept {
     bool fingerprinted = false;
     for (std::size_t offset = header_size; offset < datagram.size();) {
-        if (fingerprinted) return std::nullopt;  // nothing may follow it (section 14.7)
+        if (fingerprinted) return false;  // nothing may follow it (section 14.7)
         const std::uint16_t type = load16(&datagram[offset]);
         const std::size_t length = load16(&datagram[offset + 2]);
         // All sizes are multiples of 4, so what holds the value also holds its padding.
-        if (length > datagram.size() - offset - attribute_header_size) return std::nullopt;
+        if (length > datagram.size() - offset - attribute_header_size) return false;
         const Bytes value = datagram.subspan(offset + attribute_header_size, length);
 
         if (type == fingerprint) {
-            if (length != fingerprint_size) return std::nullopt;
-            if (load32(value.data()) != (crc32(datagram.first(offset)) ^ fingerprint_mask)) return std::nullopt;
+            if (length != fingerprint_size) return false;
+            if (load32(value.data()) != (crc32(datagram.first(offset)) ^ fingerprint_mask)) return false;
             fingerprinted = true;
-        } else if (request.integrity_offset == 0) {
+        } else if (integrity_offset == 0) {
             if (type == message_integrity) {
-                if (length != integrity_size) return std::nullopt;
-                request.integrity_offset = offset;
-            } else if (!take(request, type, value)) {
-                return std::nullopt;
+                if (length != integrity_size) return false;
+                integrity_offset = offset;
+            } else if (!take_one(type, value)) {
+                return false;
             }
         }
         offset += attribute_header_size + padded(length);
     }
-    if (!fingerprinted || request.username.data() == nullptr) return std::nullopt;
-    return request;
+    return fingerprinted;
 }
 
-bool authentic(Bytes datagram, const Request& request, std::string_view password) noexcept {
-    const std::size_t offset = request.integrity_offset;
+bool authentic_at(Bytes datagram, std::size_t offset, std::string_view password) noexcept {
     if (password.empty()) return false;  // anybody can make the MAC of an empty key
     if (offset < header_size || datagram.size() < attribute_header_size + integrity_size) return false;
     if (offset > datagram.size() - attribute_header_size - integrity_size) return false;
     const HmacSha1::Digest expected = integrity(datagram, offset, password);
     return CRYPTO_memcmp(expected.data(), &datagram[offset + attribute_header_size], expected.size()) == 0;
+}
+
+}  // namespace
+
+std::optional<Request> parse_request(Bytes datagram) noexcept {
+    if (!well_formed(datagram) || load16(datagram.data()) != binding_request) return std::nullopt;
+    Request request;
+    std::copy_n(datagram.begin() + 8, request.transaction.size(), request.transaction.begin());
+    const bool good = walk(datagram, request.integrity_offset,
+                           [&](std::uint16_t type, Bytes value) { return take(request, type, value); });
+    if (!good || request.username.data() == nullptr) return std::nullopt;
+    return request;
+}
+
+std::optional<Response> parse_response(Bytes datagram) noexcept {
+    if (!well_formed(datagram)) return std::nullopt;
+    const std::uint16_t kind = load16(datagram.data());
+    if (kind != binding_success && kind != binding_error) return std::nullopt;
+    Response response;
+    response.success = kind == binding_success;
+    std::copy_n(datagram.begin() + 8, response.transaction.size(), response.transaction.begin());
+    const bool good = walk(datagram, response.integrity_offset, [&](std::uint16_t type, Bytes value) {
+        if (type != error_code) return true;
+        if (value.size() < 4) return false;
+        response.error = static_cast<std::uint16_t>((value[2] & 7) * 100 + value[3]);
+        return true;
+    });
+    if (!good) return std::nullopt;
+    return response;
+}
+
+bool authentic(Bytes datagram, const Request& request, std::string_view password) noexcept {
+    return authentic_at(datagram, request.integrity_offset, password);
+}
+
+bool authentic(Bytes datagram, const Response& response, std::string_view password) noexcept {
+    return authentic_at(datagram, response.integrity_offset, password);
 }
 
 std::size_t write_success(MutableBytes out, const Transaction& transaction, const Endpoint& mapped,

@@ -1,4 +1,5 @@
-// STUN for an ICE-lite agent: binding requests in, binding responses out (RFC 8489, RFC 8445 section 7.3).
+// STUN for an ICE-lite agent: binding requests in, binding responses out (RFC 8489, RFC 8445 section 7.3). For the full agents
+// of the load generator also the other way round.
 //
 // Nothing here allocates or throws; a datagram that is not a well-formed binding request parses to nothing.
 #pragma once
@@ -43,5 +44,17 @@ std::size_t write_error(MutableBytes out, const Request&, Error, std::string_vie
 // A binding request as a full agent sends it: for the load generator, benchmarks and tests.
 std::size_t write_request(MutableBytes out, const Transaction&, std::string_view username, std::string_view password,
                           std::uint32_t priority, bool use_candidate, std::uint64_t tie_breaker) noexcept;
+
+// What answers such a request.
+struct Response {
+    Transaction transaction{};
+    bool success = false;
+    std::uint16_t error = 0;           // of a refusal: 487, RFC 8445 section 7.2.5.1; 0 when it does not say
+    std::size_t integrity_offset = 0;  // as in Request
+};
+
+// A well-formed binding response with a correct FINGERPRINT, or nothing.
+std::optional<Response> parse_response(Bytes datagram) noexcept;
+bool authentic(Bytes datagram, const Response& response, std::string_view password) noexcept;
 
 }  // namespace plane::stun
