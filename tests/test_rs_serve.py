@@ -18,6 +18,7 @@ from tests.server import Server
 from tests.test_rooms import ANN_HZ, BOB_HZ, connected, hears, loudness
 
 COMMAND = str(Path(sys.executable).with_name("roomservice"))
+SCHEMATHESIS = str(Path(sys.executable).with_name("schemathesis"))
 SILENT_DB = -50
 """What a voice that is not heard leaves at its pitch."""
 
@@ -90,6 +91,33 @@ async def test_who_takes_a_seat_is_heard_and_who_is_taken_out_is_not(server: Ser
             await call("/stop", ann, id=room, user_id="ann")
             rooms = await control.call("GET", "rooms")
             assert room not in [one["name"] for one in rooms["rooms"]]
+
+
+def test_schemathesis_finds_nothing_that_the_document_does_not_say(server: Server, tmp_path: Path) -> None:
+    """Some hundreds of requests, good and bad, to all twelve endpoints; answers as the document describes them."""
+    with room_service(tmp_path, server.url, "--sign-up", "open") as url:
+        # The document's own example of a user.
+        asked = {"username": "主播userId", "password": "p"}
+        token = httpx.post(f"{url}/login", json=asked, timeout=20).raise_for_status().json()["token"]
+        document = Path(__file__).parent / "fixtures" / "appserver-swagger.yaml"
+        ended = subprocess.run(
+            [
+                *(SCHEMATHESIS, "run", document, "--url", url, "-H", f"Authorization: Bearer {token}"),
+                *("--checks", "not_a_server_error,response_schema_conformance,content_type_conformance"),
+                *("--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "1", "--no-color"),
+                *("--generation-database", "none"),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "Tested: 12" in ended.stdout
+        headers = {"Authorization": f"Bearer {token}"}
+        everything = {"user_id": "主播userId", "page_num": 1, "page_size": 100}
+        made = httpx.post(f"{url}/list", json=everything, headers=headers).raise_for_status().json()
+        assert made, "its good requests made rooms"
 
 
 def test_only_users_that_were_added_log_in(server: Server, tmp_path: Path) -> None:
