@@ -322,7 +322,8 @@ def test_after_an_ice_restart_the_old_credentials_hold_until_the_new_are_used() 
         speaker.send(b"over the new pair")
         listener.receive_until(lambda: b"over the new pair" in listener.payloads())
         assert_continuous(listener)
-        assert raw.events(number) == [_native.ICE_CONNECTED, _native.MEDIA, _native.ADDRESS_CHANGED]
+        told = [kind for kind in raw.events(number) if kind != _native.VOICE]
+        assert told == [_native.ICE_CONNECTED, _native.MEDIA, _native.ADDRESS_CHANGED]
 
         unauthentic = raw.counter("dropped_unauthentic")
         for ufrag, password in [old, unused]:
