@@ -286,5 +286,5 @@ def test_what_a_listener_decodes_is_not_over_full_scale(stereo: bool) -> None:
         heard = decode(listener.packets(), 2 if stereo else 1)[RATE // 2 :]
     assert np.sqrt(np.mean(np.square(heard))) > 0.2, "loud it is"
     # Not one sample leaves the limiter above -1 dBTP (test_kernels.py). Opus puts its own noise on top of noise that is
-    # so loud, and comes there once in some seconds; without the limiter it would be a fifth of all samples.
+    # so loud, and comes there once in some seconds; without the limiter it would be half of all samples.
     assert int((np.abs(heard) >= 32767 / 32768).sum()) <= len(heard) // 10_000
