@@ -52,11 +52,11 @@ class Effects:
     def perform(self, command: StartEffect | StopEffect) -> None:
         if isinstance(command, StopEffect):
             self._stop(command)
-        elif clip := self._sounds.ready(command.spec.sound):
-            playing = self._playing[command.csrc] = _Playing(command)
+            return
+        playing = self._playing[command.csrc] = _Playing(command)
+        if clip := self._sounds.ready(command.spec.sound):
             self._start(playing, clip)
         else:
-            playing = self._playing[command.csrc] = _Playing(command)
             playing.task = asyncio.get_running_loop().create_task(self._load(playing))
 
     def close(self) -> None:

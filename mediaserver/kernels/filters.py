@@ -62,7 +62,7 @@ def _removing_above(hertz: float, q: float) -> Any:
 
 
 @inlined
-def _filter(frame: Any, begin: int, channels: int, state: Any, at: int, one: Any, two: Any) -> None:  # noqa: PLR0917
+def _filter(frame: Any, begin: int, channels: int, state: Any, at: int, one: Any, two: Any) -> None:  # noqa: PLR0917 - inlined
     """A hop of one channel, from `begin` on in steps of `channels`, through two biquads whose memory is at `at`."""
     b0, b1, b2, a1, a2 = one
     d0, d1, d2, c1, c2 = two

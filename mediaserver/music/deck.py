@@ -372,8 +372,9 @@ class Deck:
         self._do(self._await_ready())
 
     async def _await_ready(self) -> None:
+        # Another process fills it, which has nothing here to set.
         while self.ring.buffered < READY_FRAMES and not self.ring.finished:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # another process fills it
+            await asyncio.sleep(0.02)
         self._say(Ready(self._duration_s, self._format))
 
     async def _end_of_child(self) -> None:

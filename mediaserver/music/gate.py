@@ -157,7 +157,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  # the library's own
+        timeout: float | None = None,  # noqa: ASYNC109 - as httpcore asks of a backend
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -179,7 +179,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(
         self,
         path: str,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 - as httpcore asks
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         raise RefusedError("Only http and https addresses are fetched.")
@@ -195,7 +195,7 @@ class _Radio(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._has_begun = False
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as httpcore asks
         data = await self._stream.read(max_bytes, timeout)
         if not self._has_begun:
             self._has_begun = True
@@ -203,7 +203,7 @@ class _Radio(httpcore.AsyncNetworkStream):
                 data = b"HTTP/1.0 " + data[4:]
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as httpcore asks
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -213,7 +213,7 @@ class _Radio(httpcore.AsyncNetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
+        timeout: float | None = None,  # noqa: ASYNC109 - as httpcore asks
     ) -> httpcore.AsyncNetworkStream:
         return _Radio(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 

@@ -53,10 +53,10 @@ def frames_from(
                 skip = round((place - begin) * frame.sample_rate)
                 if skip >= frame.samples:
                     continue
-                if skip > 0:
-                    frame = _behind(frame, skip)  # noqa: PLW2901
                 start_s = 0.0
-            yield frame, lost
+                yield _behind(frame, skip) if skip > 0 else frame, lost
+            else:
+                yield frame, lost
             lost = 0
 
 

@@ -137,7 +137,7 @@ class _Change:
         return self.state, self.effects
 
     def set(self, **members: object) -> None:
-        self.state = replace(self.state, **members)  # type: ignore[arg-type]
+        self.state = replace(self.state, **members)  # type: ignore[arg-type]  # mypy cannot tell them by their names
 
     def happen(self, event: Event) -> None:  # noqa: PLR0912  # one list of all that can happen
         match event:

@@ -6,11 +6,6 @@
 
 namespace plane {
 
-namespace {
-// By which the limiter (mediaserver/kernels) holds a mix back.
-constexpr Duration limiter_delay = milliseconds{5};
-}  // namespace
-
 bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) {
     Column& column = columns_[csrc];
     const bool was_audible = column.gain > 0 && column.source;
@@ -191,7 +186,7 @@ bool Room::tick(Instant now) {
 }
 
 void Room::render(Instant due) {
-    const Instant end = due + tick_interval() + limiter_delay;
+    const Instant end = due + tick_interval() + nanoseconds{kernels_.limiter_delay * 1'000'000LL / 48};
     const unsigned channels = config_.mix.encoder.channels;
     const std::size_t samples = opus::sample_rate / 1000 * config_.mix.ptime_ms;
     const auto render_column = [&](Column& column) {
