@@ -1,6 +1,8 @@
 """How late music and voices are to be for singers: estimates, what moves them, and who hears which column. Pure."""
 
 import random
+from itertools import pairwise
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -87,8 +89,8 @@ def test_without_a_round_trip_there_is_no_loop() -> None:
     assert choir.look([("ann", Figures((None, 60.0), 40.0, 0.0))]).music_ms == INHERENT_MS + 60.0 + 40.0 + 90.0
 
 
-@given(seed=st.integers(0, 10_000), jitter=st.floats(0.0, 30.0))
-def test_a_steady_network_s_jitter_is_averaged_and_then_hardly_moves_anything(seed: int, jitter: float) -> None:
+def held_on_a_steady_network(seed: int, jitter: float) -> list[float]:
+    """What is held over a minute, in ms, less what would be right; jitter: ms, of each way, evenly spread."""
     draw = random.Random(seed)
     singer = Singer()
     singer.report(BROWSER)
@@ -96,10 +98,16 @@ def test_a_steady_network_s_jitter_is_averaged_and_then_hardly_moves_anything(se
     for _ in range(60):
         ways = tuple(60.0 + draw.uniform(0, jitter) + draw.uniform(0, jitter) for _ in range(2))
         singer.look(Figures((ways[0], ways[1]), 40.0 + jitter, jitter / 2))
-        held.append(singer.loop_ms)
-    true = INHERENT_MS + 60.0 + jitter + 90.0 + 40.0 + jitter - jitter / 2
-    assert held[-1] == pytest.approx(true, abs=STEP_MS + jitter / 3)
-    assert len(set(held[20:])) <= 6
+        assert singer.loop_ms is not None
+        held.append(singer.loop_ms - (INHERENT_MS + 60.0 + jitter + 90.0 + 40.0 + jitter - jitter / 2))
+    return held
+
+
+@pytest.mark.parametrize(("jitter", "moves"), [(3, 0), (10, 0.25), (20, 2), (30, 4)])
+def test_a_steady_network_s_jitter_is_averaged_and_then_hardly_moves_anything(jitter: float, moves: float) -> None:
+    minutes = [held_on_a_steady_network(seed, jitter) for seed in range(200)]
+    assert max(abs(held[-1]) for held in minutes) <= STEP_MS + jitter / 2
+    assert fmean(sum(a != b for a, b in pairwise(held[20:])) for held in minutes) <= moves
 
 
 @given(before=st.floats(10, 300), after=st.floats(10, 300))

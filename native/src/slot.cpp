@@ -11,7 +11,9 @@ namespace plane {
 
 namespace {
 
+// A negative duration is none: a packet that came to another worker may have come before the last one that was sent.
 std::uint32_t samples(Duration duration) noexcept {
+    duration = std::max(duration, Duration::zero());
     return static_cast<std::uint32_t>(std::chrono::duration_cast<nanoseconds>(duration).count() * (opus::sample_rate / 1000) / 1'000'000);
 }
 

@@ -80,6 +80,15 @@ TEST_CASE("timestamps rise by a frame even when two runs touch") {
     CHECK(slot.map(packet.position)->timestamp == first->timestamp + 960);
 }
 
+TEST_CASE("timestamps rise by a frame when the new run's packet came before the old one's last") {
+    Slot slot = make_slot();
+    Packet packet;
+    fill(packet, 1, 10, 0, start);
+    const auto first = slot.map(packet.position);
+    fill(packet, 2, 10, 70000, start - microseconds{30});
+    CHECK(slot.map(packet.position)->timestamp == first->timestamp + 960);
+}
+
 TEST_CASE("no index is given twice, whatever runs, gaps and turns come") {
     std::mt19937 random{7};
     Slot slot = make_slot();
