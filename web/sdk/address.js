@@ -9,6 +9,6 @@ export function parseAddress(address) {
 /** Where the media server has its own API, and the room's name there: from a WHEP or WHIP address, `…/whep/{room}`. */
 export function roomOf(address) {
     const {url} = parseAddress(address);
-    const [, base, room] = url.match(/^(.*)\/whi?ep?\/([^/?]+)/) ?? [];
+    const [, base, room] = url.match(/^(.*)\/wh[ie]p\/([^/?]+)/) ?? [];
     return {base, room: room && decodeURIComponent(room)};
 }
