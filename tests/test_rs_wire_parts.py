@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import httpx
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from pydantic import Field
@@ -72,6 +72,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(["jsonrpc", "id", "method", "params"]), JSON | st.just("2.0")))
 def test_no_object_makes_the_parser_raise(value: Mapping[str, Any]) -> None:
     [call] = jsonrpc.parse(json.dumps(value)).calls
