@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from pydantic import Field
 
+from roomservice.allowance import Allowances, Rate
 from roomservice.model.errors import Illegal, Problem
 from roomservice.operations.calling import Refusal, perform
 from roomservice.operations.problems import PROBLEMS, UNAUTHORISED, Refused
 from roomservice.operations.table import Caller, Nothing, Operation, Params, Result, table
 from roomservice.wire import jsonrpc
-from roomservice.wire.allowance import Allowances, Rate
 from roomservice.wire.asyncapi import asyncapi
 from roomservice.wire.closing import MEANINGS, Close
 from roomservice.wire.http import OperationsHttp

@@ -1,4 +1,4 @@
-"""Web Push (RFC 8030) to the browsers that a user has registered: encrypted for the browser (RFC 8291) by pywebpush, and
+"""Web Push (RFC 8030) to the browsers that a user has registered: encrypted for each (RFC 8291) by pywebpush, and
 signed with the service's own key (VAPID, RFC 8292).
 
 Whom a browser names as its push service gets requests from here. So these are the known push services, and those that
@@ -66,6 +66,7 @@ class WebPush:
         key: Vapid02,
         subject: str,
         clock: Callable[[], float],
+        *,
         services: Sequence[str] = KNOWN_SERVICES,
     ) -> None:
         self._http = http
