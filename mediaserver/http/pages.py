@@ -39,8 +39,8 @@ def router(development: bool) -> APIRouter:
 
 
 def web_files() -> dict[str, Path]:
-    """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this package,
-    in a checkout and in site-packages alike."""
+    """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this
+    package, in a checkout and in site-packages alike."""
     web = Path(mediaserver.__file__).parent.parent / "web"
     if not (web / "index.html").is_file():
         raise FileNotFoundError(f"There is no page at {web}.")
