@@ -99,8 +99,8 @@ def linear(gain_db: float) -> float:
 
 
 def decibels(factor: float) -> float:
-    """The gain of a factor on amplitude; MIN_GAIN_DB for what is as good as silence."""
-    return MIN_GAIN_DB if factor <= 10.0 ** (MIN_GAIN_DB / 20.0) else 20.0 * math.log10(factor)
+    """The gain of a factor on amplitude, to 0.1; MIN_GAIN_DB for what is as good as silence."""
+    return MIN_GAIN_DB if factor <= 10.0 ** (MIN_GAIN_DB / 20.0) else round(20.0 * math.log10(factor), 1)
 
 
 def cells_of(user: str, ears: Ears, *, seated: bool) -> Cells:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from mediaserver.matrix import MIN_GAIN_DB, decibels
+from mediaserver.matrix import decibels, linear
 from mediaserver.model import Room
 from mediaserver.programme import effect_column, player_column, tap_column
 
@@ -59,9 +59,7 @@ def rows(room: Room, of: list[Column]) -> list[Row]:
             listeners[row] += 1
     found = []
     for row, factors in room.factors():
-        gains = tuple(
-            round(max(MIN_GAIN_DB, column.gain_db + decibels(factors.get(column.csrc, 1.0))), 1) for column in of
-        )
+        gains = tuple(decibels(linear(column.gain_db) * factors.get(column.csrc, 1.0)) for column in of)
         found.append(Row(row, listeners[row], tuple(islice(users.get(row, ()), NAMED_LISTENERS)), gains))
     return sorted(found, key=lambda row: (-row.listeners, row.id))
 
@@ -69,4 +67,4 @@ def rows(room: Room, of: list[Column]) -> list[Row]:
 def _voices(room: Room) -> Iterator[Column]:
     seated = sorted(room.speakers.items(), key=lambda item: (item[1].seat is None, item[1].seat or 0, item[0]))
     for user, speaker in seated:
-        yield Column("voice", user, room.csrc_of(user), round(decibels(speaker.gain), 1))
+        yield Column("voice", user, room.csrc_of(user), decibels(speaker.gain))
