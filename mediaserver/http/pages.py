@@ -32,7 +32,8 @@ def router(development: bool) -> APIRouter:
     """The pages. FileNotFoundError when those of the voice room are missing."""
     router = APIRouter(include_in_schema=False)
     for address, path in web_files().items():
-        router.add_api_route(address, _serve(path, BANNER if development else ""), methods=["GET", "HEAD"])
+        banner = BANNER if development and address == "/" else ""
+        router.add_api_route(address, _serve(path, banner), methods=["GET", "HEAD"])
     router.add_api_route("/problems", problems, methods=["GET", "HEAD"])
     router.add_api_route("/docs", docs, methods=["GET", "HEAD"])
     return router
