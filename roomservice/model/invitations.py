@@ -35,8 +35,8 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """group: None when it is from one to one; of_room: it is the audience group of a room. invitees in the order in which they were named. deadline: Unix time in s,
-    None without a timeout."""
+    """group: None when it is from one to one; of_room: it is the audience group of a room. invitees in the order in
+    which they were named. deadline: Unix time in s, None without a timeout."""
 
     id: str
     inviter: str

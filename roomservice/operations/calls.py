@@ -220,7 +220,13 @@ OPERATIONS = (
         TAG,
     ),
     Operation(
-        "get_call", ("GET", "/v1/calls/{call}"), OfCall, CallView, get_call, "A call as it is now. For its parties.", TAG
+        "get_call",
+        ("GET", "/v1/calls/{call}"),
+        OfCall,
+        CallView,
+        get_call,
+        "A call as it is. For its parties.",
+        TAG,
     ),
     Operation(
         "get_call_media",

@@ -85,7 +85,7 @@ class SilenceGroup(InGroup):
 
 class SilenceMember(WhoInGroup):
     silent: Annotated[bool, Field(description="Whether he may send none")] = True
-    seconds: Annotated[float | None, Field(gt=0, le=10 * 365 * 86_400, description="For how long; without end if null")] = (
+    seconds: Annotated[float | None, Field(gt=0, le=10 * 365 * 86_400, description="For how long, or without end")] = (
         None
     )
 
@@ -116,7 +116,7 @@ class GroupView(Result):
     members: int = Field(description="How many there are")
     role: GroupRole | None = Field(description="Of who asks; null when he is no member")
     all_silenced: bool = Field(description="Whether only owner and admins may send messages")
-    silenced_until: float | None = Field(description="Of who asks, Unix time in seconds; null without end, or if he is not")
+    silenced_until: float | None = Field(description="Of who asks, Unix time in seconds, or null")
     silenced: bool = Field(description="Whether who asks may send no messages")
     attributes: AttributesView = Field(description="The app's own values")
     created_at: float = Field(description="Unix time in seconds")

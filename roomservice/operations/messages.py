@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 
 from roomservice.commit import KeptMessage
 from roomservice.model.messages import MAX_MENTIONS, MAX_TEXT_BYTES, MAX_URL_BYTES, Content, Kind, Reference
-from roomservice.operations.fields import Line, Name, UserId
+from roomservice.operations.fields import Line, UserId
 from roomservice.operations.rooms import himself
 from roomservice.operations.table import Caller, Done, Nothing, Operation, Params, Result
 from roomservice.operations.talking import Data, GroupId
@@ -32,11 +32,11 @@ class Said(Params):
     type: Annotated[Kind, Field(description="text, custom (the app's own), or media: image, audio, video, file")] = (
         Kind.TEXT
     )
-    text: Annotated[Data, Field(max_length=MAX_TEXT_BYTES, description="The text, or the words that go with media")] = ""
+    text: Annotated[Data, Field(max_length=MAX_TEXT_BYTES, description="The text, or the words with media")] = ""
     media: Annotated[Media | None, Field(description="Of a message of media")] = None
     mentions: Annotated[
         list[UserId], Field(max_length=MAX_MENTIONS, description="Who is meant above others, and pushed to if offline")
-    ] = []
+    ] = Field(default_factory=list)
     id: Annotated[
         MessageId | None,
         Field(description="The sender's own name for it: what comes a second time is the same message"),
@@ -57,7 +57,7 @@ class SendDirectMessage(Said):
 
 
 class Page(Params):
-    before: Annotated[int | None, Field(ge=1, le=2**53, description="Those with smaller numbers; the newest if null")] = (
+    before: Annotated[int | None, Field(ge=1, le=2**53, description="Those with smaller numbers, else the newest")] = (
         None
     )
     limit: Annotated[int, Field(ge=1, le=100, description="How many at most")] = 50

@@ -34,9 +34,7 @@ class RegisterPush(Params):
 
     endpoint: Endpoint
     keys: Annotated[BrowserKeys, Field(description="What is pushed is encrypted for them")]
-    expirationTime: Annotated[float | None, Field(description="Not looked at: the push service says when it is gone")] = (  # noqa: N815 - the browser's name
-        None
-    )
+    expirationTime: Annotated[float | None, Field(description="Not looked at: its service says when it is")] = None
 
 
 class UnregisterPush(Params):
@@ -57,16 +55,16 @@ async def set_attributes(world: World, caller: Caller, asked: SetAttributesParam
 
 
 async def get_push_key(world: World, _: Caller, __: Nothing) -> PushKey:
-    if world.talk.webpush is None:
+    if world.talk.browsers is None:
         raise Illegal(Problem.NO_PUSH)
-    return PushKey(key=world.talk.webpush.public_key)
+    return PushKey(key=world.talk.browsers.public_key)
 
 
 async def register_push(world: World, caller: Caller, asked: RegisterPush) -> Done:
-    webpush, keys = world.talk.webpush, asked.keys
-    if webpush is None:
+    browsers, keys = world.talk.browsers, asked.keys
+    if browsers is None:
         raise Illegal(Problem.NO_PUSH)
-    if not webpush.takes(asked.endpoint) or not webpush.reads(keys.p256dh, keys.auth):
+    if not browsers.takes(asked.endpoint) or not browsers.reads(keys.p256dh, keys.auth):
         raise Illegal(Problem.PUSH_REFUSED)
     subscription = PushSubscription(asked.endpoint, keys.p256dh, keys.auth, caller.device)
     await world.talk.people.command(himself(caller), Subscribe(subscription))

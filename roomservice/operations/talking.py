@@ -17,7 +17,9 @@ def _data(text: str) -> str:
 
 GroupId = Annotated[Name, Field(description="Id of the group, or of the room whose audience group it is")]
 Data = Annotated[str, Field(max_length=8192, description="The app's own text"), AfterValidator(_data)]
-Values = dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=2048), AfterValidator(_data)] | None]
+Values = dict[
+    Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=2048), AfterValidator(_data)] | None
+]
 
 
 class AttributesView(Result):

@@ -7,7 +7,6 @@ from roomservice.aggregates import CALL
 from roomservice.commit import KeptRecord
 from roomservice.engine import ATTEMPTS, Engine, NotFound, TooBusy
 from roomservice.interface import Addresses, Engaged, Media
-from roomservice.media_jobs import media_room
 from roomservice.model import calls
 from roomservice.model.calls import Call, Callee, CallIn, Command, DeviceBack, DeviceLost, State
 from roomservice.model.errors import Illegal, Problem
@@ -58,7 +57,9 @@ class Calls:
         """The one that rings with him or that he is in."""
         name = await self._storage.engagement(user)
         try:
-            return None if name is None else await self._engine.read(CALL, name)
+            if name is None:
+                return None
+            return await self._engine.read(CALL, name)
         except NotFound:
             return None
 
@@ -70,7 +71,7 @@ class Calls:
             raise Illegal(Problem.NOT_IN_CALL)
         if found.parties[by].device != device:
             raise Illegal(Problem.ANSWERED_ELSEWHERE)
-        return await self._media.addresses(media_room(CALL.kind, call), by, may_publish=True)
+        return await self._media.addresses(call, by, may_publish=True)
 
     async def history(self, user: str, before: float | None, limit: int) -> Sequence[KeptRecord]:
         """Calls that have ended, the newest first."""

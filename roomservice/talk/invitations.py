@@ -11,7 +11,7 @@ from roomservice.model.effects import Timer, What
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.invitations import Accept, Cancel, Invitation, Outcome, Reject
 from roomservice.talk.groups import Groups
-from roomservice.talk.pushing import push_jobs
+from roomservice.talk.pushing import Pushed, push_jobs
 
 KEEP_OPEN_S = 7 * 24 * 3600.0
 """An invitation without a timeout that nobody answers is forgotten then, and nobody is told."""
@@ -64,12 +64,16 @@ class Invitations:
 
     async def _begin(self, outcome: Outcome) -> Invitation:
         invitation, now = outcome[0], self._engine.clock()
-        said = {"id": invitation.id, "inviter": invitation.inviter, "group": invitation.group, "data": invitation.data}
-        if invitation.deadline is not None:
-            said["until"] = invitation.deadline
+        said = {
+            "id": invitation.id,
+            "inviter": invitation.inviter,
+            "group": invitation.group,
+            "data": invitation.data,
+            "until": invitation.deadline,
+        }
         invitees = list(invitation.invitees)[:PUSHED]
-        mark = f"invitation:{invitation.id}"
-        jobs = await push_jobs(self._engine.storage, invitees, "invitation_received", said, mark, now)
+        pushed = Pushed("invitation_received", said, f"invitation:{invitation.id}")
+        jobs = await push_jobs(self._engine.storage, invitees, pushed, now)
         forget = TimerChange(INVITATION.kind, invitation.id, Timer(What.FORGET), now + KEEP_OPEN_S)
         also = Commit(jobs=jobs, timers=(forget,))
         return (await self._engine.create(INVITATION, invitation.id, outcome, also)).after

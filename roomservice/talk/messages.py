@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from roomservice.allowance import Allowances, Rate
-from roomservice.commit import Commit, Event, Job, KeptMessage, Mark, Message, Recall, user_stream
+from roomservice.commit import Commit, Event, KeptMessage, Mark, Message, Recall, user_stream
 from roomservice.engine import Engine
 from roomservice.interface import Conflict, Words
 from roomservice.model import messages
@@ -20,7 +20,7 @@ from roomservice.storage.numbering import counter
 from roomservice.talk.groups import Gathering, Groups
 from roomservice.talk.names import of_group, of_two, stream_of
 from roomservice.talk.people import People
-from roomservice.talk.pushing import push_jobs
+from roomservice.talk.pushing import Pushed, push_jobs
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,18 @@ class Conversation:
     read: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Of a message. to: what tells who reads it where it was said; pushed: who is pushed to when he is offline; meets:
+    with whom the sender may not have talked before."""
+
+    conversation: str
+    streams: tuple[str, ...]
+    to: Mapping[str, object]
+    pushed: tuple[str, ...]
+    meets: str | None = None
+
+
 class Messages:
     def __init__(self, engine: Engine, groups: Groups, people: People, words: Words) -> None:
         self._engine = engine
@@ -62,15 +74,16 @@ class Messages:
         found = await self._groups.gather(group)
         check_speaks(found.group, by, self._engine.clock(), found.role_of)
         named = tuple(user for user in content.mentions if user != by and found.role_of(user) is not None)
-        data = {"group": group}
-        return await self._send(by, of_group(group), (stream_of(found.group),), content, data, id, named)
+        where = _Where(of_group(group), (stream_of(found.group),), {"group": group}, named)
+        return await self._send(by, where, content, id)
 
     async def to_user(self, by: str, user: str, content: Content, id: str | None = None) -> KeptMessage:
         """Illegal: those of check(), too-fast, text-refused, message-exists, talks-to-himself."""
         if user == by:
             raise Illegal(Problem.TALKS_TO_HIMSELF)
         streams = (user_stream(by), user_stream(user))
-        return await self._send(by, of_two(by, user), streams, content, {"to": user}, id, (user,), meet=user)
+        where = _Where(of_two(by, user), streams, {"to": user}, (user,), meets=user)
+        return await self._send(by, where, content, id)
 
     async def recall_in_group(self, by: str, group: str, id: str) -> None:
         """NotFound; Illegal: no-such-message, not-a-member, not-permitted, recall-too-late."""
@@ -115,42 +128,29 @@ class Messages:
 
     # ----
 
-    async def _send(
-        self,
-        by: str,
-        conversation: str,
-        streams: tuple[str, ...],
-        content: Content,
-        data: Mapping[str, object],
-        id: str | None,
-        pushed: tuple[str, ...],
-        meet: str | None = None,
-    ) -> KeptMessage:
-        """data: to whom it is; pushed: who is pushed to when he is offline; meet: with whom the sender may not have
-        talked before."""
+    async def _send(self, by: str, where: _Where, content: Content, id: str | None) -> KeptMessage:
         messages.check(content)
-        if id is not None and (known := await self._storage.message(conversation, id)):
+        if id is not None and (known := await self._storage.message(where.conversation, id)):
             return _again(known, by)
         if self._allowances.take(by, 1.0, self._engine.clock()):
             raise Illegal(Problem.TOO_FAST)
-        content = await self._filtered(by, conversation, content)
-        name = id or str(uuid.uuid4())
-        shown = {**_shown(content), **data}
-        if meet is not None and not (await self._last(conversation)):
-            await self._people.command(meet, Meet(by))
-            await self._people.command(by, Meet(meet))
-        jobs = await self._pushes(by, conversation, name, content, data, pushed)
+        content = await self._filtered(by, where.conversation, content)
+        if where.meets is not None and not await self._last(where.conversation):
+            await self._people.command(where.meets, Meet(by))
+            await self._people.command(by, Meet(where.meets))
+        name, shown = id or str(uuid.uuid4()), {**_shown(content), **where.to}
+        said = {"by": by, "type": content.kind, "id": name, "text": content.text[:PREVIEW], **where.to}
+        pushed = Pushed("message", said, f"message:{where.conversation}:{name}")
+        jobs = await push_jobs(self._storage, where.pushed, pushed, self._engine.clock())
+        message = Message(where.conversation, name, by, content.kind, shown, where.streams)
         try:
-            told = await self._engine.commit(
-                Commit(messages=(Message(conversation, name, by, content.kind, shown, streams),), jobs=jobs)
-            )
-        except Conflict:
-            known = await self._storage.message(conversation, name)
+            told: Any = (await self._engine.commit(Commit(messages=(message,), jobs=jobs)))[0].data
+        except Conflict:  # of two that are the same, one is the second
+            known = await self._storage.message(where.conversation, name)
             if known is None:
                 raise
             return _again(known, by)
-        said: Any = told[0].data
-        return KeptMessage(conversation, said["number"], name, by, content.kind, shown, said["at"])
+        return KeptMessage(where.conversation, told["number"], name, by, content.kind, shown, told["at"])
 
     async def _filtered(self, by: str, conversation: str, content: Content) -> Content:
         """A filter that fails lets nothing through."""
@@ -165,14 +165,6 @@ class Messages:
         if text is None:
             raise Illegal(Problem.TEXT_REFUSED)
         return replace(content, text=text)
-
-    async def _pushes(
-        self, by: str, conversation: str, id: str, content: Content, data: Mapping[str, object], users: tuple[str, ...]
-    ) -> tuple[Job, ...]:
-        """To those of them who are offline."""
-        said = {"by": by, "type": content.kind, "id": id, "text": content.text[:PREVIEW], **data}
-        mark, now = f"message:{conversation}:{id}", self._engine.clock()
-        return await push_jobs(self._storage, users, "message", said, mark, now)
 
     async def _recall(
         self, by: str, conversation: str, streams: tuple[str, ...], id: str, found: Gathering | None
