@@ -23,6 +23,7 @@ from roomservice.commit import (
     Visits,
 )
 from roomservice.model.effects import Speaker
+from roomservice.model.listing import Listing
 from roomservice.model.room import Room
 
 
@@ -183,34 +184,15 @@ class Bus(Protocol):
         """Never raises, and never waits for long."""
         ...
 
-    async def follow(self, stream: str) -> None: ...
+    async def follow(self, streams: Collection[str]) -> None:
+        """What is published after this is received. Unavailable."""
+        ...
 
-    async def unfollow(self, stream: str) -> None: ...
+    async def unfollow(self, streams: Collection[str]) -> None: ...
 
     async def close(self) -> None: ...
 
     async def ready(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a room is announced by, beside what happens in it. status: 0 prepared, 1 started, 2 ended; mode: 0 ordinary,
-    1 with guests on the line, 2 two rooms against each other; extends: the app's own."""
-
-    id: str
-    title: str
-    anchor: str
-    created_at: float
-    updated_at: float
-    anchor_nick: str = ""
-    notice: str = ""
-    cover_url: str = ""
-    extends: str = ""
-    status: int = 0
-    mode: int = 0
-    chat_id: str = ""
-    started_at: float | None = None
-    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
