@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mediaserver.client import EffectDocument, EffectState, ParticipantDocument, PlayerDocument, PlayerStateDocument
 from roomservice.commit import (
     Commit,
     Due,
@@ -270,6 +271,53 @@ class MediaRoom:
     ringing: frozenset[str] = frozenset()
 
 
+class SoundRefusedError(Exception):
+    """The media server does not do this, with a sentence why."""
+
+
+class Sound(Protocol):
+    """What is heard in a media room beside its seats, in the media server's own documents. Each raises MediaError, and
+    SoundRefusedError for what there is not or cannot be."""
+
+    async def players(self, room: str) -> Sequence[PlayerStateDocument]: ...
+
+    async def put_player(self, room: str, player: str, document: PlayerDocument) -> PlayerStateDocument: ...
+
+    async def set_volume(self, room: str, player: str, volume_db: float) -> PlayerStateDocument: ...
+
+    async def play(self, room: str, player: str, track: str | None, position_ms: int) -> PlayerStateDocument:
+        """track: its key; None for what was paused, or the first."""
+        ...
+
+    async def pause(self, room: str, player: str) -> PlayerStateDocument: ...
+
+    async def stop(self, room: str, player: str) -> PlayerStateDocument: ...
+
+    async def seek(self, room: str, player: str, position_ms: int) -> PlayerStateDocument: ...
+
+    async def skip(self, room: str, player: str, *, back: bool) -> PlayerStateDocument: ...
+
+    async def delete_player(self, room: str, player: str) -> None: ...
+
+    async def play_effect(self, room: str, document: EffectDocument) -> EffectState:
+        """Once."""
+        ...
+
+    async def start_effect(self, room: str, effect: str, document: EffectDocument) -> EffectState:
+        """Until it is stopped."""
+        ...
+
+    async def stop_effect(self, room: str, effect: str) -> None: ...
+
+    async def sounds(self) -> Sequence[str]:
+        """Which effects there are."""
+        ...
+
+    async def participants(self, room: str) -> Sequence[ParticipantDocument]:
+        """Who is connected, and how well."""
+        ...
+
+
 class Media(Protocol):
     """The media server. What is put is the desired state: putting it again changes nothing."""
 
@@ -314,6 +362,8 @@ __all__ = [
     "PushError",
     "RoomStorage",
     "Session",
+    "Sound",
+    "SoundRefusedError",
     "Storage",
     "Stored",
     "Unavailable",

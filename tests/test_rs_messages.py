@@ -1,6 +1,4 @@
-"""What a message may be, how often one is sent, and how it is taken back."""
-
-import contextlib
+"""What a message may be, and how it is taken back."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from roomservice.model import messages
 from roomservice.model.errors import Illegal
 from roomservice.model.groups import GroupRole
-from roomservice.model.messages import BURST, PER_S, RECALL_S, Bucket, Content, Kind, Reference, Sent
+from roomservice.model.messages import RECALL_S, Content, Kind, Reference, Sent
 
 NOW = 1_000.0
 PICTURE = Reference("https://cdn.example.org/cat.webp", "image/webp", "cat.webp", 51_200)
@@ -83,29 +81,6 @@ def test_who_recalls_what(
 def test_what_is_recalled_is_recalled_once() -> None:
     recalled = Sent("ann", NOW, recalled=True)
     assert not messages.check_recall(recalled, "ann", NOW + 1e6, role=None, of_sender=None)
-
-
-@given(st.lists(st.floats(-5, 20), max_size=120))
-def test_nobody_sends_more_than_he_has(waits: list[float]) -> None:
-    bucket, now, first, sent = Bucket(at=NOW), NOW, NOW, 0
-    highest = NOW
-    for wait_s in waits:
-        now += wait_s
-        highest = max(highest, now)
-        with contextlib.suppress(Illegal):
-            bucket = messages.spend(bucket, now)
-            sent += 1
-        assert sent <= BURST + (highest - first) * PER_S
-
-
-def test_who_was_too_fast_sends_again_later() -> None:
-    bucket = Bucket(at=NOW)
-    for _ in range(BURST):
-        bucket = messages.spend(bucket, NOW)
-    with pytest.raises(Illegal) as caught:
-        messages.spend(bucket, NOW + 0.4 / PER_S)
-    assert caught.value.problem == "too-fast"
-    messages.spend(bucket, NOW + 1 / PER_S)
 
 
 @given(st.integers(0, 9), st.integers(-1, 12), st.integers(0, 9))

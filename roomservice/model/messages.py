@@ -1,11 +1,10 @@
-"""Messages: what one may be, how often, and how it is taken back.
+"""Messages: what one may be, how it is taken back, and up to where somebody has read.
 
 Rules held here
 - A conversation is a group's, or that of two users. Its messages are numbered from 1 without gaps, by the storage.
 - A message is text, the app's own (custom), or media by reference: the bytes are elsewhere, at its address.
 - Who sent a message recalls it for a while; a group's owner and admins recall every member's at any time. Its place and
   number stay, its content goes.
-- A sender has so many messages to spend, and gets new ones with time: a bucket for each.
 - A read mark goes forward only, and not beyond the last message.
 """
 
@@ -25,12 +24,6 @@ MAX_MENTIONS = 50
 
 RECALL_S = 120.0
 """For how long a sender may take his message back."""
-
-BURST = 20
-"""Messages that a sender may send at once; a higher number lets one flood a room for a moment."""
-
-PER_S = 2.0
-"""Messages a second that a sender may send for ever."""
 
 
 class Kind(StrEnum):
@@ -72,14 +65,6 @@ class Sent:
     recalled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What a sender has left, at this time."""
-
-    left: float = BURST
-    at: float = 0.0
-
-
 def check(content: Content) -> None:
     """Illegal: message-empty, message-too-large."""
     of_media = content.kind not in (Kind.TEXT, Kind.CUSTOM)
@@ -90,14 +75,6 @@ def check(content: Content) -> None:
         large = large or size(media.url) > MAX_URL_BYTES or max(size(media.name), size(media.mime)) > MAX_NAME_BYTES
     if large:
         raise Illegal(Problem.MESSAGE_TOO_LARGE)
-
-
-def spend(bucket: Bucket, now: float) -> Bucket:
-    """One message. A clock that goes back gives nothing. Illegal: too-fast."""
-    left = min(float(BURST), bucket.left + max(0.0, now - bucket.at) * PER_S)
-    if left < 1:
-        raise Illegal(Problem.TOO_FAST)
-    return Bucket(left - 1, max(now, bucket.at))
 
 
 def check_recall(message: Sent, by: str, now: float, *, role: GroupRole | None, of_sender: GroupRole | None) -> bool:
