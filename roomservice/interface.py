@@ -245,6 +245,14 @@ class Push(Protocol):
         ...
 
 
+class Words(Protocol):
+    """A word filter, or any other judge of what is said in messages."""
+
+    async def pass_on(self, user: str, conversation: str, text: str) -> str | None:
+        """The text as it is sent, or None when it is refused. What raises, or thinks for too long, refuses."""
+        ...
+
+
 class PushError(Exception):
     """It could not be pushed, with a sentence why."""
 
@@ -369,4 +377,5 @@ __all__ = [
     "Unavailable",
     "Users",
     "Visits",
+    "Words",
 ]

@@ -93,7 +93,7 @@ class Calls:
                 return
 
     async def _callees(self, users: Sequence[str]) -> tuple[Callee, ...]:
-        names = list(dict.fromkeys(users))
-        online = {session.user for session in await self._storage.sessions_of(names)}
+        names, now = list(dict.fromkeys(users)), self._engine.clock()
+        online = {session.user for session in await self._storage.sessions_of(names) if session.until > now}
         busy = {name for name in names if await self._storage.engagement(name) is not None}
         return tuple(Callee(name, name in online, name in busy) for name in names)

@@ -20,7 +20,7 @@ async def push_jobs(storage: Storage, users: Collection[str], what: Pushed, now:
     """Unavailable."""
     if not users:
         return ()
-    online = {session.user for session in await storage.sessions_of(users)}
+    online = {session.user for session in await storage.sessions_of(users) if session.until > now}
     return tuple(
         Job("push", f"push:{what.mark}:{user}", {"user": user, "event": what.event, "data": what.data}, now)
         for user in users
