@@ -41,11 +41,12 @@ class Loaded:
 class _WatchedRooms(SignedRooms):
     """Looks at the server before the first offer, and at the times asked for from then on."""
 
-    def __init__(self, api: MediaServer, server: Server, at_s: Sequence[float]) -> None:
+    def __init__(self, api: MediaServer, server: Server, at_s: Sequence[float], *, deletes: bool) -> None:
         super().__init__(api, server.url, server.key)
         self.looks: list[Look] = []
         self._measured = server
         self._at_s = at_s
+        self._deletes = deletes
         self._begun: float | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -79,17 +80,20 @@ class _WatchedRooms(SignedRooms):
     async def close(self, plan: Plan) -> None:
         if self._looking is not None:
             await self._looking
-        await super().close(plan)
+        if self._deletes:
+            await super().close(plan)
 
 
-def run(server: Server, plan: Plan, at_s: Sequence[float] = (), load: type[Load] = Load) -> Loaded:
-    """The whole load, with looks at these seconds from the first offer on, all of them before it ends. CallError of the
-    client, OSError and ValueError when it cannot begin."""
+def run(
+    server: Server, plan: Plan, at_s: Sequence[float] = (), *, load: type[Load] = Load, deletes: bool = True
+) -> Loaded:
+    """The whole load, with looks at these seconds from the first offer on, all of them before it ends. deletes: the
+    rooms in the end. CallError of the client, OSError and ValueError when it cannot begin."""
 
     async def work() -> Loaded:
         key_id, _, secret = server.key.partition(":")
         async with MediaServer(server.url, key_id, secret) as api:
-            places = _WatchedRooms(api, server, at_s)
+            places = _WatchedRooms(api, server, at_s, deletes=deletes)
             report = await load(plan, places).run()
             return Loaded(report, places.looks)
 
