@@ -283,6 +283,11 @@ async def test_a_timer_is_due_once_until_its_lease_is_over(storage: Storage) -> 
     assert len(await storage.due_timers(NOW + 60 + LEASE_S, 9, LEASE_S)) == 1
     await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 100),)), NOW)
     assert await storage.next_due() == NOW + 100, "a timer that is set anew has no lease"
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None, only=NOW + 60),)), NOW)
+    assert await storage.next_due() == NOW + 100, "the one that was meant is not there any more"
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None, only=NOW + 100),)), NOW)
+    assert await storage.next_due() is None
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 1),)), NOW)
     await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None),)), NOW)
     assert await storage.next_due() is None
 

@@ -18,6 +18,7 @@ TOO_LARGE = "too-large"
 CONTENDED = "contended"
 MEDIA_UNREACHABLE = "media-unreachable"
 MEDIA_REFUSED = "media-refused"
+UNAVAILABLE = "unavailable"
 INTERNAL = "internal"
 
 _OF_ASKING: dict[str, tuple[int, str]] = {
@@ -32,6 +33,7 @@ _OF_ASKING: dict[str, tuple[int, str]] = {
     TOO_OFTEN: (429, "This is asked for too often."),
     INTERNAL: (500, "Something is wrong with the service."),
     CONTENDED: (503, "Too many change this at once: try again."),
+    UNAVAILABLE: (503, "What is kept cannot be reached: try again."),
     MEDIA_UNREACHABLE: (503, "The media server cannot be reached."),
 }
 

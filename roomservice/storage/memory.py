@@ -157,7 +157,8 @@ class MemoryStorage(MemoryRooms):
         for change in commit.timers:
             key = (change.kind, change.id, change.timer)
             if change.deadline is None:
-                self._timers.pop(key, None)
+                if change.only is None or (key in self._timers and self._timers[key].deadline == change.only):
+                    self._timers.pop(key, None)
             else:
                 self._timers[key] = _Running(change.deadline)
         for job in commit.jobs:
