@@ -177,9 +177,25 @@ def test_who_is_offline_is_pushed_to_and_may_answer_for_60_s() -> None:
     line = one(online=False)
     (push,) = [effect for effect in line.effects if isinstance(effect, Push)]
     assert (push.user, push.event, push.data["until"]) == ("bob", "call_incoming", NOW + RING_S)
-    assert not line.told("call_incoming")
+    assert line.told("call_incoming")[0].users == ("bob",)  # for when he is back
     line.do(AnswerCall("bob", "bob-1"), 59)
     assert line.call.of(State.IN) == ("ann", "bob")
+
+
+def test_devices_that_were_pushed_to_are_told_when_they_need_not_ring_any_more() -> None:
+    def pushed(*effects: Effect) -> list[tuple[str, str, object]]:
+        return [
+            (effect.user, effect.event, effect.data.get("reason")) for effect in effects if isinstance(effect, Push)
+        ]
+
+    line = one(online=False)
+    assert pushed(*line.do(AnswerCall("bob", "bob-1"), 5)) == [("bob", "call_stopped", "in")]
+    line = one(online=False)
+    assert pushed(*line.do(HangUp("ann", "ann-1"), 5)) == [("bob", "call_stopped", "cancelled")]
+    line = one(online=False)
+    assert pushed(*line.do(Elapsed(Timer(What.RINGING, "bob")), RING_S)) == [("bob", "call_stopped", "timed out")]
+    line = one()
+    assert pushed(*line.do(HangUp("ann", "ann-1"), 5)) == []
 
 
 @pytest.mark.parametrize(("who", "other"), [("ann", "bob"), ("bob", "ann")])

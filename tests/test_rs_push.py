@@ -15,6 +15,7 @@ from py_vapid import Vapid02
 from mediaserver.client import verify_webhook
 from roomservice.interface import PushError
 from roomservice.model import person
+from roomservice.model.effects import Tell
 from roomservice.model.person import Person, PushSubscription, SetAttributes, Subscribe, Unsubscribe
 from roomservice.push.both import PushByAll
 from roomservice.push.hook import HookPush
@@ -268,5 +269,8 @@ def test_a_user_has_few_subscriptions_and_the_oldest_goes() -> None:
 
 def test_a_user_s_attributes_are_told() -> None:
     known, effects = person.apply(Person("bob"), SetAttributes({"mood": "fine"}))
-    assert [getattr(effect, "event", "") for effect in effects] == ["user_attributes"]
+    assert [(effect.event, effect.users) for effect in effects if isinstance(effect, Tell)] == [
+        ("user_attributes", None),
+        ("user_attributes", ("bob",)),
+    ]
     assert person.apply(known, SetAttributes({"mood": "fine"})) == (known, [])
