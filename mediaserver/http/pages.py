@@ -14,6 +14,7 @@ from mediaserver.http import reference
 from mediaserver.http.problems import KINDS
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+PARTS = ("", "ops", "sdk")  # of web/; the rest is the room service's
 HEADERS = {
     "Cache-Control": "no-cache",
     # The page needs its own files, the microphone and nothing from elsewhere.
@@ -45,7 +46,7 @@ def web_files() -> dict[str, Path]:
     web = Path(mediaserver.__file__).parent.parent / "web"
     if not (web / "index.html").is_file():
         raise FileNotFoundError(f"There is no page at {web}.")
-    files = sorted(path for path in web.rglob("*") if path.suffix in TYPES)
+    files = sorted(path for part in PARTS for path in (web / part).iterdir() if path.suffix in TYPES)
     return {f"/{path.relative_to(web).as_posix()}".removesuffix("index.html"): path for path in files}
 
 

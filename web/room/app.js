@@ -3,7 +3,7 @@
 //   voice-app     who is logged in, which screen is shown, what is told to everybody (this file)
 //   <voice-login> <voice-lobby> <voice-room> screens; <call-bar> a call, above whatever screen there is
 
-import {Account, Calls, RpcError, Signaling, VoiceRoom} from '../sdk/index.js';
+import {Account, Calls, RpcError, Signaling, VoiceRoom} from '/sdk/index.js';
 import './call.js';
 import {h, text} from './dom.js';
 import './lobby.js';

@@ -1,4 +1,4 @@
-import {Ringtone} from '../sdk/index.js';
+import {Ringtone} from '/sdk/index.js';
 import {h, icon, text} from './dom.js';
 import {sentence, t} from './words.js';
 

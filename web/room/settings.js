@@ -1,5 +1,5 @@
-import {devices, Meter, MicrophoneError} from '../sdk/index.js';
-import {openMicrophone} from '../sdk/microphone.js';
+import {devices, Meter, MicrophoneError} from '/sdk/index.js';
+import {openMicrophone} from '/sdk/microphone.js';
 import {h, iconButton, set, text} from './dom.js';
 import {Pushes} from './push.js';
 import {sentence, t} from './words.js';
