@@ -33,6 +33,7 @@ th.words, td.words { text-align: left; }
 .note, figcaption { color: #555; font-size: .85rem; max-width: 46rem; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; }
+td:nth-child(2), td a { white-space: nowrap; }
 .met { color: #1b5e20; font-weight: 600; }
 .missed { color: #a01010; font-weight: 600; }
 .unknown { color: #555; }
@@ -117,8 +118,12 @@ def _missing(report: Report) -> Iterator[str]:
     if not report.missing:
         return
     yield '<h2 id="missing">What did not run</h2>\n<ul>'
+    reasons: dict[str, list[str]] = {}
     for each in report.missing:
-        yield f'<li id="{escape(each.name)}"><code>{escape(each.name)}</code>: {escape(each.reason)}</li>'
+        reasons.setdefault(each.reason, []).append(each.name)
+    for reason, names in reasons.items():
+        listed = ", ".join(f'<code id="{escape(name)}">{escape(name)}</code>' for name in names)
+        yield f"<li>{listed}: {escape(reason)}</li>"
     yield "</ul>"
 
 

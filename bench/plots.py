@@ -48,15 +48,16 @@ def _latency(name: str, group: Sequence[Series]) -> Plot:
         axes.plot(series.x, longer, label=series.name, **_style(number, series, markevery=max(1, len(series.x) // 8)))
     axes.set_yscale("log")
     axes.set_xscale("log")
-    lowest = min(min(1 - share for share in series.y if share < 1) for series in group if any(s < 1 for s in series.y))
-    axes.set_ylim(min(RARE, lowest / 2), 1.0)
+    _plain_decades(axes.xaxis)
+    rarest = min((1 - share for series in group for share in series.y if share < 1), default=1.0)
+    axes.set_ylim(min(RARE, rarest / 2), 1.0)
     for share, label in ((0.5, "p50"), (0.1, "p90"), (0.01, "p99"), (0.001, "p99.9")):
         axes.axhline(share, color="#999999", linewidth=0.6, linestyle=":")
         axes.text(1.005, share, label, transform=axes.get_yaxis_transform(), fontsize=8, va="center", color="#444444")
     unit = group[0].x_name
     axes.set_xlabel(unit)
     axes.set_ylabel("share of samples that took longer")
-    title = f"{name}: distributions of {unit}"
+    title = f"{name}: {unit}, distributions"
     told = "; ".join(f"{series.name}: {_quantiles(series)}" for series in group)
     return Plot(title, _finish(figure, axes), f"Distribution on logarithmic axes, in {unit}. {told}.")
 
@@ -97,6 +98,15 @@ def _plain(axis: Any, values: Sequence[float]) -> None:
     if len(values) <= 8:
         axis.set_ticks(values, [f"{value:,.4g}" for value in values])
         axis.set_ticks([], minor=True)
+
+
+def _plain_decades(axis: Any) -> None:
+    """1, 2, 5, 10 and so on, as plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _style(number: int, series: Series, *, markevery: int | None = None) -> dict[str, Any]:
