@@ -42,7 +42,7 @@ ROOMS = {
     "custom_command": "The app's own. `room`, `by`, `text`.",
 }
 
-INVITATIONS = {
+INVITATIONS = {  # `callback` in each is its name in the Tencent document
     "invitation_received": "An invitation. `id`, `inviter`, `group`, `invitees`, `data`, `until` (null: without end).",
     "invitee_accepted": "An invitee accepts. `id`, `invitee`, `data`.",
     "invitee_rejected": "An invitee rejects. `id`, `invitee`, `data`.",
@@ -50,7 +50,48 @@ INVITATIONS = {
     "invitation_timed_out": "Some have not answered in time. `id`, `invitees`.",
 }
 
-EVENTS: dict[str, str] = {**STREAMS, **PRESENCE, **ROOMS, **INVITATIONS}
+GROUPS = {
+    "group_created": "This user has made a group. `group`, `owner`, `name`.",
+    "group_invited": "This user may join a group. `group`, `name`, `by`.",
+    "group_member_entered": "Somebody has joined. `group`, `user`, `card`.",
+    "group_member_left": "Somebody is not in the group any more. `group`, `user`, `why`: quit, removed; `by`.",
+    "group_left": "This user is not in the group any more. `group`, `user`, `why`: quit, removed; `by`.",
+    "group_member_info": "What a member shows has changed. `group`, `user`, `card`.",
+    "group_role": "A member has another role. `group`, `user`, `role`: admin, member; `by`.",
+    "group_owner": "The group has another owner; the one before is an admin. `group`, `user`, `by`.",
+    "group_info": "What the group shows has changed. `group`, `changed`, `version`, `by`.",
+    "group_attributes": "A group's own values have changed. `group`, `changed` (null: gone), `version`, `by`.",
+    "group_silenced": "A member (`user` null: all but owner and admins) may send no messages, or again. `group`, "
+    "`silent`, `until` (null: without end), `by`.",
+    "group_dismissed": "The group has ended. `group`, `by`.",
+}
+
+MESSAGES = {
+    "message": "A message. `conversation`, `number` in it, `id`, `by`, `type`, `at`, and `data`: `text`, `mentions`, "
+    "`media`, and `group` or `to`.",
+    "message_recalled": "A message was taken back. `conversation`, `id`, `by`.",
+    "message_read": "Up to which message a user has read. `conversation`, `by`, `number`, and `group` or `to`.",
+    "user_attributes": "The app's own values of a user have changed. `user`, `changed` (null: gone), `version`.",
+}
+
+CALLS = {
+    "call_incoming": "This user is called: ring. `call`, `by`, `data`, `until`.",
+    "call_missed": "This user was called and is busy. `call`, `by`, `reason`.",
+    "call_parties": "Others are called. `call`, `by`, `parties`: user -> ringing, in, or why he is out.",
+    "call_ringing": "A callee's device rings. `call`, `user`.",
+    "call_answered": "A callee has answered. `call`, `user`.",
+    "call_answered_elsewhere": "This user has answered on another device: stop ringing. `call`, `user`.",
+    "call_party_left": "A party is out. `call`, `user`, `reason`: rejected, busy, timed out, cancelled, hung up, "
+    "removed, crashed; `data` of who rejects.",
+    "call_party_lost": "There is no sign of life from a party's device. `call`, `user`.",
+    "call_party_back": "There is one again. `call`, `user`.",
+    "call_owner": "Another leads the call. `call`, `user`.",
+    "call_muted": "A party was muted. `call`, `user`, `mutes`: self, host.",
+    "call_unmuted": "A mute was taken away. `call`, `user`, `mutes`: those that are left; without any he is heard.",
+    "call_ended": "The call is over. `call`, `reason`, `duration_s`: from when two were in, 0 when nobody answered.",
+}
+
+EVENTS: dict[str, str] = {**STREAMS, **PRESENCE, **ROOMS, **INVITATIONS, **GROUPS, **MESSAGES, **CALLS}
 """name -> what it says."""
 
 MEDIA: dict[str, str] = {
