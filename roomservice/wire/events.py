@@ -10,7 +10,7 @@ STREAMS = {
 
 PRESENCE = {
     "session_ended": "This user's session ended. `session`, `device`, `reason`: replaced, logged out, lost, expired.",
-    "presence_changed": "A user whose presence is followed came, went, or has other devices. `user`, `online`, `devices`.",
+    "presence_changed": "A user who is followed came, went, or has other devices. `user`, `online`, `devices`.",
 }
 
 ROOMS = {
