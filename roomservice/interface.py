@@ -54,6 +54,10 @@ class Users(Protocol):
         """The user's id, or None when the password is not his, or there is no such user and none may sign up."""
         ...
 
+    async def known(self, users: Collection[str]) -> frozenset[str]:
+        """Which of them there are: nobody else is called, invited or written to."""
+        ...
+
 
 class Storage(Protocol):
     """Documents with revisions, and all that comes of a change of one, kept in the same transaction.

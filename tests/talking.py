@@ -1,7 +1,7 @@
 """The talk of some users on a storage in memory, in one process and on a clock that a test turns: no sockets, no media
 server. What was told to whom is read from the storage's streams."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from roomservice.bus.local import LocalBus
@@ -31,12 +31,22 @@ class NoMedia:
         return True
 
 
+class Everybody:
+    """There is whom one names, but nobody."""
+
+    async def authenticate(self, name: str, password: str) -> str | None:
+        return name
+
+    async def known(self, users: Collection[str]) -> frozenset[str]:
+        return frozenset(users) - {"nobody"}
+
+
 class Town:
     def __init__(self, words: Words | None = None) -> None:
         self.now = NOW
         self.storage = MemoryStorage()
         self.engine = Engine(self.storage, LocalBus(), lambda: self.now)
-        self.talk = make_talk(self.engine, NoMedia(), words or AnyWords())
+        self.talk = make_talk(self.engine, Everybody(), NoMedia(), words or AnyWords())
 
     async def comes(self, user: str, device: str = "") -> None:
         """A device of his is there from now on."""

@@ -260,6 +260,19 @@ async def test_nobody_talks_to_himself() -> None:
     assert await problem(Town().talk.messages.to_user("ann", "ann", HELLO)) == "talks-to-himself"
 
 
+async def test_who_there_is_not_is_neither_written_to_nor_invited_nor_called() -> None:
+    town = Town()
+    group = await jazz(town)
+    for doing in (
+        town.talk.messages.to_user("ann", "nobody", HELLO),
+        town.talk.groups.command(group, InviteMembers("ann", ("bob", "nobody"))),
+        town.talk.invitations.invite("ann", "nobody", 0, ""),
+        town.talk.calls.start("ann", "ann-1", ["bob", "nobody"], ""),
+    ):
+        assert await problem(doing) == "no-such-user"
+    assert await town.events("user:nobody") == await town.events("user:bob") == []
+
+
 class BrokenWords:
     async def pass_on(self, user: str, conversation: str, text: str) -> str | None:
         raise RuntimeError("no connection")

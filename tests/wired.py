@@ -27,9 +27,11 @@ from roomservice.presence import Presence
 from roomservice.room_signs import RoomSigns
 from roomservice.settings import ServiceSettings, SignUp
 from roomservice.storage.memory import MemoryStorage
+from roomservice.talk.talk import BrowserPush, make_talk
 from roomservice.users import OwnUsers
 from roomservice.wire.app import Wire
 from roomservice.wire.protocol import MAX_MESSAGE_BYTES, BoundedWebSocket
+from roomservice.words import AnyWords
 from tests.rpc import Rpc
 
 SECRET = "a secret of at least 32 bytes, for tests only"
@@ -147,6 +149,7 @@ async def wired(
     *,
     instance: str = "one",
     clock: Callable[[], float] = time.time,
+    browsers: BrowserPush | None = None,
     **settings_: Any,
 ) -> AsyncIterator[Wired]:
     settings = replace(settings, **settings_)
@@ -159,11 +162,12 @@ async def wired(
     bus = LocalBus()
     engine = Engine(kept, bus, now)
     hub = Hub(kept, bus, poll_s=0.2)
-    presence = Presence(engine, settings, instance, now, [RoomSigns(engine)])
     users = OwnUsers(kept, CHEAP, settings.sign_up)  # type: ignore[arg-type]
     accounts = Accounts(kept, users, settings, now)
     played = Played()
-    world = World(engine, accounts, presence, played, played, settings, now)
+    talk = make_talk(engine, users, played, AnyWords(), browsers)
+    presence = Presence(engine, settings, instance, now, [RoomSigns(engine), talk.calls])
+    world = World(engine, accounts, presence, played, played, talk, settings, now)
     wire = Wire(PlainTextResponse("not here", 404), world, hub)
     config = uvicorn.Config(
         wire,

@@ -47,6 +47,7 @@ class Problem(StrEnum):
     GROUP_DISMISSED = "group-dismissed"
     GROUP_FULL = "group-full"
     GROUP_OF_ROOM = "group-of-room"
+    NO_SUCH_USER = "no-such-user"
     NO_SUCH_MEMBER = "no-such-member"
     OWNER_STAYS = "owner-stays"
     TOO_MANY_GROUPS = "too-many-groups"
@@ -104,6 +105,7 @@ SENTENCES: dict[Problem, str] = {
     Problem.GROUP_DISMISSED: "The group has been dismissed.",
     Problem.GROUP_FULL: "The group has as many members as it can.",
     Problem.GROUP_OF_ROOM: "This is the audience group of a room, which follows who is in the room.",
+    Problem.NO_SUCH_USER: "There is no such user.",
     Problem.NO_SUCH_MEMBER: "The user is not a member of the group.",
     Problem.OWNER_STAYS: "The owner hands the group over or dismisses it.",
     Problem.TOO_MANY_GROUPS: "The user is in as many groups as he can be.",

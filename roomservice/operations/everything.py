@@ -1,6 +1,17 @@
 """The whole table."""
 
-from roomservice.operations import account, details, rooms, sound, stage
+from roomservice.operations import (
+    account,
+    calls,
+    details,
+    groups,
+    messages,
+    people,
+    rooms,
+    signalling,
+    sound,
+    stage,
+)
 from roomservice.operations.table import Table, table
 
 TABLE: Table = table(
@@ -9,4 +20,9 @@ TABLE: Table = table(
     *stage.OPERATIONS,
     *details.OPERATIONS,
     *sound.OPERATIONS,
+    *groups.OPERATIONS,
+    *messages.OPERATIONS,
+    *signalling.OPERATIONS,
+    *calls.OPERATIONS,
+    *people.OPERATIONS,
 )

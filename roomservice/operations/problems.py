@@ -46,8 +46,11 @@ _FORBIDDEN = (
     Problem.NOT_A_MEMBER,
     Problem.NOT_IN_CALL,
     Problem.NOT_INVITED,
+    Problem.CHAT_MUTED,
 )
-_NOT_THERE = (Problem.NO_SUCH_ATTENDEE, Problem.NO_SUCH_SEAT)
+_NOT_THERE = (Problem.NO_SUCH_ATTENDEE, Problem.NO_SUCH_SEAT, Problem.NO_PUSH)
+_TOO_LARGE = (Problem.TOO_MUCH, Problem.MESSAGE_TOO_LARGE, Problem.ATTRIBUTE_TOO_LARGE)
+_NOT_TAKEN = (Problem.MESSAGE_EMPTY, Problem.TEXT_REFUSED, Problem.PUSH_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,12 @@ def _of_model(problem: Problem) -> Known:
         status = 403
     elif problem in _NOT_THERE or problem.value.startswith("no-such-"):
         status = 404
-    elif problem is Problem.TOO_MUCH:
+    elif problem in _TOO_LARGE:
         status = 413
+    elif problem in _NOT_TAKEN:
+        status = 422
+    elif problem is Problem.TOO_FAST:
+        status = 429
     return Known(status, SENTENCES[problem])
 
 

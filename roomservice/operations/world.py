@@ -19,6 +19,7 @@ from roomservice.operations.problems import (
 )
 from roomservice.presence import Presence
 from roomservice.settings import ServiceSettings
+from roomservice.talk.talk import Talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class World:
     presence: Presence
     media: Media
     sound: Sound
+    talk: Talk
     settings: ServiceSettings
     clock: Callable[[], float]
 

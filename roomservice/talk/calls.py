@@ -10,17 +10,19 @@ from roomservice.interface import Addresses, Engaged, Media
 from roomservice.model import calls
 from roomservice.model.calls import Call, Callee, CallIn, Command, DeviceBack, DeviceLost, State
 from roomservice.model.errors import Illegal, Problem
+from roomservice.talk.people import People
 
 
 class Calls:
-    def __init__(self, engine: Engine, media: Media) -> None:
+    def __init__(self, engine: Engine, people: People, media: Media) -> None:
         self._engine = engine
+        self._people = people
         self._storage = engine.storage
         self._media = media
 
     async def start(self, by: str, device: str, users: Sequence[str], data: str) -> Call:
         """Who is online and who is engaged is looked up; of two who call the same user at once, one finds him busy.
-        TooBusy; Illegal of the model."""
+        TooBusy; Illegal of the model, and no-such-user."""
         name = str(uuid.uuid4())
         for _ in range(ATTEMPTS):
             busy = await self._storage.engagement(by) is not None
@@ -33,7 +35,7 @@ class Calls:
         raise TooBusy
 
     async def call_in(self, by: str, call: str, users: Sequence[str]) -> Call:
-        """NotFound, TooBusy; Illegal of the model."""
+        """NotFound, TooBusy; Illegal of the model, and no-such-user."""
         for _ in range(ATTEMPTS):
             callees = await self._callees(users)
             try:
@@ -93,6 +95,8 @@ class Calls:
                 return
 
     async def _callees(self, users: Sequence[str]) -> tuple[Callee, ...]:
+        """Illegal: no-such-user."""
+        await self._people.check(users)
         names, now = list(dict.fromkeys(users)), self._engine.clock()
         online = {session.user for session in await self._storage.sessions_of(names) if session.until > now}
         busy = {name for name in names if await self._storage.engagement(name) is not None}

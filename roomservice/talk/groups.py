@@ -10,10 +10,21 @@ from roomservice.engine import Engine, NotFound
 from roomservice.interface import Conflict
 from roomservice.model import groups
 from roomservice.model.errors import Illegal, Problem
-from roomservice.model.groups import MAX_GROUPS, Command, Group, GroupRole, Join, Profile, RoleOf
+from roomservice.model.groups import (
+    MAX_AT_ONCE,
+    MAX_GROUPS,
+    Command,
+    Group,
+    GroupRole,
+    InviteMembers,
+    Join,
+    Profile,
+    RoleOf,
+)
 from roomservice.model.room import Role, Room
 from roomservice.storage.numbering import counter
 from roomservice.talk.names import of_group
+from roomservice.talk.people import People
 
 _OF_ROOM = {Role.HOST: GroupRole.OWNER, Role.ADMIN: GroupRole.ADMIN, Role.STRANGER: None}
 
@@ -30,8 +41,9 @@ class Gathering:
 
 
 class Groups:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, people: People) -> None:
         self._engine = engine
+        self._people = people
         self._storage = engine.storage
 
     async def create(self, owner: str, profile: Profile) -> Group:
@@ -65,8 +77,10 @@ class Groups:
         return found
 
     async def command(self, group: str, command: Command) -> Group:
-        """NotFound, TooBusy; Illegal of the model, and too-many-groups."""
+        """NotFound, TooBusy; Illegal of the model, and too-many-groups, no-such-user."""
         found = await self.gather(group)
+        if isinstance(command, InviteMembers) and len(command.users) <= MAX_AT_ONCE:
+            await self._people.check(command.users)
         if not found.group.of_room:
             if isinstance(command, Join):
                 return await self._join(found.group, command)

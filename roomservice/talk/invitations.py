@@ -11,6 +11,7 @@ from roomservice.model.effects import Timer, What
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.invitations import Accept, Cancel, Invitation, Outcome, Reject
 from roomservice.talk.groups import Groups
+from roomservice.talk.people import People
 from roomservice.talk.pushing import Pushed, push_jobs
 
 KEEP_OPEN_S = 7 * 24 * 3600.0
@@ -21,12 +22,14 @@ PUSHED = 100
 
 
 class Invitations:
-    def __init__(self, engine: Engine, groups: Groups) -> None:
+    def __init__(self, engine: Engine, groups: Groups, people: People) -> None:
         self._engine = engine
+        self._people = people
         self._groups = groups
 
     async def invite(self, by: str, invitee: str, timeout_s: float, data: str) -> Invitation:
-        """Illegal of the model."""
+        """Illegal of the model, and no-such-user."""
+        await self._people.check([invitee])
         name, now = str(uuid.uuid4()), self._engine.clock()
         return await self._begin(invitations.invite(name, by, invitee, now=now, timeout_s=timeout_s, data=data))
 

@@ -78,7 +78,7 @@ class Messages:
         return await self._send(by, where, content, id)
 
     async def to_user(self, by: str, user: str, content: Content, id: str | None = None) -> KeptMessage:
-        """Illegal: those of check(), too-fast, text-refused, message-exists, talks-to-himself."""
+        """Illegal: those of check(), too-fast, text-refused, message-exists, talks-to-himself, no-such-user."""
         if user == by:
             raise Illegal(Problem.TALKS_TO_HIMSELF)
         streams = (user_stream(by), user_stream(user))
@@ -136,6 +136,7 @@ class Messages:
             raise Illegal(Problem.TOO_FAST)
         content = await self._filtered(by, where.conversation, content)
         if where.meets is not None and not await self._last(where.conversation):
+            await self._people.check([where.meets])
             await self._people.command(where.meets, Meet(by))
             await self._people.command(by, Meet(where.meets))
         name, shown = id or str(uuid.uuid4()), {**_shown(content), **where.to}

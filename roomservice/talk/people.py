@@ -1,17 +1,24 @@
 """Users' attributes, where they are pushed to, and with whom they have talked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from roomservice.aggregates import PERSON
 from roomservice.engine import Engine, NotFound
-from roomservice.interface import Conflict
+from roomservice.interface import Conflict, Users
 from roomservice.model import person
+from roomservice.model.errors import Illegal, Problem
 from roomservice.model.person import Command, Person, PushSubscription, Unsubscribe
 
 
 class People:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, users: Users) -> None:
         self._engine = engine
+        self._users = users
+
+    async def check(self, users: Collection[str]) -> None:
+        """Whether there are all of them. Illegal: no-such-user."""
+        if frozenset(users) - await self._users.known(users):
+            raise Illegal(Problem.NO_SUCH_USER)
 
     async def read(self, user: str) -> Person:
         """One of whom nothing is kept has nothing."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from roomservice.engine import Engine
-from roomservice.interface import Media, Words
+from roomservice.interface import Media, Users, Words
 from roomservice.talk.calls import Calls
 from roomservice.talk.groups import Groups
 from roomservice.talk.invitations import Invitations
@@ -41,13 +41,14 @@ class Talk:
     browsers: BrowserPush | None = None
 
 
-def make_talk(engine: Engine, media: Media, words: Words, browsers: BrowserPush | None = None) -> Talk:
-    groups, people = Groups(engine), People(engine)
+def make_talk(engine: Engine, users: Users, media: Media, words: Words, browsers: BrowserPush | None = None) -> Talk:
+    people = People(engine, users)
+    groups = Groups(engine, people)
     return Talk(
         groups,
         Messages(engine, groups, people, words),
         people,
-        Invitations(engine, groups),
-        Calls(engine, media),
+        Invitations(engine, groups, people),
+        Calls(engine, people, media),
         browsers,
     )

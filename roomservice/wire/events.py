@@ -9,8 +9,8 @@ STREAMS = {
 }
 
 PRESENCE = {
-    "session_ended": "A session of this user ended. `session`, `device`, `reason`: replaced, logged out, lost, expired.",
-    "presence_changed": "A user whose presence is followed has come, gone, or other devices. `user`, `online`, `devices`.",
+    "session_ended": "One of his sessions ended. `session`, `device`, `reason`: replaced, logged out, lost, expired.",
+    "presence_changed": "Who is followed has come, gone, or other devices. `user`, `online`, `devices`.",
 }
 
 ROOMS = {
@@ -42,7 +42,7 @@ ROOMS = {
     "custom_command": "The app's own. `room`, `by`, `text`.",
 }
 
-INVITATIONS = {
+INVITATIONS = {  # `callback` in each is its name in the Tencent document
     "invitation_received": "An invitation. `id`, `inviter`, `group`, `invitees`, `data`, `until` (null: without end).",
     "invitee_accepted": "An invitee accepts. `id`, `invitee`, `data`.",
     "invitee_rejected": "An invitee rejects. `id`, `invitee`, `data`.",
@@ -50,5 +50,72 @@ INVITATIONS = {
     "invitation_timed_out": "Some have not answered in time. `id`, `invitees`.",
 }
 
-EVENTS: dict[str, str] = {**STREAMS, **PRESENCE, **ROOMS, **INVITATIONS}
+GROUPS = {
+    "group_created": "This user has made a group. `group`, `owner`, `name`.",
+    "group_invited": "This user may join a group. `group`, `name`, `by`.",
+    "group_member_entered": "Somebody has joined. `group`, `user`, `card`.",
+    "group_member_left": "Somebody is not in the group any more. `group`, `user`, `why`: quit, removed; `by`.",
+    "group_left": "This user is not in the group any more. `group`, `user`, `why`: quit, removed; `by`.",
+    "group_member_info": "What a member shows has changed. `group`, `user`, `card`.",
+    "group_role": "A member has another role. `group`, `user`, `role`: admin, member; `by`.",
+    "group_owner": "The group has another owner; the one before is an admin. `group`, `user`, `by`.",
+    "group_info": "What the group shows has changed. `group`, `changed`, `version`, `by`.",
+    "group_attributes": "A group's own values have changed. `group`, `changed` (null: gone), `version`, `by`.",
+    "group_silenced": "A member (`user` null: all but owner and admins) may send no messages, or again. `group`, "
+    "`silent`, `until` (null: without end), `by`.",
+    "group_dismissed": "The group has ended. `group`, `by`.",
+}
+
+MESSAGES = {
+    "message": "A message. `conversation`, `number` in it, `id`, `by`, `type`, `at`, and `data`: `text`, `mentions`, "
+    "`media`, and `group` or `to`.",
+    "message_recalled": "A message was taken back. `conversation`, `id`, `by`.",
+    "message_read": "Up to which message a user has read. `conversation`, `by`, `number`, and `group` or `to`.",
+    "user_attributes": "The app's own values of a user have changed. `user`, `changed` (null: gone), `version`.",
+}
+
+CALLS = {
+    "call_incoming": "This user is called: ring. `call`, `by`, `data`, `until`.",
+    "call_missed": "This user was called and is busy. `call`, `by`, `reason`.",
+    "call_parties": "Others are called. `call`, `by`, `parties`: user -> ringing, in, or why he is out.",
+    "call_ringing": "A callee's device rings. `call`, `user`.",
+    "call_answered": "A callee has answered. `call`, `user`.",
+    "call_answered_elsewhere": "This user has answered on another device: stop ringing. `call`, `user`.",
+    "call_party_left": "A party is out. `call`, `user`, `reason`: rejected, busy, timed out, cancelled, hung up, "
+    "removed, crashed; `data` of who rejects.",
+    "call_party_lost": "There is no sign of life from a party's device. `call`, `user`.",
+    "call_party_back": "There is one again. `call`, `user`.",
+    "call_owner": "Another leads the call. `call`, `user`.",
+    "call_muted": "A party was muted. `call`, `user`, `mutes`: self, host.",
+    "call_unmuted": "A mute was taken away. `call`, `user`, `mutes`: those that are left; without any he is heard.",
+    "call_ended": "The call is over. `call`, `reason`, `duration_s`: from when two were in, 0 when nobody answered.",
+}
+
+EVENTS: dict[str, str] = {**STREAMS, **PRESENCE, **ROOMS, **INVITATIONS, **GROUPS, **MESSAGES, **CALLS}
 """name -> what it says."""
+
+MEDIA: dict[str, str] = {
+    "speaking_started": "A speaker begins to speak. `user`.",
+    "speaking_stopped": "He stopped. `user`.",
+    "speaker_talks_muted": "A speaker talks though he is muted. `user`, `muted_by`.",
+    "participant_joined": "A user's media is connected. `user`, `directions`.",
+    "participant_left": "It is not any more. `user`, `reason`.",
+    "participant_reconnecting": "It is lost, and waited for. `user`.",
+    "participant_reconnected": "It is back. `user`.",
+    "publishing_started": "A speaker's microphone is connected. `user`.",
+    "publishing_stopped": "It is not any more. `user`, `reason`.",
+    "audio_silent": "Nothing comes of a speaker's open microphone. `user`.",
+    "audio_heard": "Something does again. `user`.",
+    "audio_clipping": "A speaker's microphone is turned up too far. `user`.",
+    "audio_clean": "It is not any more. `user`.",
+    "quality_low": "Much of what a user sends or receives is lost. `user`, `direction`, `fraction_lost`.",
+    "quality_recovered": "Little is. `user`, `direction`.",
+    "player_changed": "A music player does something else. `player`, `status`, `reason`.",
+    "player_track_started": "It begins a track. `player`, `track`.",
+    "player_track_failed": "It cannot play a track. `player`, `track`, `reason`.",
+    "effect_started": "A sound begins. `effect`, `sound`.",
+    "effect_ended": "It is over. `effect`.",
+    "effect_failed": "It cannot be played. `effect`, `reason`.",
+    "media_restarted": "Some of these are missing: ask for `get_participants` and `get_players`.",
+}
+"""What the media server says of a room or a call, as `media` notifications: not numbered, not kept, never resumed."""
