@@ -52,7 +52,8 @@ class RoomMusic extends HTMLElement {
         this.audience = h('select', {'aria-label': t('for-whom')});
         this.lead = h('div', {class: 'lead'},
             this.#slider('volume', -40, 6, -6, db => room.controlMusic('volume', {volume_db: db})),
-            this.#slider('ducking', 0, 30, DUCKING_DB, db => room.setDucking(db)),
+            this.#slider('ducking', 0, 30, DUCKING_DB, db => room.configureSound({ducking_db: db})),
+            this.#places(),
             h('h3', {}, t('library')), this.search, this.empty, this.library, this.address,
             h('h3', {}, t('effects')), h('label', {class: 'row'}, t('for-whom'), this.audience), this.board);
         this.replaceChildren(
@@ -156,6 +157,12 @@ class RoomMusic extends HTMLElement {
         slider.oninput = () => text(output, `${slider.value} dB`);
         slider.onchange = () => this.#do(() => act(Number(slider.value)));
         return h('label', {class: 'slider'}, t(name), slider, output);
+    }
+
+    #places() {
+        const box = h('input', {type: 'checkbox'});
+        box.onchange = () => this.#do(() => this.room.configureSound({places: box.checked}));
+        return h('label', {class: 'choice'}, box, t('place'));
     }
 
     #do(action) {

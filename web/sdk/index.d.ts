@@ -269,7 +269,7 @@ export class VoiceRoom extends Emitter<{
     ): Promise<unknown>;
     stopMusic(player?: string): Promise<unknown>;
     library(search?: string): Promise<{id: string; title?: string; artist?: string; duration_s: number}[]>;
-    setDucking(ducking_db: number): Promise<unknown>;
+    configureSound(wishes: {ducking_db?: number; places?: boolean}): Promise<unknown>;
     playEffect(sound: string, options?: {gain_db?: number; audience?: string | string[]}): Promise<unknown>;
     sounds(): Promise<string[]>;
     setVolume(gain_db: number, user?: string | null): Promise<void>;

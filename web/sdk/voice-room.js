@@ -213,9 +213,10 @@ export class VoiceRoom extends Emitter {
         return (await this.#signaling.call('get_library', search ? {search} : {})).media;
     }
 
-    /** By how much music goes down while somebody speaks, in dB; 0 is not at all. */
-    setDucking(ducking_db) {
-        return this.#call('set_ducking', {ducking_db});
+    /** ducking_db: by how much music goes down while somebody speaks, in dB, 0 is not at all; places: whether each is heard
+        from his seat's place, in stereo. What is left out stays. */
+    configureSound({ducking_db, places}) {
+        return this.#call('configure_sound', defined({ducking_db, places}));
     }
 
     async sounds() {
