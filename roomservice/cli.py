@@ -42,6 +42,13 @@ def cli() -> None:
 @_option("--port", "TCP port of HTTP.", type=click.IntRange(0, 65535), default=8080)
 @_STORAGE
 @_option(
+    "--redis",
+    "URL of the Redis by which several instances wake each other.  [default: there is one instance]",
+    default="",
+    metavar="URL",
+    show_default=False,
+)
+@_option(
     "--secret",
     "Signs the tokens of users, at least 32 bytes. Prefer the environment.  [default: a new one at each start, so that "
     "users log in again]",

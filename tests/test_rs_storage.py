@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from pathlib import Path
+
 import pytest
 
 from roomservice.commit import (
@@ -25,6 +27,7 @@ from roomservice.commit import (
 from roomservice.interface import Conflict, Engaged, Storage
 from roomservice.model.effects import Timer, What
 from roomservice.storage.memory import MemoryStorage
+from roomservice.storage.sql import SqlStorage
 from roomservice.storage.retention import Retention
 
 NOW = 1767323045.0
@@ -33,9 +36,9 @@ RING = Timer(What.RINGING, "bob")
 LEASE_S = 30.0
 
 
-@pytest.fixture(params=["memory"])
-async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
-    made: Storage = MemoryStorage(RETENTION)
+@pytest.fixture(params=["memory", "sqlite"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    made: Storage = MemoryStorage(RETENTION) if request.param == "memory" else SqlStorage(f"sqlite:///{tmp_path}/s.db", RETENTION)
     await made.start()
     try:
         assert await made.ready()
