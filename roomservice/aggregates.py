@@ -12,11 +12,13 @@ from pydantic import TypeAdapter
 from roomservice.commit import RoomInfo
 from roomservice.interface import MediaRoom
 from roomservice.meeting import meeting_json
-from roomservice.model import calls, invitations, listing, room
+from roomservice.model import calls, groups, invitations, listing, person, room
 from roomservice.model.calls import Call, State
 from roomservice.model.effects import Effect
+from roomservice.model.groups import Group
 from roomservice.model.invitations import Invitation
 from roomservice.model.listing import ListedRoom
+from roomservice.model.person import Person
 
 S = TypeVar("S")
 
@@ -115,9 +117,25 @@ INVITATION: Aggregate[Invitation] = Aggregate(
     "invitation",
     TypeAdapter(Invitation),
     invitations.apply,
-    stream=lambda invitation: f"group:{invitation.group}",
+    stream=lambda invitation: f"{'room' if invitation.of_room else 'group'}:{invitation.group}",
     concerned=lambda invitation: {invitation.inviter, *invitation.invitees},
     ended=lambda invitation: invitation.ended,
 )
 
-AGGREGATES: dict[str, Aggregate[Any]] = {one.kind: one for one in (ROOM, CALL, INVITATION)}
+GROUP: Aggregate[Group] = Aggregate(
+    "group",
+    TypeAdapter(Group),
+    groups.apply,
+    stream=lambda group: f"{'room' if group.of_room else 'group'}:{group.id}",
+    followers=groups.followers,
+    ended=lambda group: group.dismissed_at is not None,
+)
+
+PERSON: Aggregate[Person] = Aggregate(
+    "user",
+    TypeAdapter(Person),
+    person.apply,
+    stream=lambda known: f"presence:{known.id}",
+)
+
+AGGREGATES: dict[str, Aggregate[Any]] = {one.kind: one for one in (ROOM, CALL, INVITATION, GROUP, PERSON)}

@@ -53,6 +53,10 @@ class Users(Protocol):
         """The user's id, or None when the password is not his, or there is no such user and none may sign up."""
         ...
 
+    async def known(self, users: Collection[str]) -> frozenset[str]:
+        """Which of them there are: nobody else is called, invited or written to."""
+        ...
+
 
 class Storage(Protocol):
     """Documents with revisions, and all that comes of a change of one, kept in the same transaction.
@@ -207,6 +211,14 @@ class Push(Protocol):
         ...
 
 
+class Words(Protocol):
+    """A word filter, or any other judge of what is said in messages."""
+
+    async def pass_on(self, user: str, conversation: str, text: str) -> str | None:
+        """The text as it is sent, or None when it is refused. What raises, or thinks for too long, refuses."""
+        ...
+
+
 class PushError(Exception):
     """It could not be pushed, with a sentence why."""
 
@@ -329,4 +341,5 @@ __all__ = [
     "Unavailable",
     "Users",
     "Visits",
+    "Words",
 ]
