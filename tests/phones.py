@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from tests.client import Listener, Speaker, listen, speak
+import httpx
+
+from mediaserver.client import MediaServer
+from mediaserver.settings import DEVELOPMENT_KEY
+from roomservice.media import MediaServerMedia
+from roomservice.push.both import PushByAll
+from roomservice.push.hook import HookPush
+from tests.client import Listener, Session, Speaker, listen, speak
+from tests.push_receiver import Receiver, receiver
 from tests.rpc import Rpc
-from tests.wired import Wired
+from tests.wired import Wired, wired
+
+SECRET = "the app and the service know it"
+"""Of the push hook."""
 
 
 class Phone:
@@ -28,10 +41,14 @@ class Phone:
         return await self.speaks(media["whip"], pitch_hz), await self.hears(media["whep"])
 
     async def speaks(self, whip: str, pitch_hz: int) -> Speaker:
-        return await self._town.entered(await speak(self._town.http, *parted(whip), pitch_hz))
+        speaker = await speak(self._town.http, *parted(whip), pitch_hz)
+        await self._town.entered(speaker)
+        return speaker
 
     async def hears(self, whep: str) -> Listener:
-        return await self._town.entered(await listen(self._town.http, *parted(whep, "?mode=mix"), slots=1))
+        listener = await listen(self._town.http, *parted(whep, "?mode=mix"), slots=1)
+        await self._town.entered(listener)
+        return listener
 
     async def crashes(self) -> None:
         """Without a word."""
@@ -39,8 +56,11 @@ class Phone:
 
 
 class Phones:
-    def __init__(self, service: Wired, stack: AsyncExitStack) -> None:
+    """hook: what was pushed."""
+
+    def __init__(self, service: Wired, hook: Receiver, stack: AsyncExitStack) -> None:
         self.service = service
+        self.hook = hook
         self.http = service.http
         self._stack = stack
 
@@ -56,15 +76,36 @@ class Phones:
         for user in users:
             await self.service.token(user)
 
-    async def entered(self, session: Any) -> Any:
+    async def entered(self, session: Session) -> None:
         """Connected, until the stack is closed."""
         await self._stack.enter_async_context(session)
         await session.connected()
-        return session
+
+    async def gone(self, user: str) -> None:
+        """Waits until the service knows that he has no device any more."""
+        async with asyncio.timeout(10):
+            while (await self.service.presence.online([user]))[user]:  # noqa: ASYNC110 - nobody would set an event
+                await asyncio.sleep(0.02)
 
     def later(self, seconds: float) -> None:
         """The service's clock goes on."""
         self.service.ahead[0] += seconds
+
+
+@asynccontextmanager
+async def phones(media_url: str) -> AsyncIterator[Phones]:
+    """On the media server at this address. Heartbeats are rare, so that a clock that is turned ends no session."""
+    with receiver() as hook:
+        async with (
+            MediaServer(media_url, *DEVELOPMENT_KEY) as control,
+            httpx.AsyncClient() as http,
+            AsyncExitStack() as stack,
+        ):
+            push = PushByAll()
+            media = MediaServerMedia(control, media_url)
+            service = await stack.enter_async_context(wired(media=media, push=push, heartbeat_s=300.0))
+            push.add(HookPush(http, f"{hook.url}/push", SECRET, service.world.clock))
+            yield Phones(service, hook, await stack.enter_async_context(AsyncExitStack()))
 
 
 def parted(address: str, query: str = "") -> tuple[str, str]:

@@ -1,48 +1,28 @@
-"""The flows of the anyRTC document (shared/seeds/003), over real WebSockets, with a real media server and aiortc's peers:
-is who answers heard, and who is removed not?"""
+"""The flows of the anyRTC document (shared/seeds/003), over real WebSockets, with a real media server and aiortc's
+peers: is who answers heard, and who is removed not?"""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
-import httpx
 import pytest
 
-from mediaserver.client import MediaServer, verify_webhook
-from roomservice.media import MediaServerMedia
+from mediaserver.client import verify_webhook
 from roomservice.model.calls import GRACE_S, RING_S
-from roomservice.push.both import PushByAll
-from roomservice.push.hook import HookPush
 from tests.client import Listener, until
-from tests.control import DEVELOPMENT_KEY
-from tests.phones import Phone, Phones
-from tests.push_receiver import Receiver, receiver
+from tests.phones import SECRET, Phone, Phones, phones
+from tests.push_receiver import Receiver
 from tests.server import Server
 from tests.test_rooms import ANN_HZ, BOB_HZ, CYD_HZ, hears, loudness
-from tests.wired import wired
 
-SECRET = "the app and the service know it"
 RING_BACK_HZ = 425
 SILENT_DB, THERE_DB = -50, -35
 
 
 @pytest.fixture
 async def town(server: Server) -> AsyncIterator[Phones]:
-    with receiver() as known:
-        async with (
-            MediaServer(server.url, *DEVELOPMENT_KEY) as control,
-            httpx.AsyncClient() as http,
-            AsyncExitStack() as last,
-        ):
-            media = MediaServerMedia(control, server.url)
-            push = PushByAll()
-            service = await last.enter_async_context(wired(media=media, push=push, heartbeat_s=300.0))
-            push.add(HookPush(http, f"{known.url}/push", SECRET, service.world.clock))
-            stack = await last.enter_async_context(AsyncExitStack())
-            phones = Phones(service, stack)
-            phones.hook = known
-            yield phones
+    async with phones(server.url) as made:
+        yield made
 
 
 async def silent(listener: Listener, pitch_hz: int) -> None:
@@ -154,9 +134,8 @@ async def test_who_is_offline_finds_the_call_among_what_he_missed(town: Phones) 
     bob = await town.phone("bob")
     seen = dict(bob.rpc.seen)
     await bob.rpc.socket.close()
+    await town.gone("bob")
     ann = await town.phone("ann")
-    await ann.call("subscribe_presence", users=["bob"])
-    await until(lambda: True)
     call = (await ann.call("start_call", users=["bob"]))["id"]
     bob = await town.phone("bob", resume=seen)
     assert (await bob.event("call_incoming"))["data"]["call"] == call
@@ -207,8 +186,7 @@ async def test_the_caller_crashes_while_it_rings_and_the_callee_stops_ringing(to
     await ann.call("start_call", users=["bob"])
     await bob.event("call_incoming")
     await ann.crashes()
-    await until(lambda: not ann.rpc.socket.state.value or True)
-    await town.service_told_lost("ann")
+    await town.gone("ann")
     town.later(GRACE_S)
     assert (await bob.event("call_ended"))["data"]["reason"] == "crashed"
 
