@@ -155,7 +155,31 @@ def _session(row: Any) -> Session:
 
 
 async def forget(connection: AsyncConnection, retention: Retention, now: float) -> int:
-    """Events of some streams that are too old, or too many."""
+    """Some of it."""
+    gone = await _forget_events(connection, retention, now)
+    gone += await _forget_messages(connection, now - retention.messages_s)
+    for table in (record_users, records):
+        gone += (await connection.execute(delete(table).where(table.c.at <= now - retention.records_s))).rowcount
+    return gone
+
+
+async def _forget_messages(connection: AsyncConnection, until: float) -> int:
+    """Of some conversations."""
+    query = (
+        select(messages.c.conversation, func.max(messages.c.number))
+        .where(messages.c.at <= until)
+        .group_by(messages.c.conversation)
+        .limit(STREAMS_AT_ONCE)
+    )
+    gone = 0
+    for conversation, number in (await connection.execute(query)).all():
+        old = (messages.c.conversation == conversation, messages.c.number <= number)
+        gone += (await connection.execute(delete(messages).where(*old))).rowcount
+    return gone
+
+
+async def _forget_events(connection: AsyncConnection, retention: Retention, now: float) -> int:
+    """Of some streams, that are too old, or too many."""
     old = (
         select(events.c.stream, func.max(events.c.seq).label("until"))
         .where(events.c.at <= now - retention.events_s)

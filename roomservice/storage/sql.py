@@ -120,7 +120,7 @@ class SqlStorage:
         for attempt in range(ATTEMPTS):
             try:
                 async with self._transaction() as connection:
-                    return await carry_out(connection, commit, now)
+                    return await carry_out(connection, commit, now, self._retention.messages)
             except Again:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * 0.01 * (attempt + 1))
         raise Unavailable("The database gave up the same change too often.")
