@@ -42,6 +42,13 @@ def cli() -> None:
 @_option("--port", "TCP port of HTTP.", type=click.IntRange(0, 65535), default=8080)
 @_STORAGE
 @_option(
+    "--redis",
+    "URL of the Redis by which several instances wake each other.  [default: there is one instance]",
+    default="",
+    metavar="URL",
+    show_default=False,
+)
+@_option(
     "--secret",
     "Signs the tokens of users, at least 32 bytes. Prefer the environment.  [default: a new one at each start, so that "
     "users log in again]",
@@ -61,8 +68,33 @@ def cli() -> None:
     default=DEVELOPMENT_MEDIA_KEY,
     show_default=False,
 )
+@_option("--push-hook", "URL of the app's own push service, which gets a signed request for each push.", default="")
+@_option("--push-hook-secret", "Signs them, at least 24 bytes. Prefer the environment.", default="", show_default=False)
+@_option(
+    "--vapid-key",
+    "PEM file, or private key in base64url, with which Web Push is signed. Without one there is no Web Push.",
+    default="",
+    show_default=False,
+)
+@_option("--vapid-subject", "mailto: or https: of whom browsers' push services may turn to.", default="")
+@_option(
+    "--push-service",
+    "Host, or HOST:PORT, of another push service of browsers than the known ones; *.HOST for all below it.",
+    multiple=True,
+    metavar="HOST",
+    show_default=False,
+)
+@_option("--word-list", "File of words that are not wanted in messages, one in each line.", default="", metavar="FILE")
+@_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
-def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **options: Any) -> None:
+def serve(
+    secret: str | None,
+    media_key: str,
+    login_ttl: float,
+    sign_up: str,
+    push_service: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Run the room service until SIGTERM or SIGINT."""
     key_id, _, key = media_key.partition(":")
     try:
@@ -71,14 +103,23 @@ def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **
             media_key=(key_id, key),
             login_s=login_ttl,
             sign_up=SignUp(sign_up),
+            push_services=push_service,
             **options,
         )
-        from roomservice.server import run  # noqa: PLC0415 - so that --help answers at once
-
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        run(settings)
+        _run(settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _run(settings: ServiceSettings) -> None:
+    from roomservice.interface import Unavailable  # noqa: PLC0415 - so that --help answers at once
+    from roomservice.server import run  # noqa: PLC0415
+
+    try:
+        run(settings)
+    except Unavailable as error:
+        raise click.ClickException(str(error)) from None
 
 
 @cli.command("add-user")
@@ -87,12 +128,15 @@ def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **
 @click.password_option(envvar="ROOMSERVICE_PASSWORD", help="Asked for when it is not given.")
 def add_user(name: str, storage: str, password: str) -> None:
     """Make the user NAME."""
+    from roomservice.interface import Unavailable  # noqa: PLC0415
     from roomservice.server import make_user  # noqa: PLC0415
 
     try:
         made = asyncio.run(make_user(storage, name, password))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except Unavailable as error:
+        raise click.ClickException(str(error)) from None
     if not made:
         raise click.ClickException(f"There is a user {name}.")
 

@@ -42,7 +42,17 @@ class Missed:
     last: int
 
 
-Item = Numbered | Missed
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Something that is neither numbered nor kept, and of use at once or never: who speaks, say. at: Unix time in s."""
+
+    stream: str
+    at: float
+    name: str
+    data: Mapping[str, object]
+
+
+Item = Numbered | Missed | Passing
 
 
 @dataclass(eq=False, slots=True)
@@ -191,6 +201,16 @@ class Hub:
         return after >= last[stream] or (await self._storage.events(stream, after, 1)).complete
 
     # ---- events
+
+    def pass_on(self, passing: Passing) -> None:
+        """To all who follow its stream here; at other instances, they do the same."""
+        feed = self._feeds.get(passing.stream)
+        for follower in list(feed.places) if feed is not None else ():
+            follower.receive(passing)
+
+    def streams(self) -> Sequence[str]:
+        """That somebody here follows."""
+        return list(self._feeds)
 
     def receive(self, events: Sequence[Numbered]) -> None:
         """From the bus."""

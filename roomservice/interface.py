@@ -25,7 +25,6 @@ from roomservice.commit import (
 )
 from roomservice.model.effects import Speaker
 from roomservice.model.listing import Listing
-from roomservice.model.room import Room
 
 
 class Unavailable(Exception):
@@ -80,6 +79,10 @@ class Storage(Protocol):
 
     async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
         """The newest first; number from 1; search: in the title, without regard to case."""
+        ...
+
+    async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
+        """Kind and id of the documents that there shall be a media room for, in this order."""
         ...
 
     async def visit(self, room: str, user: str) -> None:
@@ -198,47 +201,6 @@ class Bus(Protocol):
     async def close(self) -> None: ...
 
     async def ready(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A room as it is kept. revision: rises by one each time; pv, uv: visits, and different visitors."""
-
-    listing: Listing
-    room: Room
-    revision: int = 0
-    pv: int = 0
-    uv: int = 0
-
-
-class RoomStorage(Protocol):
-    """Rooms, as service.py keeps them until it goes by Storage."""
-
-    async def add(self, listing: Listing, room: Room) -> Stored:
-        """Conflict when there is one of this id."""
-        ...
-
-    async def get(self, room: str) -> Stored | None: ...
-
-    async def page(self, number: int, size: int, status: int | None = None) -> Sequence[Stored]:
-        """The newest first; number from 1."""
-        ...
-
-    async def save(self, stored: Stored) -> Stored:
-        """With its revision one higher than `stored` says. Conflict when that is not what is kept."""
-        ...
-
-    async def delete(self, room: str) -> None:
-        """Nothing happens when there is none."""
-        ...
-
-    async def visit(self, room: str, user: str) -> None:
-        """Counts."""
-        ...
-
-    async def ready(self) -> bool:
-        """Can it be read?"""
-        ...
 
 
 class Push(Protocol):
@@ -372,12 +334,10 @@ __all__ = [
     "Numbered",
     "Push",
     "PushError",
-    "RoomStorage",
     "Session",
     "Sound",
     "SoundRefusedError",
     "Storage",
-    "Stored",
     "Unavailable",
     "Users",
     "Visits",

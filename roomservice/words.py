@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from roomservice.interface import Words
+
 MAX_WORDS = 50_000
 
 
@@ -42,6 +44,11 @@ def words_in(file: str) -> list[str]:
     except (OSError, UnicodeDecodeError):
         raise ValueError("The word list cannot be read, or is no UTF-8.") from None
     return [line for line in lines if not line.startswith("#")]
+
+
+def open_words(file: str, *, mask: bool) -> Words:
+    """file: empty for none. ValueError, with a sentence."""
+    return WordList(words_in(file), mask=mask) if file else AnyWords()
 
 
 def _pattern(word: str) -> str:

@@ -219,6 +219,20 @@ def test_who_is_back_in_time_goes_on() -> None:
     assert line.do(Elapsed(Timer(What.AWAY, "bob")), 60) == []
 
 
+@pytest.mark.parametrize(
+    "command", [HangUp("cyd", "cyd-1"), RemoveParty("ann", "cyd"), Elapsed(Timer(What.AWAY, "cyd"))]
+)
+def test_who_is_out_however_he_went_is_cut_off_while_the_others_go_on(command: Command) -> None:
+    line = three()
+    line.do(DeviceLost("cyd", "cyd-1"), 10)
+    effects = line.do(command, 10 + GRACE_S)
+    assert CutOff("cyd") in effects
+    assert not [effect for effect in effects if isinstance(effect, CloseMedia | DropSpeaker)]
+    effects = line.do(HangUp("bob", "bob-1"), 11 + GRACE_S)
+    assert CloseMedia() in effects
+    assert not [effect for effect in effects if isinstance(effect, CutOff)]
+
+
 def test_the_caller_s_crash_while_it_rings_ends_it() -> None:
     line = one()
     line.do(DeviceLost("ann", "ann-1"), 10)

@@ -14,6 +14,7 @@ Rules held here
 - Its duration counts from when two were in first. Its reason is `completed` if that ever was; else what the last
   callee who could have answered did.
 - The caller hears a ring-back tone while somebody rings and nobody has answered.
+- Who is out, however he went, neither sends nor hears any more: he is cut off.
 """
 
 from collections.abc import Callable, Mapping
@@ -235,7 +236,7 @@ def apply(call: Call, command: Command, now: float) -> tuple[Call, list[Effect]]
             return call, []
         raise Illegal(Problem.CALL_ENDED)
     after, told = HANDLERS[type(command)](call, command, now)
-    cut: list[Effect] = [CutOff(command.user)] if isinstance(command, RemoveParty) and _was_in(call, command) else []
+    cut: list[Effect] = [CutOff(user) for user in call.of(State.IN) if user not in after.of(State.IN)]
     return _settled(call, after, cut, told, now)
 
 
@@ -452,8 +453,10 @@ def _settled(before: Call, after: Call, first: list[Effect], told: list[Effect],
     media: list[Effect] = [CloseMedia()] if ended else _media_changes(before, after, first)
     free: list[Effect] = [Disengage(user) for user in sorted(engaged(before) - engaged(after))]
     taken: list[Effect] = [Engage(user) for user in sorted(engaged(after) - engaged(before))]
-    if ended and not before.parties:  # nobody could be called: there never was any media
-        first, media = [], []
+    if ended:
+        first = []
+        if not before.parties:  # nobody could be called: there never was any media
+            media = []
     return after, [*free, *taken, *first, *media, *words, *timer_changes(timers(before), timers(after))]
 
 
@@ -523,10 +526,6 @@ def _others(call: Call, user: str) -> tuple[str, ...]:
 
 def _shown(party: Party) -> str:
     return party.reason or party.state
-
-
-def _was_in(call: Call, command: RemoveParty) -> bool:
-    return command.user in call.of(State.IN)
 
 
 def _check_data(data: str) -> None:

@@ -9,8 +9,8 @@ STREAMS = {
 }
 
 PRESENCE = {
-    "session_ended": "This user's session ended. `session`, `device`, `reason`: replaced, logged out, lost, expired.",
-    "presence_changed": "A user whose presence is followed came, went, or has other devices. `user`, `online`, `devices`.",
+    "session_ended": "One of his sessions ended. `session`, `device`, `reason`: replaced, logged out, lost, expired.",
+    "presence_changed": "Who is followed has come, gone, or other devices. `user`, `online`, `devices`.",
 }
 
 ROOMS = {
@@ -93,3 +93,29 @@ CALLS = {
 
 EVENTS: dict[str, str] = {**STREAMS, **PRESENCE, **ROOMS, **INVITATIONS, **GROUPS, **MESSAGES, **CALLS}
 """name -> what it says."""
+
+MEDIA: dict[str, str] = {
+    "speaking_started": "A speaker begins to speak. `user`.",
+    "speaking_stopped": "He stopped. `user`.",
+    "speaker_talks_muted": "A speaker talks though he is muted. `user`, `muted_by`.",
+    "participant_joined": "A user's media is connected. `user`, `directions`.",
+    "participant_left": "It is not any more. `user`, `reason`.",
+    "participant_reconnecting": "It is lost, and waited for. `user`.",
+    "participant_reconnected": "It is back. `user`.",
+    "publishing_started": "A speaker's microphone is connected. `user`.",
+    "publishing_stopped": "It is not any more. `user`, `reason`.",
+    "audio_silent": "Nothing comes of a speaker's open microphone. `user`.",
+    "audio_heard": "Something does again. `user`.",
+    "audio_clipping": "A speaker's microphone is turned up too far. `user`.",
+    "audio_clean": "It is not any more. `user`.",
+    "quality_low": "Much of what a user sends or receives is lost. `user`, `direction`, `fraction_lost`.",
+    "quality_recovered": "Little is. `user`, `direction`.",
+    "player_changed": "A music player does something else. `player`, `status`, `reason`.",
+    "player_track_started": "It begins a track. `player`, `track`.",
+    "player_track_failed": "It cannot play a track. `player`, `track`, `reason`.",
+    "effect_started": "A sound begins. `effect`, `sound`.",
+    "effect_ended": "It is over. `effect`.",
+    "effect_failed": "It cannot be played. `effect`, `reason`.",
+    "media_restarted": "Some of these are missing: ask for `get_participants` and `get_players`.",
+}
+"""What the media server says of a room or a call, as `media` notifications: not numbered, not kept, never resumed."""

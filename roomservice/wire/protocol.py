@@ -15,9 +15,16 @@ MAX_FRAGMENTS = 1000
 MAX_UNREAD_BYTES = 1 << 20
 """Of what was sent and the client has not read. One event is far less, and no other is sent before."""
 
+LINGER_S = 5.0
+"""After the end, for the client to read what waits for him."""
+
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
     """For uvicorn.Config(ws=...), with ws_max_size=MAX_MESSAGE_BYTES and ws_per_message_deflate=False."""
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def handle_ping(self) -> None:
         super().handle_ping()

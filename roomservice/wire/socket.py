@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from roomservice.accounts import Device
 from roomservice.commit import Numbered, Session
-from roomservice.hub import Follower, Hub, Item, Joined, Missed
+from roomservice.hub import Follower, Hub, Item, Joined, Missed, Passing
 from roomservice.interface import Unavailable
 from roomservice.operations.calling import Refusal, invalid
 from roomservice.operations.problems import INVALID_PARAMS, NO_SUCH_OPERATION, TOO_OFTEN, UNAUTHORISED, Refused
@@ -104,6 +104,8 @@ class Socket:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             self.close(Close.NORMAL)
             code = self._closing.result()
+            if self.busy:  # what is under way is done yet, and answered: who logs out is told that he has
+                await asyncio.wait([reading], timeout=FLUSH_S)
             reading.cancel()
             waiting.cancel()
             self.outgoing.end(drop=code is Close.TOO_SLOW)
@@ -166,6 +168,8 @@ class Socket:
             finally:
                 self.busy = False
                 self.heard = time.monotonic()
+            if self._closing.done():
+                return
 
     async def _wait_for_hello(self) -> None:
         try:
@@ -283,5 +287,8 @@ class Texts:
 def _notification(item: Item) -> dict[str, Any]:
     if isinstance(item, Missed):
         return jsonrpc.notification("reload", {"stream": item.stream, "last": item.last})
+    if isinstance(item, Passing):
+        passing = {"stream": item.stream, "at": item.at, "event": item.name, "data": item.data}
+        return jsonrpc.notification("media", passing)
     said = {"stream": item.stream, "seq": item.seq, "at": item.at, "event": item.name, "data": item.data}
     return jsonrpc.notification("event", said)
