@@ -108,6 +108,12 @@ class Played:
     async def sounds(self) -> list[str]:
         return ["applause"]
 
+    async def library(self, search: str) -> list[Any]:
+        return []
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """It is so."""
+
     async def participants(self, room: str) -> list[Any]:
         return []
 
