@@ -39,9 +39,8 @@ class Again(Exception):
     """Somebody came between; the same commit may succeed now."""
 
 
-async def carry_out(connection: AsyncConnection, commit: Commit, now: float, history: int) -> Sequence[Numbered]:
-    """history: messages of one conversation that are kept. Conflict, Engaged, Again: the transaction is to be rolled
-    back."""
+async def carry_out(connection: AsyncConnection, commit: Commit, now: float) -> Sequence[Numbered]:
+    """Conflict, Engaged, Again: the transaction is to be rolled back."""
     for write in sorted(commit.writes, key=lambda write: (write.kind, write.id)):
         await _write(connection, write)
     await _engage(connection, commit.engagements)
@@ -50,7 +49,7 @@ async def carry_out(connection: AsyncConnection, commit: Commit, now: float, his
     await _set_marks(connection, commit)
     await _keep_records(connection, commit, now)
     await _change_sessions(connection, commit)
-    return await _tell(connection, commit, now, history)
+    return await _tell(connection, commit, now)
 
 
 # ---- documents
@@ -235,16 +234,12 @@ async def _change_sessions(connection: AsyncConnection, commit: Commit) -> None:
 # ---- what is told
 
 
-async def _tell(connection: AsyncConnection, commit: Commit, now: float, history: int) -> Sequence[Numbered]:
+async def _tell(connection: AsyncConnection, commit: Commit, now: float) -> Sequence[Numbered]:
     last = await _lock(connection, sorted(counted(commit)))
     following = await _following(connection, commit)
     recalled = await _recall(connection, commit)
     outcome = number(commit, now, last, following, recalled)
     await _keep(connection, outcome)
-    for message in outcome.messages:
-        if message.number > history:
-            of_it, oldest = messages.c.conversation == message.conversation, message.number - history
-            await connection.execute(delete(messages).where(of_it, messages.c.number <= oldest))
     await _follow(connection, commit, last, following)
     return outcome.events
 

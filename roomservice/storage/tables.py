@@ -163,7 +163,7 @@ record_users = Table(
     Column("kind", Key(WORD_LENGTH), primary_key=True),
     Column("at", Double, primary_key=True, autoincrement=False),
     Column("id", Key(), primary_key=True),
-    Index("record_users_at", "at"),
+    Index("record_users_of", "kind", "id"),
 )
 
 sessions = Table(

@@ -5,14 +5,8 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-_TABLES = ("messages", "records", "record_users")
-
 
 def upgrade() -> None:
-    for table in _TABLES:
-        op.create_index(f"{table}_at", table, ["at"])
-
-
-def downgrade() -> None:
-    for table in _TABLES:
-        op.drop_index(f"{table}_at", table)
+    op.create_index("messages_at", "messages", ["at"])
+    op.create_index("records_at", "records", ["at"])
+    op.create_index("record_users_of", "record_users", ["kind", "id"])
