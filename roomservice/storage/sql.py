@@ -1,8 +1,8 @@
 """In a database, by SQLAlchemy's async engine: SQLite, PostgreSQL (12), MySQL (8) or MariaDB (10.6), or newer ones.
 
 What of it is where: tables.py, types.py (what there is), committing.py (how it changes), due.py (timers and jobs),
-reading.py (how it is read), migrating.py and migrations/ (how tables come about). Here: connections, transactions, and
-what becomes of errors.
+reading.py (how it is read), forgetting.py (what is kept no longer), migrating.py and migrations/ (how tables come
+about). Here: connections, transactions, and what becomes of errors.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from roomservice.commit import (
     Visits,
 )
 from roomservice.interface import Unavailable
-from roomservice.storage import due, reading
+from roomservice.storage import due, forgetting, reading
 from roomservice.storage.committing import Again, carry_out
 from roomservice.storage.migrating import migrate
 from roomservice.storage.retention import Retention
@@ -232,7 +232,7 @@ class SqlStorage:
 
     async def forget(self, now: float) -> int:
         async with self._transaction() as connection:
-            return await reading.forget(connection, self._retention, now)
+            return await forgetting.forget(connection, self._retention, now)
 
     # ---- users
 
