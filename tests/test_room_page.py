@@ -1,5 +1,5 @@
-"""The voice-room page in Debian's Chromium, as its users have it: a room service, a media server, microphones of WAV files.
-Sound is measured by Web Audio in each page, not assumed."""
+"""The voice-room page in Debian's Chromium, as its users have it: a room service, a media server, microphones of WAV
+files. Sound is measured by Web Audio in each page, not assumed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
@@ -81,7 +80,8 @@ class User:
     async def until(self, expression: str, within_s: float = 10.0) -> None:
         """Of JavaScript, with `app` and `room`."""
         deadline = time.monotonic() + within_s
-        script = f"(() => {{ const app = document.querySelector('voice-app'); const {{room}} = app; return {expression}; }})()"
+        names = "const app = document.querySelector('voice-app'); const {room} = app;"
+        script = f"(() => {{ {names} return {expression}; }})()"
         while not await self.page.evaluate(script):
             assert time.monotonic() < deadline, f"{self.name}: not within {within_s} s: {expression}; {self.errors}"
             await asyncio.sleep(0.1)
@@ -90,14 +90,18 @@ class User:
 class House:
     """Both servers, and everybody's browsers."""
 
-    def __init__(self, media: Server, rooms: Process, stack: AsyncExitStack, microphones: Callable[[int], Path]) -> None:
+    def __init__(
+        self, media: Server, rooms: Process, stack: AsyncExitStack, microphones: Callable[[int], Path]
+    ) -> None:
         self.media, self.rooms = media, rooms
         self._stack, self._microphones = stack, microphones
 
     async def browser(self, pitch_hz: int | None = None) -> Chromium:
         return await self._stack.enter_async_context(chromium(self._microphones(pitch_hz) if pitch_hz else None))
 
-    async def comes(self, name: str, pitch_hz: int | None = None, *, browser: Chromium | None = None, hash: str = "") -> User:
+    async def comes(
+        self, name: str, pitch_hz: int | None = None, *, browser: Chromium | None = None, hash: str = ""
+    ) -> User:
         tab = await (browser or await self.browser(pitch_hz)).open(f"{self.rooms.url}/{hash}")
         user = User(name, tab.page, tab.errors)
         await tab.page.get_by_label("Your name").fill(name)
@@ -118,37 +122,24 @@ class House:
 
 
 @pytest.fixture
-def rooms(server: Server, tmp_path: Path) -> Iterator[Process]:
-    running = Process(tmp_path, server.url, "--sign-up", "open")
+def media(start_server: StartServer) -> Server:
+    return start_server("--cors-origin", "*")
+
+
+@pytest.fixture
+def rooms(media: Server, tmp_path: Path) -> Iterator[Process]:
+    running = Process(tmp_path, media.url, "--sign-up", "open")
     yield running
     running.stop()
 
 
 @pytest.fixture
-async def house(server: Server, rooms: Process, microphones: Callable[[int], Path]) -> AsyncIterator[House]:
+async def house(media: Server, rooms: Process, microphones: Callable[[int], Path]) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
-        yield House(server, rooms, stack, microphones)
+        yield House(media, rooms, stack, microphones)
 
 
-async def seat_of(user: User, name: str) -> Any:
-    return user.page.locator(f".seat[data-user={name}]")
-
-
-async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House) -> None:
-    """Alibaba: create, enter, request a microphone, leave it, leave the room, dismiss. ZEGO: raise a hand, invite, set to
-    listener, mute by oneself and by the host."""
-    ann, bob, cem = await asyncio.gather(
-        house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ), house.comes("cem", CEM_HZ)
-    )
-    await ann.sees("Nobody is talking yet")
-    await house.opens(ann, "Evening talk")
-    await ann.press("Take a seat")
-    await bob.sees("Evening talk")
-    await house.enters(bob, "Evening talk")
-    await house.enters(cem, "Evening talk")
-    await bob.hears(ANN_HZ)
-    await expect(bob.page.locator(".seat.speaking[data-user=ann]")).to_be_visible(timeout=10_000)
-
+async def a_hand_is_raised(ann: User, bob: User, cem: User) -> None:
     # bob raises his hand, and ann gives him a seat
     await bob.press("Raise your hand")
     await bob.sees("Your hand is up")
@@ -158,6 +149,8 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     await cem.hears(BOB_HZ)
     await cem.hears(ANN_HZ)
 
+
+async def mutes(ann: User, bob: User, cem: User) -> None:
     # mute by oneself, shown to all; then by the host while he talks, which he cannot undo
     await bob.press("Mute", exact=True)
     await cem.hears_no_more(BOB_HZ)
@@ -172,6 +165,8 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     await ann.page.get_by_role("dialog").get_by_role("button", name="Unmute", exact=True).click()
     await cem.hears(BOB_HZ)
 
+
+async def an_invitation(ann: User, bob: User, cem: User) -> None:
     # the host invites cem, who accepts; and sets bob back to listening
     await ann.press("People")
     await ann.page.get_by_role("complementary").get_by_role("button", name="cem").click()
@@ -184,8 +179,10 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     await cem.hears_no_more(BOB_HZ)
     await expect(bob.page.get_by_role("button", name="Raise your hand")).to_be_visible()
 
+
+async def chat_and_likes(ann: User, bob: User, cem: User) -> None:
     # chat and likes reach everybody
-    await bob.press("Chat")
+
     await bob.page.get_by_role("textbox", name="Message").fill("hello <b>all</b>")
     await bob.press("Send")
     await expect(ann.page.get_by_role("button", name="Chat")).to_have_attribute("data-unread", "1")
@@ -193,6 +190,26 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     await expect(ann.page.get_by_role("log")).to_contain_text("hello <b>all</b>")
     await cem.press("Like")
     await expect(ann.page.locator(".badge")).to_have_text("1")
+
+
+async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House) -> None:
+    """Alibaba: create, enter, request a microphone, leave it, leave the room, dismiss. ZEGO: raise a hand, invite, set
+    to listener, mute by oneself and by the host."""
+    ann, bob, cem = await asyncio.gather(
+        house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ), house.comes("cem", CEM_HZ)
+    )
+    await ann.sees("Nobody is talking yet")
+    await house.opens(ann, "Evening talk")
+    await bob.sees("Evening talk")
+    await house.enters(bob, "Evening talk")
+    await house.enters(cem, "Evening talk")
+    await bob.hears(ANN_HZ)
+    await expect(bob.page.locator(".seat.speaking[data-user=ann]")).to_be_visible(timeout=10_000)
+
+    await a_hand_is_raised(ann, bob, cem)
+    await mutes(ann, bob, cem)
+    await an_invitation(ann, bob, cem)
+    await chat_and_likes(ann, bob, cem)
 
     # each page's state is what the service says
     for user in (ann, bob, cem):
