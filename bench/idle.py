@@ -262,7 +262,7 @@ def remarks(found: Sequence[Idle]) -> list[str]:
     ]
     if not any(each.rooms == TARGET_ROOMS for each in found):
         said.append(
-            f"{TARGET_ROOMS:,} rooms were not measured in this run; idle_core_share_projected is what {found[-1].rooms:,} "
+            f"{TARGET_ROOMS:,} rooms were not measured; idle_core_share_projected is what {found[-1].rooms:,} "
             "took, in proportion, and small numbers share fewer system calls."
         )
     return said

@@ -240,7 +240,7 @@ def result(
         ],
         series=[
             *(
-                results.distribution(f"first audio, {name}", values, "ms")
+                results.distribution(name, values, "from POST to first packet (ms)")
                 for name, values in (
                     (f"{ALONE_RATE:.0f} joins/s", alone.first_audio),
                     (f"{STORM_RATE:.0f} joins/s", [ms for each in storms for ms in each.first_audio]),

@@ -130,6 +130,7 @@ def serve(
             **options,
         )
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         _run(settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -142,7 +143,14 @@ def _run(settings: ServiceSettings) -> None:
     try:
         run(settings)
     except Unavailable as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """With what the driver says of it, in one line."""
+    cause = getattr(error.__cause__, "orig", error.__cause__)
+    said = str(cause or "").partition("\n")[0]
+    return f"{str(error).rstrip('.')}: {said}" if said else str(error)
 
 
 @cli.command("add-user")
@@ -159,7 +167,7 @@ def add_user(name: str, storage: str, password: str) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     except Unavailable as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_why(error)) from None
     if not made:
         raise click.ClickException(f"There is a user {name}.")
 

@@ -9,7 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mediaserver.client import EffectDocument, EffectState, ParticipantDocument, PlayerDocument, PlayerStateDocument
+from mediaserver.client import (
+    EffectDocument,
+    EffectState,
+    MediaDocument,
+    ParticipantDocument,
+    PlayerDocument,
+    PlayerStateDocument,
+)
 from roomservice.commit import (
     Commit,
     Due,
@@ -285,6 +292,15 @@ class Sound(Protocol):
 
     async def sounds(self) -> Sequence[str]:
         """Which effects there are."""
+        ...
+
+    async def library(self, search: str) -> Sequence[MediaDocument]:
+        """Pieces that players can play, by title; search: words that each must have. Some hundreds at most."""
+        ...
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """ducking_db: by how much music goes down while somebody speaks. places: whether each is heard from his seat's
+        place, in stereo. What is None stays."""
         ...
 
     async def participants(self, room: str) -> Sequence[ParticipantDocument]:

@@ -10,6 +10,7 @@ Rules held here
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -54,30 +55,35 @@ class Outbox:
         self._clock = clock
         self._handlers = handlers
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._failing: set[str] = set()
         self.woken = asyncio.Event()
 
     async def committed(self, commit: Commit) -> None:
         """Never raises, and waits FIRST_S at most; not at all for jobs of a kind that fails."""
-        if commit.timers or commit.jobs:
-            self.woken.set()
-        keys = [job.key for job in commit.jobs if job.due <= self._clock()]
-        if not keys:
-            return
+        keys = {job.key for job in commit.jobs if job.due <= self._clock()}
+        until = time.monotonic() + FIRST_S
         try:
-            leased = await self._storage.due_jobs(self._clock(), len(keys), LEASE_S, keys)
+            while keys and time.monotonic() < until:
+                keys = await self._first(keys, until)
         except Unavailable as error:
             log.warning("%s", error)
-            return
-        tasks = [(job.kind, self._begin(job)) for job in leased]
-        hopeful = [task for kind, task in tasks if kind not in self._failing]
+        self.woken.set()
+
+    async def _first(self, keys: set[str], until: float) -> set[str]:
+        """Those that are to be tried again: their job was under way here, perhaps since before the commit."""
+        leased = await self._storage.due_jobs(self._clock(), len(keys), LEASE_S, keys)
+        for job in leased:
+            self._begin(job)
+        tasks = {key: self._running[key] for key in keys if key in self._running}
+        hopeful = [task for task in tasks.values() if task.get_name() not in self._failing]
         if hopeful:
-            await asyncio.wait(hopeful, timeout=FIRST_S)
+            await asyncio.wait(hopeful, timeout=max(0.0, until - time.monotonic()))
+        return {key for key, task in tasks.items() if task in hopeful} - {job.key for job in leased}
 
     async def due(self) -> int:
         """Begins what is due; how much that is. Unavailable."""
-        free = AT_ONCE - len(self._under_way)
+        free = AT_ONCE - len(self._running)
         leased = await self._storage.due_jobs(self._clock(), free, LEASE_S) if free > 0 else ()
         for job in leased:
             self._begin(job)
@@ -85,18 +91,21 @@ class Outbox:
 
     async def stop(self) -> None:
         """What is under way ends, soon."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=FIRST_S)
-        tasks = list(self._under_way)
+        tasks = list(self._running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=FIRST_S)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, leased: Leased) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._do(leased))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task = self._running[leased.key] = asyncio.create_task(self._do(leased), name=leased.kind)
+        task.add_done_callback(lambda _: self._ended(leased.key, task))
         return task
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._running.get(key) is task:
+            del self._running[key]
 
     async def _do(self, leased: Leased) -> None:
         async with self._turns:

@@ -18,7 +18,7 @@ from mediaserver.client import EffectDocument, EffectState, PlayerDocument, Play
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
 from roomservice.hub import Hub
-from roomservice.interface import Addresses, MediaError, MediaRoom, SoundRefusedError, Storage
+from roomservice.interface import Addresses, Media, MediaError, MediaRoom, Push, Sound, SoundRefusedError, Storage
 from roomservice.operations.world import World
 from roomservice.passwords import Passwords
 from roomservice.presence import Presence
@@ -103,6 +103,12 @@ class Played:
     async def sounds(self) -> list[str]:
         return ["applause"]
 
+    async def library(self, search: str) -> list[Any]:
+        return []
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """It is so."""
+
     async def participants(self, room: str) -> list[Any]:
         return []
 
@@ -145,6 +151,9 @@ async def wired(
     settings: ServiceSettings = SETTINGS,
     *,
     clock: Callable[[], float] = time.time,
+    media: Media | None = None,
+    sound: Sound | None = None,
+    push: Push | None = None,
     browsers: BrowserPush | None = None,
     **settings_: Any,
 ) -> AsyncIterator[Wired]:
@@ -162,17 +171,16 @@ async def wired(
             kept,
             LocalBus(),
             users=OwnUsers(kept, CHEAP, settings.sign_up),  # type: ignore[arg-type]
-            media=played,
-            sound=played,
+            media=media or played,
+            sound=sound or played,
             http=outside,
             clock=now,
+            push=push,
             browsers=browsers,
         )
         async with served(whole) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
-            instance = whole.instance
-            yield Wired(
-                url, whole.wire, whole.world, instance.engine, instance.hub, whole.presence, played, ahead, http
-            )
+            engine, hub = whole.instance.engine, whole.instance.hub
+            yield Wired(url, whole.wire, whole.world, engine, hub, whole.presence, played, ahead, http)
 
 
 @asynccontextmanager

@@ -1,12 +1,13 @@
 """In a database, by SQLAlchemy's async engine: SQLite, PostgreSQL (12), MySQL (8) or MariaDB (10.6), or newer ones.
 
 What of it is where: tables.py, types.py (what there is), committing.py (how it changes), due.py (timers and jobs),
-reading.py (how it is read), migrating.py and migrations/ (how tables come about). Here: connections, transactions, and
-what becomes of errors.
+reading.py (how it is read), forgetting.py (what is kept no longer), migrating.py and migrations/ (how tables come
+about). Here: connections, transactions, and what becomes of errors.
 """
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,7 +29,7 @@ from roomservice.commit import (
     Visits,
 )
 from roomservice.interface import Unavailable
-from roomservice.storage import due, reading
+from roomservice.storage import due, forgetting, reading
 from roomservice.storage.committing import Again, carry_out
 from roomservice.storage.migrating import migrate
 from roomservice.storage.retention import Retention
@@ -59,6 +60,17 @@ ATTEMPTS = 10
 # MariaDB says of a row that was changed since it was read.
 _AGAIN_STATES = {"40001", "40P01", "55P03"}
 _AGAIN_NUMBERS = {1205, 1213, 1020}
+
+
+def _join_threads() -> None:
+    """aiosqlite's, of connections that did not come about: each has one more answer to give to the event loop."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(CLOSE_S)
+
+
+CLOSE_S = 1.0
+"""For a database's thread to end."""
 
 
 class SqlStorage:
@@ -97,6 +109,7 @@ class SqlStorage:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await asyncio.to_thread(_join_threads)
 
     async def ready(self) -> bool:
         try:
@@ -232,7 +245,7 @@ class SqlStorage:
 
     async def forget(self, now: float) -> int:
         async with self._transaction() as connection:
-            return await reading.forget(connection, self._retention, now)
+            return await forgetting.forget(connection, self._retention, now)
 
     # ---- users
 
