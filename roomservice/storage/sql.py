@@ -7,6 +7,7 @@ about). Here: connections, transactions, and what becomes of errors.
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,6 +53,9 @@ START_S = 60.0
 CONNECTIONS = 10
 """Of one instance, at most. More does more at a time, and leaves less of the database to other instances."""
 
+CLOSE_S = 1.0
+"""For a database's thread to end."""
+
 ATTEMPTS = 10
 """Of a commit that the database gave up for another."""
 
@@ -65,6 +69,13 @@ def address(url: str) -> URL:
     """With its driver. ArgumentError."""
     made = make_url(url)
     return made.set(drivername=DRIVERS.get(made.drivername, made.drivername))
+
+
+def _join_threads() -> None:
+    """aiosqlite's, of connections that did not come about: each has one more answer to give to the event loop."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(CLOSE_S)
 
 
 class SqlStorage:
@@ -101,6 +112,7 @@ class SqlStorage:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await asyncio.to_thread(_join_threads)
 
     async def ready(self) -> bool:
         try:
