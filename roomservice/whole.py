@@ -11,7 +11,7 @@ from roomservice.accounts import Accounts
 from roomservice.appserver.app import Edge, create_app
 from roomservice.commit import Session
 from roomservice.instance import Instance
-from roomservice.interface import Bus, Media, Sound, Storage, Users
+from roomservice.interface import Bus, Media, Push, Sound, Storage, Users
 from roomservice.operations.world import World
 from roomservice.presence import Presence
 from roomservice.push.both import PushByAll
@@ -25,9 +25,9 @@ from roomservice.words import open_words
 
 
 class Whole:
-    """An ASGI app, whose lifespan is that of the service. media, sound, users: the world's; http: to push by; browsers:
-    instead of the Web Push that the settings name. clock: Unix time in s. ValueError, with a sentence, for a setting
-    that cannot be used."""
+    """An ASGI app, whose lifespan is that of the service. media, sound, users: the world's; http: to push by; push:
+    besides the ways that the settings name; browsers: instead of their Web Push. clock: Unix time in s. ValueError,
+    with a sentence, for a setting that cannot be used."""
 
     def __init__(
         self,
@@ -40,14 +40,15 @@ class Whole:
         sound: Sound,
         http: httpx.AsyncClient,
         clock: Callable[[], float],
+        push: Push | None = None,
         browsers: BrowserPush | None = None,
     ) -> None:
-        push = PushByAll()
-        self.instance = Instance(storage, bus, media, push, clock, lost=self._lost)
+        pushes = PushByAll([] if push is None else [push])
+        self.instance = Instance(storage, bus, media, pushes, clock, lost=self._lost)
         engine = self.instance.engine
         self.presence = Presence(engine, settings, uuid.uuid4().hex, clock)
         talk = make_talk(engine, users, media, open_words(settings.word_list, mask=settings.mask_words))
-        talk = replace(talk, browsers=browsers or open_pushes(settings, push, talk.people, http, clock))
+        talk = replace(talk, browsers=browsers or open_pushes(settings, pushes, talk.people, http, clock))
         self.presence.tell(RoomSigns(engine))
         self.presence.tell(talk.calls)
         accounts = Accounts(storage, users, settings, clock)

@@ -1,6 +1,6 @@
 """The flows of the seed documents, over real HTTP and WebSockets, with a real media server and aiortc clients.
 
-000 Alibaba ARTC voice chat room, 001 ZEGO live voice chat; 003 and 004 are in test_rs_talk_flows.py.
+000 Alibaba ARTC voice chat room, 001 ZEGO live voice chat; 003 and 004 have files of their own.
 """
 
 from __future__ import annotations

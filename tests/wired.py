@@ -18,7 +18,6 @@ from mediaserver.client import EffectDocument, EffectState, PlayerDocument, Play
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
 from roomservice.hub import Hub
-from roomservice.instance import Instance
 from roomservice.interface import Addresses, Media, MediaError, MediaRoom, Push, Sound, SoundRefusedError, Storage
 from roomservice.operations.world import World
 from roomservice.passwords import Passwords
@@ -172,17 +171,16 @@ async def wired(
             kept,
             LocalBus(),
             users=OwnUsers(kept, CHEAP, settings.sign_up),  # type: ignore[arg-type]
-            media=played,
-            sound=played,
+            media=media or played,
+            sound=sound or played,
             http=outside,
             clock=now,
+            push=push,
             browsers=browsers,
         )
         async with served(whole) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
-            instance = whole.instance
-            yield Wired(
-                url, whole.wire, whole.world, instance.engine, instance.hub, whole.presence, played, ahead, http
-            )
+            engine, hub = whole.instance.engine, whole.instance.hub
+            yield Wired(url, whole.wire, whole.world, engine, hub, whole.presence, played, ahead, http)
 
 
 @asynccontextmanager
