@@ -39,7 +39,7 @@ class RoomMusic extends HTMLElement {
             await room.controlMusic('seek', {position_ms: Number(this.bar.value)});
         });
         this.library = h('ul', {class: 'pieces'});
-        this.search = h('input', {type: 'search', placeholder: t('search'), 'aria-label': t('library')});
+        this.search = h('input', {type: 'search', placeholder: t('search-library'), 'aria-label': t('search-library')});
         this.search.oninput = () => this.#loadLibrary();
         this.empty = h('p', {class: 'empty', hidden: true}, t('empty-library'));
         this.address = h('form', {class: 'write'}, h('input', {name: 'url', type: 'url', required: true, placeholder: t('address'), 'aria-label': t('address')}), iconButton('play', t('play'), undefined, {type: 'submit'}));
