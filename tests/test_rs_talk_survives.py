@@ -26,14 +26,18 @@ class Restarted:
     """A service that can be killed."""
 
     def __init__(self, directory: Path, media_url: str, hook: Receiver) -> None:
-        pushes = ("--push-hook", f"{hook.url}/push", "--push-hook-secret", SECRET)
-        self._begin = lambda: Process(directory, media_url, *OPTIONS, *pushes)
+        self._directory = directory
+        self._media_url = media_url
         self.hook = hook
-        self.process = self._begin()
+        self.process = self._begun()
 
     def dies_and_comes_back(self) -> None:
         self.process.kill()
-        self.process = self._begin()
+        self.process = self._begun()
+
+    def _begun(self) -> Process:
+        pushes = ("--push-hook", f"{self.hook.url}/push", "--push-hook-secret", SECRET)
+        return Process(self._directory, self._media_url, *OPTIONS, *pushes)
 
     async def token(self, user: str) -> str:
         asked = {"username": user, "password": f"{user}'s password", "device_id": "d1"}
