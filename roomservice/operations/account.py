@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from roomservice.accounts import Device, Tokens
+from roomservice.model.person import Unsubscribe
 from roomservice.operations.fields import Name, UserId
 from roomservice.operations.problems import FORBIDDEN, TOO_LARGE, UNAUTHORISED, Refused
 from roomservice.operations.rooms import himself
@@ -143,7 +144,9 @@ async def unsubscribe_presence(world: World, caller: Caller, asked: AskOnline) -
 
 
 async def _end(world: World, user: str, device: str) -> None:
+    """Nor is the device pushed to any more."""
     await world.accounts.end(user, device)
+    await world.talk.people.command(user, Unsubscribe(device=device))
     await world.presence.end_device(user, device, "logged out")
 
 
