@@ -222,6 +222,9 @@ async def test_a_browser_is_registered_for_pushes_and_not_any_address() -> None:
             assert await ann.refused("register_push", **{**subscription, **wrong}) == "push-refused"
         await ann.call("unregister_push")
         assert not (await service.world.talk.people.read("ann")).subscriptions
+        await ann.call("register_push", **subscription)
+        await ann.call("logout")
+        assert not (await service.world.talk.people.read("ann")).subscriptions
 
 
 async def test_http_does_the_same_and_says_the_same_problems(service: Wired) -> None:
