@@ -15,6 +15,10 @@ from roomservice.presence import MISSED, TooManyWatchedError
 
 ACCOUNT, PRESENCE = "account", "presence"
 
+LOGIN_WEIGHT = 6.0
+"""Of a login that fails; one that succeeds counts once. With what an address may (wire/desk.py) ten passwords can be
+tried at once, and then one each 3 s."""
+
 DeviceId = Annotated[Name, Field(description="Which of the user's devices it is; the app's own")]
 Users = Annotated[list[UserId], Field(min_length=1, max_length=500)]
 
@@ -167,7 +171,7 @@ OPERATIONS = (
         "Name and password for tokens of one device.",
         ACCOUNT,
         open=True,
-        weight=6,
+        weight=LOGIN_WEIGHT,
         problems=(UNAUTHORISED,),
     ),
     Operation(
