@@ -4,11 +4,15 @@ files. Sound is measured by Web Audio in each page, not assumed."""
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import shutil
 import signal
+import subprocess
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +24,10 @@ from tests.conftest import StartServer
 from tests.server import Server
 from tests.test_rs_serve import Process
 
-ANN_HZ, BOB_HZ, CEM_HZ, SONG_HZ = 440, 590, 790, 1000
+ANN_HZ, BOB_HZ, CEM_HZ, SONG_HZ = 550, 690, 790, 1000
 HEARD_DB, SILENT_DB = -45, -55
+FIREFOX_HZ = 440  # its fake microphone's
+BROWSERS = Path(__file__).parent / "browsers"
 
 # The loudest that one pitch was in what the page plays, in dB: its room's or its call's.
 LISTEN = """async ([pitch, milliseconds]) => {
@@ -104,9 +110,10 @@ class User:
 class Rooms:
     """A room service that can be killed and started again, and knows its users still."""
 
-    def __init__(self, directory: Path, media_url: str) -> None:
-        self._arguments = (directory, media_url, "--sign-up", "open", "--secret", "s" * 32)
-        self.process = Process(*self._arguments)
+    def __init__(self, directory: Path, media_url: str, *options: str) -> None:
+        self._directory, self._media_url = directory, media_url
+        self._options = ("--sign-up", "open", "--secret", "s" * 32, *options)
+        self.process = Process(directory, media_url, *self._options)
 
     @property
     def url(self) -> str:
@@ -115,7 +122,7 @@ class Rooms:
     def restart(self) -> None:
         port = self.url.rpartition(":")[2]
         self.process.kill()
-        self.process = Process(*self._arguments, "--port", port)
+        self.process = Process(self._directory, self._media_url, *self._options, "--port", port)
 
 
 class House:
@@ -342,3 +349,73 @@ async def test_a_cut_of_five_seconds_and_a_restart_of_either_server_are_survived
     await bob.press("Mute", exact=True)
     await ann.hears_no_more(BOB_HZ)
     assert await ann.page.evaluate(AS_TOLD)
+
+
+async def test_debians_firefox_joins_talks_and_listens(
+    start_server: StartServer, tmp_path: Path, microphones: Callable[[int], Path]
+) -> None:
+    """Firefox leaves loopback out, so media goes by an address of this machine's own, which no packet leaves."""
+    secret = "s" * 32
+    media = start_server(
+        *(
+            "--cors-origin",
+            "*",
+            "--api-key",
+            f"rooms:{secret}",
+            "--media-address",
+            own_address(),
+            "--drain-timeout",
+            "0",
+        )
+    )
+    rooms = Rooms(tmp_path, media.url, "--media-key", f"rooms:{secret}")
+    async with AsyncExitStack() as stack:
+        stack.callback(rooms.process.stop)
+        house = House(media, rooms, stack, microphones)
+        ann = await house.comes("ann", ANN_HZ)
+        await house.opens(ann, "Foxes", "by who takes it")
+        program = ("node", str(BROWSERS / "firefox.mjs"), rooms.url, "fox", "Foxes", str(ANN_HZ))
+        environment = {**os.environ, "PULSE_SERVER": stack.enter_context(sound_server(tmp_path))}
+        fox = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, env=environment)
+        assert fox.stdin is not None
+        assert fox.stdout is not None
+        try:
+            said = {"db": SILENT_DB, "speaks": False}
+            deadline = time.monotonic() + 60
+            while said["db"] < HEARD_DB or not said["speaks"]:
+                assert time.monotonic() < deadline, said
+                said |= json.loads(await asyncio.wait_for(fox.stdout.readline(), 60))
+                assert not said.get("errors")
+            await ann.hears(FIREFOX_HZ)
+        finally:
+            fox.stdin.close()
+            await asyncio.wait_for(fox.wait(), 20)
+
+
+@contextmanager
+def sound_server(directory: Path) -> Iterator[str]:
+    """Firefox's Web Audio stands still without an output device: PulseAudio has one that nobody hears. Its address."""
+    socket = directory / "pulse"
+    modules = ("module-null-sink", f"module-native-protocol-unix socket={socket} auth-anonymous=1")
+    command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
+    for module in modules:
+        command += ["-L", module]
+    environment = {**os.environ, "HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not socket.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield f"unix:{socket}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def own_address() -> str:
+    """One of this machine's that is no loopback."""
+    found = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=True).stdout.split()
+    (address, *_) = (one for one in found if "." in one)
+    return address
