@@ -1,9 +1,8 @@
-"""Talk on a database, where transactions come between one another: many do the same at once, and nothing is lost, doubled
-or out of order."""
+"""Talk on databases, where transactions come between one another: many do the same at once, and nothing is lost,
+doubled or out of order."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +13,14 @@ from roomservice.model.groups import Join, Quit
 from roomservice.model.invitations import Accept, Cancel, Reject
 from roomservice.model.messages import Content, Kind
 from roomservice.model.person import SetAttributes
-from roomservice.storage.sql import SqlStorage
+from roomservice.storage.opening import open_storage
 from tests.talking import Town
 from tests.test_rs_talk_groups import jazz
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    storage = SqlStorage(f"sqlite+aiosqlite:///{tmp_path}/rooms.db")
+async def town(storage_url: str) -> AsyncIterator[Town]:
+    storage = open_storage(storage_url)
     await storage.start()
     yield Town(storage=storage)
     await storage.close()
