@@ -42,6 +42,13 @@ def cli() -> None:
 @_option("--port", "TCP port of HTTP.", type=click.IntRange(0, 65535), default=8080)
 @_STORAGE
 @_option(
+    "--redis",
+    "URL of the Redis by which several instances wake each other.  [default: there is one instance]",
+    default="",
+    metavar="URL",
+    show_default=False,
+)
+@_option(
     "--secret",
     "Signs the tokens of users, at least 32 bytes. Prefer the environment.  [default: a new one at each start, so that "
     "users log in again]",
@@ -99,12 +106,28 @@ def serve(
             push_services=push_service,
             **options,
         )
-        from roomservice.server import run  # noqa: PLC0415 - so that --help answers at once
-
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        run(settings)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        _run(settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _run(settings: ServiceSettings) -> None:
+    from roomservice.interface import Unavailable  # noqa: PLC0415 - so that --help answers at once
+    from roomservice.server import run  # noqa: PLC0415
+
+    try:
+        run(settings)
+    except Unavailable as error:
+        raise click.ClickException(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """With what the driver says of it, in one line."""
+    cause = getattr(error.__cause__, "orig", error.__cause__)
+    said = str(cause or "").partition("\n")[0]
+    return f"{str(error).rstrip('.')}: {said}" if said else str(error)
 
 
 @cli.command("add-user")
@@ -113,12 +136,15 @@ def serve(
 @click.password_option(envvar="ROOMSERVICE_PASSWORD", help="Asked for when it is not given.")
 def add_user(name: str, storage: str, password: str) -> None:
     """Make the user NAME."""
+    from roomservice.interface import Unavailable  # noqa: PLC0415
     from roomservice.server import make_user  # noqa: PLC0415
 
     try:
         made = asyncio.run(make_user(storage, name, password))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except Unavailable as error:
+        raise click.ClickException(_why(error)) from None
     if not made:
         raise click.ClickException(f"There is a user {name}.")
 

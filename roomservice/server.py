@@ -7,16 +7,17 @@ import time
 from collections.abc import Iterator
 
 import uvicorn
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from mediaserver.client import MediaServer
 from roomservice.appserver.app import Edge, create_app
+from roomservice.bus.opening import open_bus
+from roomservice.instance import Instance
 from roomservice.media import MediaServerMedia
 from roomservice.passwords import Passwords
+from roomservice.push.both import PushByAll
 from roomservice.service import Service
 from roomservice.settings import ServiceSettings, SignUp
-from roomservice.storage.memory import MemoryStorage
-from roomservice.storage.sql import SqlStorage
+from roomservice.storage.opening import open_storage
 from roomservice.users import OwnUsers, valid_name
 
 GRACE_S = 5
@@ -55,25 +56,15 @@ async def make_user(storage: str, name: str, password: str) -> bool:
         await store.close()
 
 
-def open_storage(url: str) -> MemoryStorage | SqlStorage:
-    """ValueError, with a sentence."""
-    if url == "none":
-        return MemoryStorage()
-    try:
-        return SqlStorage(url)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-        raise ValueError("The storage is none, or a URL like sqlite+aiosqlite:///roomservice.db.") from None
-
-
 async def _serve(settings: ServiceSettings) -> None:
-    storage = open_storage(settings.storage)
+    storage, bus = open_storage(settings.storage), open_bus(settings.redis)
     try:
         await storage.start()
         async with MediaServer(settings.media_url, *settings.media_key) as server:
             media = MediaServerMedia(server, settings.media_public_url or settings.media_url)
             users = OwnUsers(storage, Passwords(), settings.sign_up)
-            service = Service(storage, media, time.time)
-            app = create_app(Edge(service, users, settings, time.time))
+            instance = Instance(storage, bus, media, PushByAll([]), time.time)
+            app = create_app(Edge(Service(instance), users, settings, time.time))
             config = uvicorn.Config(
                 app,
                 host=settings.host,

@@ -137,8 +137,12 @@ def test_what_it_cannot_start_with_is_one_sentence() -> None:
         (["--secret", "short"], "roomservice: The secret that signs tokens has at least 32 bytes.\n"),
         (["--storage", "nonsense"], "roomservice: The storage is none, or a URL like sqlite+aiosqlite:///"),
         (["--media-url", "nonsense", "--storage", "none"], "roomservice: The server's address is one like"),
+        (["--redis", "nonsense", "--storage", "none"], "roomservice: Redis has a URL like"),
+        (["--storage", "postgresql://u@127.0.0.1:1/d"], "roomservice: The database cannot be reached: "),
+        (["--storage", "mysql://u@127.0.0.1:1/d"], "roomservice: The database cannot be reached: "),
+        (["--storage", "sqlite:////nowhere/at/all.db"], "roomservice: The database cannot be reached: "),
     ):
         ended = subprocess.run([COMMAND, "serve", *options], check=False, capture_output=True, text=True)
-        assert ended.returncode == 2
+        assert ended.returncode == (1 if "cannot be reached" in said else 2)
         assert ended.stderr.startswith(said)
         assert ended.stderr.count("\n") == 1

@@ -1,6 +1,7 @@
 """What every storage does alike."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ from roomservice.interface import Conflict, Engaged, Storage
 from roomservice.model.effects import Timer, What
 from roomservice.storage.memory import MemoryStorage
 from roomservice.storage.retention import Retention
+from roomservice.storage.sql import SqlStorage
 
 NOW = 1767323045.0
 RETENTION = Retention(events_s=100.0, events=5, messages_s=1000.0, messages=4, records_s=1000.0)
@@ -33,9 +35,10 @@ RING = Timer(What.RINGING, "bob")
 LEASE_S = 30.0
 
 
-@pytest.fixture(params=["memory"])
-async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
-    made: Storage = MemoryStorage(RETENTION)
+@pytest.fixture(params=["memory", "sqlite"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    sqlite = SqlStorage(f"sqlite:///{tmp_path}/s.db", RETENTION)
+    made: Storage = MemoryStorage(RETENTION) if request.param == "memory" else sqlite
     await made.start()
     try:
         assert await made.ready()

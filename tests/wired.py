@@ -20,10 +20,12 @@ from roomservice.accounts import Accounts
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
 from roomservice.hub import Hub
-from roomservice.interface import Addresses, MediaError, MediaRoom, SoundRefusedError, Storage
+from roomservice.instance import Instance
+from roomservice.interface import Addresses, Media, MediaError, MediaRoom, Push, Sound, SoundRefusedError, Storage
 from roomservice.operations.world import World
 from roomservice.passwords import Passwords
 from roomservice.presence import Presence
+from roomservice.push.both import PushByAll
 from roomservice.room_signs import RoomSigns
 from roomservice.settings import ServiceSettings, SignUp
 from roomservice.storage.memory import MemoryStorage
@@ -106,6 +108,12 @@ class Played:
     async def sounds(self) -> list[str]:
         return ["applause"]
 
+    async def library(self, search: str) -> list[Any]:
+        return []
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """It is so."""
+
     async def participants(self, room: str) -> list[Any]:
         return []
 
@@ -149,6 +157,9 @@ async def wired(
     *,
     instance: str = "one",
     clock: Callable[[], float] = time.time,
+    media: Media | None = None,
+    sound: Sound | None = None,
+    push: Push | None = None,
     browsers: BrowserPush | None = None,
     **settings_: Any,
 ) -> AsyncIterator[Wired]:
@@ -159,15 +170,14 @@ async def wired(
         return clock() + ahead[0]
 
     kept = MemoryStorage() if storage is None else storage
-    bus = LocalBus()
-    engine = Engine(kept, bus, now)
-    hub = Hub(kept, bus, poll_s=0.2)
+    played = Played()
+    whole = Instance(kept, LocalBus(), media or played, push or PushByAll(), now)
+    engine, hub = whole.engine, whole.hub
     users = OwnUsers(kept, CHEAP, settings.sign_up)  # type: ignore[arg-type]
     accounts = Accounts(kept, users, settings, now)
-    played = Played()
-    talk = make_talk(engine, users, played, AnyWords(), browsers)
+    talk = make_talk(engine, users, media or played, AnyWords(), browsers)
     presence = Presence(engine, settings, instance, now, [RoomSigns(engine), talk.calls])
-    world = World(engine, accounts, presence, played, played, talk, settings, now)
+    world = World(engine, accounts, presence, media or played, sound or played, talk, settings, now)
     wire = Wire(PlainTextResponse("not here", 404), world, hub)
     config = uvicorn.Config(
         wire,
@@ -181,7 +191,7 @@ async def wired(
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    await hub.start()
+    await whole.start()
     serving = asyncio.create_task(server.serve())
     ticking = asyncio.create_task(wire.sockets.run())
     try:
@@ -197,5 +207,4 @@ async def wired(
         await serving
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
-        await engine.stop()
-        await hub.stop()
+        await whole.stop()
