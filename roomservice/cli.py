@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from roomservice.settings import ServiceSettings, SignUp
+from roomservice.settings import DevicePolicy, ServiceSettings, SignUp
 
 DEVELOPMENT_MEDIA_KEY = "dev:known-to-everybody-for-development-only"
 
@@ -61,6 +61,24 @@ def cli() -> None:
     default=str(SignUp.CLOSED),
 )
 @_option("--login-ttl", "Seconds for which a login is good.", type=click.FloatRange(60), default=86400.0)
+@_option(
+    "--heartbeat",
+    "Seconds between a client's signs of life; after three that are missed it is gone.",
+    type=click.FloatRange(0.1, 300),
+    default=15.0,
+)
+@_option(
+    "--devices",
+    "What a user's second device does to the first: both stay, or it is replaced.",
+    type=click.Choice([str(policy) for policy in DevicePolicy]),
+    default=str(DevicePolicy.BOTH),
+)
+@_option(
+    "--system-key",
+    "Who has it acts as the service itself, at least 32 bytes. Prefer the environment.  [default: nobody does]",
+    default="",
+    show_default=False,
+)
 @_option("--media-url", "Control API of the media server.", default="http://127.0.0.1:8090")
 @_option(
     "--media-key",
@@ -88,10 +106,13 @@ def cli() -> None:
 @_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
 def serve(
+    *,
     secret: str | None,
     media_key: str,
     login_ttl: float,
     sign_up: str,
+    heartbeat: float,
+    devices: str,
     push_service: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -103,6 +124,8 @@ def serve(
             media_key=(key_id, key),
             login_s=login_ttl,
             sign_up=SignUp(sign_up),
+            heartbeat_s=heartbeat,
+            devices=DevicePolicy(devices),
             push_services=push_service,
             **options,
         )

@@ -74,6 +74,7 @@ def commit_of(
                 jobs[f"cut:{mark}"] = Job("media", f"cut:{mark}", {"kind": kind, "id": id, "user": user}, now)
             case (
                 effects.OpenMedia()
+                | effects.Reopen()
                 | effects.PutSpeaker()
                 | effects.DropSpeaker()
                 | effects.RingBack()

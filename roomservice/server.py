@@ -2,23 +2,26 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Iterator
 
+import httpx
 import uvicorn
+import uvloop
 
 from mediaserver.client import MediaServer
-from roomservice.appserver.app import Edge, create_app
 from roomservice.bus.opening import open_bus
-from roomservice.instance import Instance
 from roomservice.media import MediaServerMedia
+from roomservice.media_events import MediaEvents
 from roomservice.passwords import Passwords
-from roomservice.push.both import PushByAll
-from roomservice.service import Service
 from roomservice.settings import ServiceSettings, SignUp
+from roomservice.sound import MediaServerSound
 from roomservice.storage.opening import open_storage
 from roomservice.users import OwnUsers, valid_name
+from roomservice.whole import Whole
+from roomservice.wire.protocol import MAX_MESSAGE_BYTES, BoundedWebSocket
 
 GRACE_S = 5
 """From the first signal to giving up on requests that are still being answered."""
@@ -41,7 +44,7 @@ class Server(uvicorn.Server):
 
 def run(settings: ServiceSettings) -> None:
     """Until SIGTERM or SIGINT. ValueError, with a sentence, for a setting that cannot be used."""
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 async def make_user(storage: str, name: str, password: str) -> bool:
@@ -58,21 +61,46 @@ async def make_user(storage: str, name: str, password: str) -> bool:
 
 async def _serve(settings: ServiceSettings) -> None:
     storage, bus = open_storage(settings.storage), open_bus(settings.redis)
+    logging.getLogger("uvicorn.error").addFilter(_no_connections)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # not a line for each call of the media server
     try:
         await storage.start()
-        async with MediaServer(settings.media_url, *settings.media_key) as server:
-            media = MediaServerMedia(server, settings.media_public_url or settings.media_url)
-            users = OwnUsers(storage, Passwords(), settings.sign_up)
-            instance = Instance(storage, bus, media, PushByAll([]), time.time)
-            app = create_app(Edge(Service(instance), users, settings, time.time))
+        async with MediaServer(settings.media_url, *settings.media_key) as server, httpx.AsyncClient() as http:
+            whole = Whole(
+                settings,
+                storage,
+                bus,
+                users=OwnUsers(storage, Passwords(), settings.sign_up),
+                media=MediaServerMedia(server, settings.media_public_url or settings.media_url),
+                sound=MediaServerSound(server),
+                http=http,
+                clock=time.time,
+            )
+            listening = MediaEvents(server, whole.instance.hub, whole.instance.media_jobs.put_all)
             config = uvicorn.Config(
-                app,
+                whole,
                 host=settings.host,
                 port=settings.port,
                 server_header=False,
                 log_config=None,
+                access_log=False,
                 timeout_graceful_shutdown=GRACE_S,
+                ws=BoundedWebSocket,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
+                ws_ping_interval=None,  # there are heartbeats
             )
-            await Server(config).serve()
+            beside = [asyncio.create_task(work()) for work in (whole.wire.sockets.run, listening.run)]
+            try:
+                await Server(config).serve()
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await storage.close()
+
+
+def _no_connections(record: logging.LogRecord) -> bool:
+    """Not a line for each WebSocket: whoever connects would fill the log."""
+    return not str(record.msg).startswith(('%s - "WebSocket', "connection "))

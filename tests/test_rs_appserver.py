@@ -133,10 +133,9 @@ async def running(url: str, sign_up: SignUp = SignUp.OPEN, mixer: Mixer | None =
         await storage.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
-    url = "none" if request.param == "memory" else f"sqlite+aiosqlite:///{tmp_path}/rooms.db"
-    async with running(url) as made:
+@pytest.fixture
+async def app(storage_url: str) -> AsyncIterator[App]:
+    async with running(storage_url) as made:
         yield made
 
 

@@ -1,7 +1,6 @@
 """What every storage does alike."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -35,10 +34,9 @@ RING = Timer(What.RINGING, "bob")
 LEASE_S = 30.0
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    sqlite = SqlStorage(f"sqlite:///{tmp_path}/s.db", RETENTION)
-    made: Storage = MemoryStorage(RETENTION) if request.param == "memory" else sqlite
+@pytest.fixture
+async def storage(storage_url: str) -> AsyncIterator[Storage]:
+    made: Storage = MemoryStorage(RETENTION) if storage_url == "none" else SqlStorage(storage_url, RETENTION)
     await made.start()
     try:
         assert await made.ready()

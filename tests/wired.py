@@ -13,27 +13,22 @@ from typing import Any
 import httpx
 import uvicorn
 from argon2 import PasswordHasher
-from starlette.responses import PlainTextResponse
 
 from mediaserver.client import EffectDocument, EffectState, PlayerDocument, PlayerStateDocument
-from roomservice.accounts import Accounts
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
 from roomservice.hub import Hub
-from roomservice.instance import Instance
 from roomservice.interface import Addresses, Media, MediaError, MediaRoom, Push, Sound, SoundRefusedError, Storage
 from roomservice.operations.world import World
 from roomservice.passwords import Passwords
 from roomservice.presence import Presence
-from roomservice.push.both import PushByAll
-from roomservice.room_signs import RoomSigns
 from roomservice.settings import ServiceSettings, SignUp
 from roomservice.storage.memory import MemoryStorage
-from roomservice.talk.talk import BrowserPush, make_talk
+from roomservice.talk.talk import BrowserPush
 from roomservice.users import OwnUsers
+from roomservice.whole import Whole
 from roomservice.wire.app import Wire
 from roomservice.wire.protocol import MAX_MESSAGE_BYTES, BoundedWebSocket
-from roomservice.words import AnyWords
 from tests.rpc import Rpc
 
 SECRET = "a secret of at least 32 bytes, for tests only"
@@ -155,7 +150,6 @@ async def wired(
     storage: Storage | None = None,
     settings: ServiceSettings = SETTINGS,
     *,
-    instance: str = "one",
     clock: Callable[[], float] = time.time,
     media: Media | None = None,
     sound: Sound | None = None,
@@ -171,19 +165,31 @@ async def wired(
 
     kept = MemoryStorage() if storage is None else storage
     played = Played()
-    whole = Instance(kept, LocalBus(), media or played, push or PushByAll(), now)
-    engine, hub = whole.engine, whole.hub
-    users = OwnUsers(kept, CHEAP, settings.sign_up)  # type: ignore[arg-type]
-    accounts = Accounts(kept, users, settings, now)
-    talk = make_talk(engine, users, media or played, AnyWords(), browsers)
-    presence = Presence(engine, settings, instance, now, [RoomSigns(engine), talk.calls])
-    world = World(engine, accounts, presence, media or played, sound or played, talk, settings, now)
-    wire = Wire(PlainTextResponse("not here", 404), world, hub)
+    async with httpx.AsyncClient(trust_env=False) as outside:
+        whole = Whole(
+            settings,
+            kept,
+            LocalBus(),
+            users=OwnUsers(kept, CHEAP, settings.sign_up),  # type: ignore[arg-type]
+            media=media or played,
+            sound=sound or played,
+            http=outside,
+            clock=now,
+            push=push,
+            browsers=browsers,
+        )
+        async with served(whole) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+            engine, hub = whole.instance.engine, whole.instance.hub
+            yield Wired(url, whole.wire, whole.world, engine, hub, whole.presence, played, ahead, http)
+
+
+@asynccontextmanager
+async def served(whole: Whole) -> AsyncIterator[str]:
+    """Its address."""
     config = uvicorn.Config(
-        wire,
+        whole,
         port=0,
         log_level="warning",
-        lifespan="off",
         ws=BoundedWebSocket,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
@@ -191,20 +197,15 @@ async def wired(
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    await whole.start()
     serving = asyncio.create_task(server.serve())
-    ticking = asyncio.create_task(wire.sockets.run())
+    ticking = asyncio.create_task(whole.wire.sockets.run())
     try:
         while not server.started:
             assert not serving.done()
             await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
-            yield Wired(url, wire, world, engine, hub, presence, played, ahead, http)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
-        await whole.stop()

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -180,7 +180,7 @@ async def _put_jobs(connection: AsyncConnection, commit: Commit) -> None:
 
     def again(new: New) -> Mapping[str, object]:
         replaced = {name: new[name] for name in ("kind", "payload", "due", "attempts")}
-        return {**replaced, "version": jobs.c.version + 1}
+        return {**replaced, "version": jobs.c.version + literal_column("1")}
 
     await upsert(connection, jobs, rows, again)
 

@@ -4,14 +4,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from roomservice.commit import Events, Kept, KeptMessage, KeptRecord, Numbered, Session, Visits
-from roomservice.storage.retention import Retention
 from roomservice.storage.tables import (
     documents,
-    events,
     followers,
     marks,
     messages,
@@ -23,9 +21,6 @@ from roomservice.storage.tables import (
     streams,
 )
 from roomservice.storage.tables import events as told
-
-STREAMS_AT_ONCE = 200
-"""Whose events are forgotten in one transaction."""
 
 
 async def documents_of(connection: AsyncConnection, kind: str, ids: Collection[str]) -> Sequence[Kept]:
@@ -149,28 +144,3 @@ async def expired_sessions(connection: AsyncConnection, now: float, limit: int) 
 
 def _session(row: Any) -> Session:
     return Session(row.id, row.user, row.device, row.instance, row.since, row.until, json.loads(row.data))
-
-
-# ---- what is kept no longer
-
-
-async def forget(connection: AsyncConnection, retention: Retention, now: float) -> int:
-    """Events of some streams that are too old, or too many."""
-    old = (
-        select(events.c.stream, func.max(events.c.seq).label("until"))
-        .where(events.c.at <= now - retention.events_s)
-        .group_by(events.c.stream)
-        .limit(STREAMS_AT_ONCE)
-    )
-    many = (
-        select(events.c.stream, (func.max(events.c.seq) - retention.events).label("until"))
-        .group_by(events.c.stream)
-        .having(func.count() > retention.events)
-        .limit(STREAMS_AT_ONCE)
-    )
-    gone = 0
-    for query in (old, many):
-        for stream, until in (await connection.execute(query)).all():
-            done = await connection.execute(delete(events).where(events.c.stream == stream, events.c.seq <= until))
-            gone += done.rowcount
-    return gone

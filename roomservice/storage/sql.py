@@ -1,17 +1,18 @@
 """In a database, by SQLAlchemy's async engine: SQLite, PostgreSQL (12), MySQL (8) or MariaDB (10.6), or newer ones.
 
 What of it is where: tables.py, types.py (what there is), committing.py (how it changes), due.py (timers and jobs),
-reading.py (how it is read), migrating.py and migrations/ (how tables come about). Here: connections, transactions, and
-what becomes of errors.
+reading.py (how it is read), forgetting.py (what is kept no longer), migrating.py and migrations/ (how tables come
+about). Here: connections, transactions, and what becomes of errors.
 """
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import event, insert, make_url, select, text, update
+from sqlalchemy import URL, event, insert, make_url, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -28,7 +29,7 @@ from roomservice.commit import (
     Visits,
 )
 from roomservice.interface import Unavailable
-from roomservice.storage import due, reading
+from roomservice.storage import due, forgetting, reading
 from roomservice.storage.committing import Again, carry_out
 from roomservice.storage.migrating import migrate
 from roomservice.storage.retention import Retention
@@ -52,6 +53,9 @@ START_S = 60.0
 CONNECTIONS = 10
 """Of one instance, at most. More does more at a time, and leaves less of the database to other instances."""
 
+CLOSE_S = 1.0
+"""For a database's thread to end."""
+
 ATTEMPTS = 10
 """Of a commit that the database gave up for another."""
 
@@ -61,16 +65,27 @@ _AGAIN_STATES = {"40001", "40P01", "55P03"}
 _AGAIN_NUMBERS = {1205, 1213, 1020}
 
 
+def address(url: str) -> URL:
+    """With its driver. ArgumentError."""
+    made = make_url(url)
+    return made.set(drivername=DRIVERS.get(made.drivername, made.drivername))
+
+
+def _join_threads() -> None:
+    """aiosqlite's, of connections that did not come about: each has one more answer to give to the event loop."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(CLOSE_S)
+
+
 class SqlStorage:
     """url: of SQLAlchemy's; without a driver, the one of DRIVERS. ArgumentError, NoSuchModuleError,
     ModuleNotFoundError."""
 
     def __init__(self, url: str, retention: Retention | None = None) -> None:
         self._retention = retention or Retention()
-        address = make_url(url)
-        address = address.set(drivername=DRIVERS.get(address.drivername, address.drivername))
-        options: dict[str, Any] = {}
-        kind = address.get_backend_name()
+        where, options = address(url), dict[str, Any]()
+        kind = where.get_backend_name()
         if kind == "sqlite":
             options["connect_args"] = {"timeout": CONNECT_S}
         elif kind == "postgresql":
@@ -78,7 +93,7 @@ class SqlStorage:
         else:
             options |= {"connect_args": {"connect_timeout": CONNECT_S}, "isolation_level": "READ COMMITTED"}
         self._engine = create_async_engine(
-            address,
+            where,
             pool_pre_ping=kind != "sqlite",
             pool_size=CONNECTIONS,
             max_overflow=0,
@@ -97,6 +112,7 @@ class SqlStorage:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await asyncio.to_thread(_join_threads)
 
     async def ready(self) -> bool:
         try:
@@ -232,7 +248,7 @@ class SqlStorage:
 
     async def forget(self, now: float) -> int:
         async with self._transaction() as connection:
-            return await reading.forget(connection, self._retention, now)
+            return await forgetting.forget(connection, self._retention, now)
 
     # ---- users
 

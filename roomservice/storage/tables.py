@@ -135,6 +135,7 @@ messages = Table(
     Column("at", Double, nullable=False),
     Column("recalled", Boolean, nullable=False),
     UniqueConstraint("conversation", "id", name="messages_id"),
+    Index("messages_at", "at"),
 )
 
 marks = Table(
@@ -152,6 +153,7 @@ records = Table(
     Column("id", Key(), primary_key=True),
     Column("at", Double, nullable=False),
     Column("data", LONG_TEXT, nullable=False),
+    Index("records_at", "at"),
 )
 
 record_users = Table(
@@ -161,6 +163,7 @@ record_users = Table(
     Column("kind", Key(WORD_LENGTH), primary_key=True),
     Column("at", Double, primary_key=True, autoincrement=False),
     Column("id", Key(), primary_key=True),
+    Index("record_users_of", "kind", "id"),
 )
 
 sessions = Table(

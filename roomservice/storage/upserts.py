@@ -20,7 +20,8 @@ async def upsert(
     rows: Sequence[Mapping[str, object]],
     changes: Callable[[New], Mapping[str, Any]] | None = None,
 ) -> None:
-    """changes: what becomes of a row that there is, by the new one; None: it stays."""
+    """changes: what becomes of a row that there is, by the new one; None: it stays. It has no parameters: aiomysql
+    would take them for values of rows."""
     if not rows:
         return
     keys = [column.name for column in table.primary_key.columns]
