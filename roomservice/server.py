@@ -15,6 +15,7 @@ from mediaserver.client import MediaServer
 from roomservice.bus.opening import open_bus
 from roomservice.media import MediaServerMedia
 from roomservice.media_events import MediaEvents
+from roomservice.pages import Pages
 from roomservice.passwords import Passwords
 from roomservice.settings import ServiceSettings, SignUp
 from roomservice.sound import MediaServerSound
@@ -78,7 +79,7 @@ async def _serve(settings: ServiceSettings) -> None:
             )
             listening = MediaEvents(server, whole.instance.hub, whole.instance.media_jobs.put_all)
             config = uvicorn.Config(
-                whole,
+                Pages(whole, settings.media_public_url or settings.media_url),
                 host=settings.host,
                 port=settings.port,
                 server_header=False,

@@ -219,6 +219,35 @@ def test_the_model_of_rooms_knows_neither_clock_nor_dice_nor_the_edges() -> None
         assert {name.partition(".")[0] for name in names - inside} <= MODEL_OF_ROOMS_USES, path
 
 
+# From what knows nothing to what knows everything: a part may know those before it.
+LAYERS: tuple[set[str], ...] = (
+    {"model", "settings", "passwords", "tokens", "pages", "allowance"},
+    {"commit", "meeting", "users"},
+    {"interface"},
+    {"accounts", "aggregates", "bus", "hub", "media", "outbox", "sound", "storage", "words"},
+    {"outcome", "media_events"},
+    {"engine"},
+    {"media_jobs", "presence", "room_signs", "runner", "talk"},
+    {"instance", "operations", "push"},
+    {"service", "wire"},
+    {"appserver"},
+    {"whole"},
+    {"server"},
+    {"cli"},
+)
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+def test_a_part_of_the_room_service_knows_those_below_it(number: int) -> None:
+    below = set[str]().union(*LAYERS[:number])
+    for path in ROOM_SERVICE.rglob("*.py"):
+        part = path.relative_to(ROOM_SERVICE).parts[0].removesuffix(".py")
+        names = [name.split(".") for name in imported(path)]
+        used = {name[1] for name in names if name[0] == "roomservice" and len(name) > 1}
+        assert part not in LAYERS[number] or used <= below | {part}, (path, used - below)
+        assert part == "__init__" or any(part in layer for layer in LAYERS), f"{part} is in no layer"
+
+
 def test_only_the_edge_knows_http() -> None:
     for module in set(files()) - {"http", "server"}:
         outside = {name.partition(".")[0] for path in files()[module] for name in imported(path)}

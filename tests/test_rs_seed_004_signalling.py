@@ -201,10 +201,12 @@ async def test_the_teacher_has_hands_raised_and_lets_one_student_speak(town: Pho
     await bob.call("response_onstage_invite", room=room, accept=True)
     media = await cyd.call("get_addresses", room=room)
     ear = await cyd.hears(media["whep"])
+    await _seated(teacher, room, ANN_HZ)
     await _seated(bob, room, BOB_HZ)
-    await hears(ear, BOB_HZ)
+    await asyncio.gather(hears(ear, ANN_HZ), hears(ear, BOB_HZ))
     await teacher.call("set_listener", room=room, user="bob")
     await until(lambda: loudness(ear, BOB_HZ) < -50, say="bob speaks no more")
+    await hears(ear, ANN_HZ)
 
 
 async def _about(phone: Phone, invitation: str) -> dict[str, Any]:

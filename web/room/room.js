@@ -34,7 +34,7 @@ class VoiceRoomScreen extends HTMLElement {
         this.invite = h('div', {class: 'hint', role: 'alert', hidden: true});
         this.hands = h('section', {class: 'hands card', 'aria-label': t('hands'), hidden: true});
         this.mic = h('button', {class: 'mic'});
-        this.seat = h('button', {});
+        this.seat = h('button', {class: 'take'});
         this.likes = h('span', {class: 'badge'});
         const panelButton = (name, words) => iconButton(name === 'settings' ? 'gear' : name, t(words), () => this.#toggle(name), {'data-panel': name, 'aria-expanded': 'false'});
         this.bar = h('nav', {class: 'actions', 'aria-label': room.state.title},
@@ -90,6 +90,7 @@ class VoiceRoomScreen extends HTMLElement {
         this.#showMic();
         const action = this.#seatAction;
         this.seat.replaceChildren(icon(action.icon), h('span', {}, t(action.words)));
+        set(this.seat, 'aria-label', t(action.words));
         this.seat.disabled = !action.act;
         this.#showHint();
         this.#showInvite();
@@ -104,6 +105,7 @@ class VoiceRoomScreen extends HTMLElement {
         this.mic.hidden = room.seat === null;
         this.mic.classList.toggle('muted', muted);
         set(this.mic, 'aria-pressed', String(muted));
+        set(this.mic, 'aria-label', t(room.mutes.includes('self') ? 'unmute' : 'mute'));
         this.mic.replaceChildren(icon(muted ? 'muted' : 'microphone'), h('span', {}, t(room.mutes.includes('self') ? 'unmute' : 'mute')));
     }
 

@@ -58,7 +58,7 @@ class RoomStage extends HTMLElement {
         const shown = person?.nick || user;
         face(picture, shown);
         picture.replaceChildren(...mutes.length ? [h('span', {class: 'mark'}, icon('muted'))] : []);
-        text(name, user === this.room.user ? t('you', {name: shown}) : shown);
+        text(name, shown);
         text(note, this.#note(user, mutes, person));
         element.dataset.words = JSON.stringify({seat: seat + 1, name: shown});
     }
@@ -68,7 +68,8 @@ class RoomStage extends HTMLElement {
         if (person?.away) return t('is-away');
         const source = ['host', 'system', 'self'].find(one => mutes.includes(one));
         if (source) return t(`muted-${source}`);
-        return user === state.host ? t('host') : state.admins.includes(user) ? t('admin') : '';
+        const role = user === state.host ? t('host') : state.admins.includes(user) ? t('admin') : '';
+        return [role, user === this.room.user ? t('that-is-you') : ''].filter(Boolean).join(' · ');
     }
 
     #label(element, speaking) {

@@ -265,7 +265,7 @@ export class VoiceRoom extends Emitter {
     }
 
     async #reload(streams) {
-        if (![`room:${this.id}`, `group:${this.id}`].some(stream => streams.includes(stream))) return;
+        if (!streams.includes(`room:${this.id}`)) return;
         try {
             await this.#load(await this.#call('get_room'));
             await this.#followSeat();
@@ -274,10 +274,11 @@ export class VoiceRoom extends Emitter {
         }
     }
 
-    #happened({stream, event, data, at, seq}) {
-        if (stream === `room:${this.id}`) this.#inRoom(event, data, at);
-        else if (stream === `group:${this.id}`) this.#inChat(event, data);
-        else if (stream === `user:${this.user}` && data.room === this.id) this.#toUser(event, data);
+    #happened({stream, event, data, at}) {
+        if (stream === `room:${this.id}`) {
+            if (event.startsWith('message')) this.#inChat(event, data);
+            else this.#inRoom(event, data, at);
+        } else if (stream === `user:${this.user}` && data.room === this.id) this.#toUser(event, data);
     }
 
     async #inRoom(event, data, at) {
@@ -296,8 +297,6 @@ export class VoiceRoom extends Emitter {
         } else if (event === 'message_recalled') {
             this.messages = this.messages.map(message => message.id === data.id ? {...message, recalled: true, data: {}} : message);
             this.emit('recalled', data);
-        } else {
-            return;
         }
         this.emit('change');
     }
