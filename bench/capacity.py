@@ -192,8 +192,8 @@ def measure(
     have a core each."""
     server_core, generator_core = two_cores()
     run = Run("capacity", quick=quick)
-    steps = steps or ((250, 1000) if quick else STEPS)
-    seconds = seconds or (3.0 if quick else 6.0)
+    steps = steps or ((200, 600) if quick else STEPS)
+    seconds = seconds or (2.5 if quick else 6.0)
     with Server(core=server_core) as server:
         ramps = [ramp(way, server, generator_core, seconds) for way in ways(steps) if way.key in (only or KEYS)]
     return _result(run, ramps)
