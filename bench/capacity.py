@@ -217,9 +217,10 @@ def _result(run: Run, ramps: Sequence[Ramp]) -> Result:
             )
         target = TARGETS.get(way.name)
         if target is not None and extrapolated is not None:
-            said = "measured" if each.by_server else "extrapolated"
-            reached = each.measured if each.by_server else extrapolated
-            remarks.append(f"{way.name}: target {target:,} listeners on one core; {said} {reached:,.0f}.")
+            remarks.append(
+                f"{way.name}: target {target:,} listeners on one core; measured {each.measured:,}, by CPU time alone "
+                f"(extrapolated) {extrapolated:,.0f}."
+            )
         remarks += [
             f"DOUBT {way.name}, {step.listeners:,}: {' '.join(step.charge.report.doubts)}"
             for step in each.steps
