@@ -161,10 +161,10 @@ class Server(Process):
             *(["--api-key", key, "--media-address", "127.0.0.1"] if key is not None else []),
             *options,
         ]
-        super().__init__(command, Path(self._directory.name) / "log", core=core, environment=environment)
         self.key = key if key is not None else DEVELOPMENT_KEY
         basic = base64.b64encode(self.key.encode()).decode()
         self.http = httpx.Client(timeout=20, headers={"Authorization": f"Basic {basic}"})
+        super().__init__(command, Path(self._directory.name) / "log", core=core, environment=environment)
         try:
             self.url = self.wait_for(r"serving on (https?://\S+)/")
             self._wait_until_ready()
