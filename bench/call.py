@@ -1,32 +1,24 @@
-"""A real server in a process of its own, and raw peers that have called it: WHIP or WHEP, ICE check, DTLS, SRTP keys.
+"""Raw peers that have called a real server: WHIP or WHEP, ICE check, DTLS, SRTP keys.
 
 What a peer may use (RED, NACK) is what the answer accepts, so that the benchmark follows the server's abilities.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 import secrets
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
-from typing import Any, Self
 from urllib.parse import quote
 
-import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
+from bench.processes import Server
 from bench.rawpeer import AES_128_GCM, binding_request
 from mediaserver import _native
 
@@ -34,102 +26,6 @@ OPUS, RED = 111, 63
 LEVEL_ID, MID_ID = 1, 4
 KEY_AND_SALT = 16, 12  # bytes, AEAD_AES_128_GCM
 SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
-DEVELOPMENT_KEY = "dev:known-to-everybody-for-development-only"
-
-
-class Server:
-    """The installed command on ports that the kernel chose, in development mode, without admission control or rates."""
-
-    def __init__(self, *options: str, workers: int = 1) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="bench-server-", suffix=".log")  # noqa: SIM115
-        program = str(Path(sys.executable).with_name("mediaserver"))
-        command = [
-            *(program, "serve", "--port", "0", "--workers", str(workers), "--state", "none"),
-            *("--max-worker-load", "0", "--rate-per-address", "0", "--rate-per-key", "0", *options),
-        ]
-        self.process = subprocess.Popen(command, stdout=self._log, stderr=subprocess.STDOUT)
-        key = base64.b64encode(DEVELOPMENT_KEY.encode()).decode()
-        self.http = httpx.Client(timeout=20, headers={"Authorization": f"Basic {key}"})
-        self.url = self._wait()
-
-    def _wait(self, within_s: float = 60.0) -> str:
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if found := re.search(rb"serving on (https?://\S+)/", self.log):
-                url = found[1].decode()
-                try:
-                    if httpx.get(f"{url}/readyz").status_code == 200:
-                        return url
-                except httpx.TransportError:
-                    pass
-            time.sleep(0.05)
-        raise RuntimeError(f"the server does not start:\n{self.log.decode()}")
-
-    @property
-    def log(self) -> bytes:
-        return Path(self._log.name).read_bytes()
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        response = self.http.request(method, f"{self.url}{path}", json=body)
-        response.raise_for_status()
-        return response.json() if response.content else None
-
-    def make_room(self, room: str, users: list[str], mix: Mapping[str, object] | None = None) -> None:
-        """With a seat for each of the users."""
-        self.call("PUT", f"/v1/rooms/{quote(room)}", {"mix": dict(mix)} if mix else None)
-        for user in users:
-            self.call("PUT", f"/v1/rooms/{quote(room)}/speakers/{quote(user)}")
-
-    def close_room(self, room: str) -> None:
-        self.call("DELETE", f"/v1/rooms/{quote(room)}")
-
-    def token(self, room: str, user: str, *, may_publish: bool) -> str:
-        body = {"user": user, "may_publish": may_publish, "may_listen": not may_publish}
-        return str(self.call("POST", f"/v1/rooms/{quote(room)}/tokens", body)["token"])
-
-    def publishers(self, room: str) -> dict[str, dict[str, Any]]:
-        """What the server says of each publishing session, by user."""
-        page = self.call("GET", f"/v1/rooms/{quote(room)}/participants?limit=1000")
-        return {
-            participant["user"]: session
-            for participant in page["participants"]
-            for session in participant["sessions"]
-            if session["direction"] == "publish"
-        }
-
-    def counters(self) -> dict[str, float]:
-        """Prometheus' samples, labels and all."""
-        text = self.http.get(f"{self.url}/metrics").text
-        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-        return {name: float(value) for name, _, value in lines}
-
-    def ticks(self) -> tuple[float, float]:
-        """How many ticks of rooms began more than 5 ms late, and how many there were."""
-        counters = self.counters()
-        buckets = {name: value for name, value in counters.items() if "tick_lateness_seconds" in name}
-        total = sum(value for name, value in buckets.items() if "_count" in name)
-        in_time = sum(value for name, value in buckets.items() if 'le="0.005"' in name)
-        return total - in_time, total
-
-    def cpu_s(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
-
-    def stop(self) -> None:
-        self.http.close()
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,12 @@ import contextlib
 import itertools
 import json
 import multiprocessing
-import platform
+import os
 import random
-import re
 import secrets
-import signal
 import socket
 import sqlite3
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,11 +36,13 @@ from typing import Any
 import httpx
 import numpy as np
 import uvloop
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench.join import join
+from bench import results
+from bench.joining import join
 from bench.openloop import Call, Connection, Credentials, check, connect, run
+from bench.processes import Cpu, Process, Server
 from bench.rawpeer import Address, RawPeer
+from bench.results import Machine
 from bench.speech import packets_of_speech
 from mediaserver.signing import sign_request
 
@@ -52,51 +51,11 @@ FRAME_S = 0.02
 SO_TIMESTAMPNS = 35  # of Linux; the socket module does not name it
 CONSENT_EVERY = 250  # packets: 5 s, RFC 7675
 STEADY_S = 0.05  # how long a mix must have been as it was for its change to be the call's
+COMMITS, LATENESS = "mediaserver_state_commits_total", "mediaserver_tick_lateness_seconds"
 STEPS = (("PUT", ""), ("PUT", "/mutes/host"), ("DELETE", "/mutes/host"), ("DELETE", ""))  # of a seat, over and over
 
 
-# ---- processes
-
-
-class Process:
-    """A child, in a `with` statement; SIGTERM ends it."""
-
-    def __init__(self, command: Sequence[str], log: Path, descriptors: Sequence[int] = ()) -> None:
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, pass_fds=descriptors, cwd=Path(__file__).parent.parent
-            )
-
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise
-
-    def wait_for(self, pattern: str, within_s: float = 30.0) -> str:
-        """The first group of the pattern in the log. RuntimeError with the log when it does not come."""
-        deadline = time.monotonic() + within_s
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if found := re.search(pattern, self._log.read_text()):
-                return found[1]
-            time.sleep(0.05)
-        raise RuntimeError(f"the server does not start:\n{self._log.read_text()}")
-
-    def cpu_s(self) -> dict[str, float]:
-        """CPU time so far: of the main thread, which runs the event loop; of the plane's; of all others."""
-        seconds = {"loop": 0.0, "plane": 0.0, "others": 0.0}
-        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # it has just ended
-                is_plane = (task / "comm").read_text().startswith("plane-")
-                whose = "loop" if task.name == str(self._process.pid) else "plane" if is_plane else "others"
-                seconds[whose] += int((task / "schedstat").read_text().split()[0]) / 1e9
-        return seconds
+# ---- the server
 
 
 @dataclass(frozen=True)
@@ -112,17 +71,10 @@ class Key:
         return "Bearer " + sign_request(self.id, self.secret, time.time())
 
 
-def start_server(directory: Path, key: Key, rate: int) -> Process:
-    return Process(
-        [
-            *(str(Path(sys.executable).with_name("mediaserver")), "serve", "--port", "0"),
-            *("--api-key", f"{key.id}:{key.secret}", "--media-address", "127.0.0.1"),
-            *("--state", str(directory / "state.db"), "--log-format", "text", "--drain-timeout", "0"),
-            # A machine that is busy with other things must not refuse the load.
-            *("--max-worker-load", "0", "--rate-per-key", str(max(2000, 3 * rate))),
-        ],
-        directory / "server.log",
-    )
+def start_server(directory: Path, key: Key, rate: int) -> Server:
+    # Its rate is limited as in production, but not below what a busy machine makes of the load.
+    options = ("--state", str(directory / "state.db"), "--rate-per-key", str(max(2000, 3 * rate)))
+    return Server(*options, workers=os.cpu_count() or 1, key=f"{key.id}:{key.secret}")
 
 
 # ---- the room that plays
@@ -267,12 +219,13 @@ class Outcome:
     calls: list[Call] = field(default_factory=list)
     probes: list[Call] = field(default_factory=list)
     seconds: float = 0.0  # from the first call's time to the last answer
-    cpu_s: dict[str, float] = field(default_factory=dict)
+    cpu: Cpu = field(default_factory=lambda: Cpu(0.0, 0.0, 0.0))
 
     @property
-    def cpu_ms_per_call(self) -> dict[str, float]:
-        count = len(self.calls) + len(self.probes)
-        return {thread: seconds / count * 1000 for thread, seconds in self.cpu_s.items()}
+    def cpu_ms_per_call(self) -> Cpu:
+        """Milliseconds, not seconds."""
+        each = 1000 / (len(self.calls) + len(self.probes))
+        return Cpu(self.cpu.loop * each, self.cpu.plane * each, self.cpu.others * each)
 
     @property
     def latencies_ms(self) -> list[float]:
@@ -303,11 +256,11 @@ async def drive(
     check(preparation)
     if listener is not None:
         loop.add_reader(listener.socket, listener.read)
-    before, begin = process.cpu_s(), time.monotonic() + 0.1
+    before, begin = process.cpu(), time.monotonic() + 0.1
     await asyncio.gather(
         run(((connection_of(call), call) for call in calls), begin), run(((prober, call) for call in probes), begin)
     )
-    after = process.cpu_s()
+    after = process.cpu()
     await asyncio.sleep(5 * FRAME_S)  # the last effect
     if listener is not None:
         loop.remove_reader(listener.socket)
@@ -316,35 +269,8 @@ async def drive(
     check([*calls, *probes])
     outcome = Outcome(list(calls), list(probes))
     outcome.seconds = max(call.answered for call in (*calls, *probes)) - begin
-    outcome.cpu_s = {thread: after[thread] - before[thread] for thread in after}
+    outcome.cpu = after - before
     return outcome
-
-
-# ---- what the server says of itself
-
-
-@dataclass(frozen=True)
-class Scrape:
-    commits: float
-    lateness: dict[float, float]  # upper bound in seconds -> ticks of all workers that were not later
-
-    @classmethod
-    def of(cls, http: httpx.Client) -> Scrape:
-        commits, lateness = 0.0, dict[float, float]()
-        for family in text_string_to_metric_families(http.get("/metrics").raise_for_status().text):
-            for sample in family.samples:
-                if sample.name == "mediaserver_state_commits_total":
-                    commits = sample.value
-                elif sample.name == "mediaserver_tick_lateness_seconds_bucket":
-                    bound = float(sample.labels["le"])
-                    lateness[bound] = lateness.get(bound, 0) + sample.value
-        return cls(commits, lateness)
-
-    def latest_ms(self, before: Scrape, share: float = 1.0) -> float:
-        """The bound that this share of the ticks since then kept."""
-        since = {bound: count - before.lateness[bound] for bound, count in self.lateness.items()}
-        wanted = since[float("inf")] * share
-        return min(bound for bound, count in since.items() if count >= wanted) * 1000
 
 
 # ---- the floor
@@ -403,27 +329,26 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
     credentials = key.signed if signed else key.basic
     with tempfile.TemporaryDirectory(prefix="bench-control-") as name:
         directory = Path(name)
-        with start_server(directory, key, load.rate) as process:
-            host, port = process.wait_for(r"serving on http://(\S+)/").split(":")
-            address = host, int(port)
-            with (
-                httpx.Client(base_url=f"http://{host}:{port}", auth=(key.id, key.secret), timeout=10) as http,
-                playing(http) as room,
-            ):
-                target = address, credentials, load, process
-                probes = load.probe_calls(idle_s)
-                quiet = uvloop.run(drive(*target, probes=probes, listener=room.listener))
-                before = Scrape.of(http)
-                probes = load.probe_calls(load.seconds)
-                loaded = uvloop.run(drive(*target, load.calls(), probes=probes, listener=room.listener))
-                after = Scrape.of(http)
-                idle_effects, load_effects = effects(quiet, room), effects(loaded, room)
-                mutes, unmutes = effects(quiet, room, "PUT"), effects(quiet, room, "DELETE")
-        commits = after.commits - before.commits
+        with (
+            start_server(directory, key, load.rate) as process,
+            httpx.Client(base_url=process.url, auth=(key.id, key.secret), timeout=10) as http,
+            playing(http) as room,
+        ):
+            target = process.address, credentials, load, process
+            probes = load.probe_calls(idle_s)
+            quiet = uvloop.run(drive(*target, probes=probes, listener=room.listener))
+            before = process.metrics()
+            probes = load.probe_calls(load.seconds)
+            loaded = uvloop.run(drive(*target, load.calls(), probes=probes, listener=room.listener))
+            after = process.metrics()
+            idle_effects, load_effects = effects(quiet, room), effects(loaded, room)
+            mutes, unmutes = effects(quiet, room, "PUT"), effects(quiet, room, "DELETE")
+        commits = after.total(COMMITS) - before.total(COMMITS)
+        lateness = after.histogram(LATENESS) - before.histogram(LATENESS)
         calls = len(loaded.calls) + len(loaded.probes)
         floor = floor_of_http(directory, credentials, load)
         commit_cpu_ms, commit_ms = floor_of_commits(directory, max(1, round(commits)), calls / commits)
-    cpu, floor_cpu = loaded.cpu_ms_per_call, floor.cpu_ms_per_call["loop"] + commit_cpu_ms * commits / calls
+    cpu, floor_cpu = loaded.cpu_ms_per_call, floor.cpu_ms_per_call.loop + commit_cpu_ms * commits / calls
     return {
         "control_calls_per_s": round(calls / loaded.seconds, 1),
         **percentiles(loaded.latencies_ms, "control_call"),
@@ -433,34 +358,30 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
         **percentiles(unmutes, "control_idle_unmute"),
         "control_effect_samples": len(load_effects),
         "control_idle_effect_samples": len(idle_effects),
-        "control_tick_late_p99_ms": after.latest_ms(before, 0.99),
-        "control_tick_late_max_ms": after.latest_ms(before),
-        "control_cpu_ms_per_call": round(cpu["loop"] + cpu["others"], 4),
-        "control_loop_cpu_ms_per_call": round(cpu["loop"], 4),
-        "control_store_cpu_ms_per_call": round(cpu["others"], 4),
+        "control_tick_late_p99_ms": 1000 * (lateness.quantile(0.99) or 0.0),
+        "control_tick_late_max_ms": 1000 * (lateness.quantile(1.0) or 0.0),
+        "control_cpu_ms_per_call": round(cpu.loop + cpu.others, 4),
+        "control_loop_cpu_ms_per_call": round(cpu.loop, 4),
+        "control_store_cpu_ms_per_call": round(cpu.others, 4),
         "control_commits_per_s": round(commits / loaded.seconds, 1),
         "control_calls_per_commit": round(calls / commits, 2),
         "control_floor_cpu_ms_per_call": round(floor_cpu, 4),
-        "control_floor_http_cpu_ms_per_call": round(floor.cpu_ms_per_call["loop"], 4),
+        "control_floor_http_cpu_ms_per_call": round(floor.cpu_ms_per_call.loop, 4),
         "control_floor_commit_cpu_ms": round(commit_cpu_ms, 4),
         "control_floor_commit_ms": round(commit_ms, 3),
         **percentiles(floor.latencies_ms, "control_floor_call"),
-        "control_ratio_to_floor": round((cpu["loop"] + cpu["others"]) / floor_cpu, 2),
+        "control_ratio_to_floor": round((cpu.loop + cpu.others) / floor_cpu, 2),
     }
 
 
 def surroundings() -> dict[str, Any]:
-    root = Path(__file__).parent.parent
-    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    machine, (commit, dirty) = Machine.here(), results.commit()
     return {
-        "machine": f"{multiprocessing.cpu_count()} x {model[1] if model else platform.machine()}",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "commit": commit or "unknown",
-        "command": "scripts/bench control " + " ".join(sys.argv[1:]),
+        "machine": f"{machine.cores} x {machine.cpu}",
+        "kernel": machine.kernel,
+        "python": machine.python,
+        "commit": commit + ("-dirty" if dirty else ""),
+        "command": results.command_line("control"),
     }
 
 

@@ -19,8 +19,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import report
-from bench.call import Server
+from bench import quality_report as report
+from bench.processes import Server
 from bench.rooms import Call, Counts, ask_features, batches, perform, plan
 from bench.verdict import Verdict, judge_recording
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import cases, corpus
-from bench.call import Peer, Server, Wants
+from bench.call import Peer, Wants
 from bench.cases import Case, Repair
 from bench.codec import Coding
 from bench.emulation import Network
+from bench.processes import Server
 from bench.wire import FRAME_S, Hearer, Loop, Talker
 
 # More rooms at once make a run shorter and the machine late; lateness is part of what is measured, and printed.

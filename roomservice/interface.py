@@ -1,16 +1,48 @@
-"""What the room service asks of the world, one Protocol per responsibility. An app brings its own users, storage,
-messaging, push or media by an object that has these methods; the rest of the service does not notice.
+"""What the room service asks of the world, one Protocol per responsibility. An app brings its own users, storage, bus,
+push or media by an object that has these methods; the rest of the service does not notice.
 
 Users are named by opaque strings. Times are Unix time in seconds. Every method may be called any number of times at
-once.
+once, and none waits for ever: what cannot be reached raises Unavailable, or MediaError, within some seconds.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from roomservice.commit import (
+    Commit,
+    Due,
+    Events,
+    Job,
+    Kept,
+    KeptMessage,
+    KeptRecord,
+    Leased,
+    Numbered,
+    Session,
+    Visits,
+)
 from roomservice.model.effects import Speaker
 from roomservice.model.room import Room
+
+
+class Unavailable(Exception):
+    """The storage or the bus cannot be reached, with a sentence. Nothing is known of what was under way; doing it again
+    does no harm."""
+
+
+class Conflict(Exception):
+    """Somebody else has written a document since it was read, or there is one of this id already, or a message. Nothing
+    of the commit has happened."""
+
+
+class Engaged(Exception):
+    """The user is in another call. Nothing of the commit has happened."""
+
+    def __init__(self, user: str, call: str) -> None:
+        super().__init__("The user is in another call.")
+        self.user = user
+        self.call = call
 
 
 class Users(Protocol):
@@ -19,6 +51,145 @@ class Users(Protocol):
     async def authenticate(self, name: str, password: str) -> str | None:
         """The user's id, or None when the password is not his, or there is no such user and none may sign up."""
         ...
+
+
+class Storage(Protocol):
+    """Documents with revisions, and all that comes of a change of one, kept in the same transaction.
+
+    Streams are numbered gaplessly, from 1, in the order in which commits happen: who has seen n and n + 2 knows that
+    he has missed one, and who has read up to n will never see another n.
+    """
+
+    # ---- what is true
+
+    async def load(self, kind: str, id: str) -> Kept | None: ...
+
+    async def load_many(self, kind: str, ids: Collection[str]) -> Sequence[Kept]:
+        """Those that there are."""
+        ...
+
+    async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
+        """All of it or nothing; what was told, with its numbers. Conflict, Engaged."""
+        ...
+
+    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
+        """The newest first; number from 1; search: in the title, without regard to case."""
+        ...
+
+    async def visit(self, room: str, user: str) -> None:
+        """Counts."""
+        ...
+
+    async def visits(self, rooms: Collection[str]) -> Mapping[str, Visits]:
+        """Of each of them."""
+        ...
+
+    # ---- what was told
+
+    async def events(self, stream: str, after: int, limit: int) -> Events:
+        """The first of those that are kept, in order."""
+        ...
+
+    async def last(self, streams: Collection[str]) -> Mapping[str, int]:
+        """The number of the newest event of each, 0 where there is none."""
+        ...
+
+    async def streams_of(self, user: str) -> Mapping[str, int]:
+        """Which streams a user follows, besides his own, and the number after which he does."""
+        ...
+
+    async def followers(self, stream: str) -> Sequence[str]: ...
+
+    async def messages(self, conversation: str, before: int | None, limit: int) -> Sequence[KeptMessage]:
+        """The newest first, of those with a smaller number."""
+        ...
+
+    async def message(self, conversation: str, id: str) -> KeptMessage | None: ...
+
+    async def marks(self, user: str, conversations: Collection[str]) -> Mapping[str, int]:
+        """Up to which number the user has read; 0 where nothing is known."""
+        ...
+
+    async def records(self, user: str, kind: str, before: float | None, limit: int) -> Sequence[KeptRecord]:
+        """Those that concern the user, the newest first, of those that are older."""
+        ...
+
+    # ---- who is there
+
+    async def sessions_of(self, users: Collection[str]) -> Sequence[Session]: ...
+
+    async def refresh_sessions(self, sessions: Collection[str], until: float) -> frozenset[str]:
+        """Which of them there are still."""
+        ...
+
+    async def expired_sessions(self, now: float, limit: int) -> Sequence[Session]:
+        """They stay until a commit takes them away."""
+        ...
+
+    async def engagement(self, user: str) -> str | None:
+        """The call that he is in."""
+        ...
+
+    # ---- what is to be done
+
+    async def due_timers(self, now: float, limit: int, lease_s: float) -> Sequence[Due]:
+        """Nobody else gets these before the lease is over."""
+        ...
+
+    async def due_jobs(
+        self, now: float, limit: int, lease_s: float, keys: Collection[str] | None = None
+    ) -> Sequence[Leased]:
+        """Nobody else gets these before the lease is over. keys: none but these, and due or not."""
+        ...
+
+    async def finish_job(self, leased: Leased) -> bool:
+        """False when it is to be done again: somebody has asked anew meanwhile, or the lease was lost."""
+        ...
+
+    async def retry_job(self, leased: Leased, due: float) -> None:
+        """It could not be done; not before then, unless somebody asks anew."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """When the next timer or job is."""
+        ...
+
+    async def forget(self, now: float) -> int:
+        """Some of what is kept no longer, and how much that was; called again while it is not 0."""
+        ...
+
+    # ----
+
+    async def start(self) -> None:
+        """Makes and upgrades its tables. Unavailable."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def ready(self) -> bool:
+        """Can it be read?"""
+        ...
+
+
+class Bus(Protocol):
+    """Wakes the other instances. It may lose what it is given: the storage has it, and who follows a stream looks there
+    from time to time."""
+
+    async def start(self, receive: Callable[[Sequence[Numbered]], None]) -> None:
+        """receive: gets what any instance published, this one too, of the streams that are followed here."""
+        ...
+
+    async def publish(self, events: Sequence[Numbered]) -> None:
+        """Never raises, and never waits for long."""
+        ...
+
+    async def follow(self, stream: str) -> None: ...
+
+    async def unfollow(self, stream: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def ready(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +224,8 @@ class Stored:
     uv: int = 0
 
 
-class Conflict(Exception):
-    """Somebody else has written the room since it was read, or there is one of its name already."""
-
-
-class Storage(Protocol):
-    """Rooms, kept. A room is read, changed and written; of two who change it at once, one must read it again."""
+class RoomStorage(Protocol):
+    """Rooms, as service.py keeps them until it goes by Storage."""
 
     async def add(self, listing: Listing, room: Room) -> Stored:
         """Conflict when there is one of this id."""
@@ -87,24 +254,16 @@ class Storage(Protocol):
         ...
 
 
-class Messaging(Protocol):
-    """Notifications to clients, in order for each room and user."""
-
-    async def to_room(self, room: str, event: str, data: Mapping[str, object]) -> None: ...
-
-    async def to_users(
-        self, users: Sequence[str], event: str, data: Mapping[str, object], except_device: str | None = None
-    ) -> None: ...
-
-    async def online(self, users: Sequence[str]) -> frozenset[str]:
-        """Which of them have a device that is there."""
-        ...
-
-
 class Push(Protocol):
     """To users who are offline."""
 
-    async def push(self, user: str, event: str, data: Mapping[str, object]) -> None: ...
+    async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
+        """key: the same when the same is pushed again. PushError when it shall be tried again later."""
+        ...
+
+
+class PushError(Exception):
+    """It could not be pushed, with a sentence why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +279,24 @@ class MediaError(Exception):
     """The media server could not be told, with a sentence why. What it was to do stays wanted."""
 
 
+@dataclass(frozen=True, slots=True)
+class MediaRoom:
+    """What a media room shall be: who may speak, in which scenario, and who hears a ring-back tone."""
+
+    speakers: Mapping[str, Speaker] = field(default_factory=dict)
+    scenario: str = "chat"
+    ringing: frozenset[str] = frozenset()
+
+
 class Media(Protocol):
     """The media server. What is put is the desired state: putting it again changes nothing."""
 
-    async def put(self, room: str, speakers: Mapping[str, Speaker]) -> None:
+    async def put(self, room: str, wanted: MediaRoom) -> None:
         """There is such a room, with these speakers and no others. MediaError."""
         ...
 
-    async def cut_off(self, room: str, user: str) -> None:
-        """His sessions end, and his tokens are revoked. MediaError."""
+    async def cut_off(self, room: str, user: str, key: str) -> None:
+        """His sessions end, and his tokens are revoked. key: the same when the same is asked again. MediaError."""
         ...
 
     async def close(self, room: str) -> None:
@@ -142,10 +310,31 @@ class Media(Protocol):
     async def ready(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a service is made of."""
-
-    users: Users
-    storage: Storage
-    media: Media
+__all__ = [
+    "Addresses",
+    "Bus",
+    "Commit",
+    "Conflict",
+    "Due",
+    "Engaged",
+    "Events",
+    "Job",
+    "Kept",
+    "KeptMessage",
+    "KeptRecord",
+    "Leased",
+    "Listing",
+    "Media",
+    "MediaError",
+    "MediaRoom",
+    "Numbered",
+    "Push",
+    "PushError",
+    "RoomStorage",
+    "Session",
+    "Storage",
+    "Stored",
+    "Unavailable",
+    "Users",
+    "Visits",
+]

@@ -1,11 +1,9 @@
 """The media server, by its client."""
 
-from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from mediaserver.client import CallError, MediaServer, Refused, RoomDocument, SpeakerDocument, TokenRequest
-from roomservice.interface import Addresses, MediaError
-from roomservice.model.effects import Speaker
+from roomservice.interface import Addresses, MediaError, MediaRoom
 
 TOKEN_S = 24 * 3600
 """Of WHIP and WHEP. A seat that is taken away ends what they allow at once, so they may live long."""
@@ -19,7 +17,7 @@ class MediaServerMedia:
         self._server = server
         self._public_url = public_url.rstrip("/")
 
-    async def put(self, room: str, speakers: Mapping[str, Speaker]) -> None:
+    async def put(self, room: str, wanted: MediaRoom) -> None:
         def seat(document: RoomDocument) -> RoomDocument:
             """What others have set, gains and effects of voices, stays with who stays."""
             known = document.speakers
@@ -27,7 +25,7 @@ class MediaServerMedia:
                 user: known.get(user, SpeakerDocument()).model_copy(
                     update={"seat": speaker.seat, "mutes": {str(source): True for source in sorted(speaker.mutes)}}
                 )
-                for user, speaker in speakers.items()
+                for user, speaker in wanted.speakers.items()
             }
             return document
 
@@ -41,7 +39,7 @@ class MediaServerMedia:
         except CallError as error:
             raise MediaError(str(error)) from error
 
-    async def cut_off(self, room: str, user: str) -> None:
+    async def cut_off(self, room: str, user: str, key: str) -> None:
         try:
             await self._server.kick(room, user)
         except CallError as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
-from roomservice.interface import Addresses, Conflict, Listing, Media, MediaError, Storage, Stored
+from roomservice.interface import Addresses, Conflict, Listing, Media, MediaError, MediaRoom, RoomStorage, Stored
 from roomservice.model import rooms
 from roomservice.model.attendance import Dismiss
 from roomservice.model.effects import CloseMedia, CutOff, DropSpeaker, Effect, PutSpeaker
@@ -45,7 +45,7 @@ Commands = Callable[[Room], Iterable[rooms.Command]]
 class Service:
     """clock: Unix time in s. start() and stop() around its use."""
 
-    def __init__(self, storage: Storage, media: Media, clock: Callable[[], float]) -> None:
+    def __init__(self, storage: RoomStorage, media: Media, clock: Callable[[], float]) -> None:
         self._storage = storage
         self._media = media
         self._clock = clock
@@ -73,7 +73,7 @@ class Service:
         name = str(uuid.uuid4())
         listing = replace(listing, id=name, chat_id=name, created_at=now, updated_at=now)
         room, _ = rooms.create(name, listing.anchor, Settings(mode=SeatMode.FREE), info, now)
-        await self._media.put(name, speakers(room))
+        await self._media.put(name, MediaRoom(speakers(room)))
         try:
             return await self._storage.add(listing, room)
         except BaseException:
@@ -158,7 +158,7 @@ class Service:
         try:
             for effect in effects:
                 if isinstance(effect, CutOff):
-                    await self._media.cut_off(room.id, effect.user)
+                    await self._media.cut_off(room.id, effect.user, str(uuid.uuid4()))
             await self._bring(room.id)
         except MediaError as error:
             self._untold.add(room.id)
@@ -172,7 +172,7 @@ class Service:
             if stored is None or stored.room.dismissed_at is not None:
                 await self._media.close(room)
             else:
-                await self._media.put(room, speakers(stored.room))
+                await self._media.put(room, MediaRoom(speakers(stored.room)))
 
     async def _tell_again(self) -> None:
         """For ever. What goes wrong here is logged and tried again."""

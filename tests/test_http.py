@@ -310,6 +310,10 @@ async def test_the_page_and_its_files_are_served(edge: Edge) -> None:
         assert response.status_code == 200
         assert response.headers["x-content-type-options"] == "nosniff"
         assert (await edge.http.head(f"/{source}")).status_code == 200
+    modules = re.findall(r"from '\./(sdk/[\w-]+\.js)'", (await edge.http.get("/room.js")).text)
+    assert "sdk/session.js" in modules
+    for module in modules:
+        assert (await edge.http.get(f"/{module}")).headers["content-type"].startswith("text/javascript")
 
 
 async def test_every_kind_of_problem_is_explained_where_its_type_leads(edge: Edge) -> None:

@@ -12,9 +12,10 @@ import pytest
 from aiortc.rtp import RTCP_RTPFB_NACK, RtcpPacket, RtcpRrPacket, RtcpRtpfbPacket, RtcpSrPacket
 
 from bench import cases, codec, corpus, ear, judge, repair
-from bench.call import OPUS, RED, Peer, Server, Wants, open_rtp, read_answer, write_offer
+from bench.call import OPUS, RED, Peer, Wants, open_rtp, read_answer, write_offer
 from bench.codec import FRAME, RATE, Coding
 from bench.emulation import BURST_PACKETS, Emulation, Network
+from bench.processes import Server
 from bench.wire import Hearer, Loop, Talker, level_dbov
 from mediaserver import sdp
 from mediaserver.dtls import Certificate

@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 
 from roomservice import tokens
 from roomservice.appserver.app import ENDPOINTS, Edge, create_app
-from roomservice.interface import Addresses, MediaError
+from roomservice.interface import Addresses, MediaError, MediaRoom
 from roomservice.model.effects import MuteSource, Speaker
 from roomservice.passwords import Passwords
 from roomservice.server import open_storage
@@ -45,11 +45,11 @@ class Mixer:
         if self.away:
             raise MediaError("No answer came from the media server.")
 
-    async def put(self, room: str, speakers: Mapping[str, Speaker]) -> None:
+    async def put(self, room: str, wanted: MediaRoom) -> None:
         self._check()
-        self.rooms[room] = dict(speakers)
+        self.rooms[room] = dict(wanted.speakers)
 
-    async def cut_off(self, room: str, user: str) -> None:
+    async def cut_off(self, room: str, user: str, key: str) -> None:
         self._check()
         self.rooms[room].pop(user, None)
 

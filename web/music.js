@@ -1,7 +1,7 @@
 // What the room plays: a song with its position, for everybody; what a participant's token may change; and, with the API
 // key that a page has in development mode alone, all the rest: the library, the player, effects, ducking, voice effects.
 
-import {request} from './http.js';
+import {request} from './sdk/http.js';
 
 const PLAYER = 'music';
 const MAX_TRACKS = 500;

@@ -1,215 +1,23 @@
 // The voice-room page: a WHIP session for the microphone, a WHEP session with slots for the others, and the people.
 //
-//   Session   one peer connection and its HTTP resource (RFC 9725, draft-ietf-wish-whep)
 //   Room      both sessions, the event stream, who is here; calls `changed` after every change
 //   Page      shows a Room; with MusicPanel (music.js), what the room plays, the only part that touches the document
 
-import {reportDelays} from './delays.js';
-import {MutedEar} from './ear.js';
-import {Refusal, request} from './http.js';
+import {reportDelays} from './sdk/delays.js';
+import {Refusal, request} from './sdk/http.js';
+import {captureAs, constraintsOf, MicrophoneError, openMicrophone} from './sdk/microphone.js';
+import {MutedEar} from './sdk/muted-ear.js';
+import {preferRedundancy} from './sdk/sdp.js';
+import {Session} from './sdk/session.js';
+import {statistics} from './sdk/statistics.js';
 import {MusicPanel} from './music.js';
 
 // Speakers heard at a time without a mix: audio m-lines of the WHEP offer. ?slots= in the address says otherwise.
 const SLOTS = 4;
-const EVENT_STREAM = 'urn:ietf:params:whep:ext:core:server-sent-events';
-// How long a connection may be silent before its ICE is restarted. Lower restarts for a moment's bad radio.
-const PATIENCE_MS = 2500;
-// How long a restart may take before the connection counts as lost.
-const RESTART_MS = 10000;
 // How often levels come while somebody speaks; the rings move that often.
 const LEVELS_EVERY_MS = 100;
 // How long a hint stays; the server gives the next after 5 s at the earliest.
 const HINT_MS = 6000;
-
-class Session {
-    /** `onend(reason)` is called once, unless close() comes first: 'closed' by the server, or 'lost'. */
-    constructor(token, onend, onchange) {
-        this.token = token;
-        this.connection = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
-        this.onend = onend;
-        this.onchange = onchange;
-        this.timer = 0;
-    }
-
-    /** Posts the offer for what was added to `connection` and applies the answer. The offer has no candidates: the
-        server is ICE-lite and learns our addresses from our checks, and only its answer names the ICE servers. */
-    async open(endpoint) {
-        const connection = this.connection;
-        const offer = withOurWishes(await connection.createOffer());
-        const response = await request(endpoint, this.token, {
-            method: 'POST',
-            headers: {'Content-Type': 'application/sdp'},
-            body: offer.sdp,
-        });
-        this.url = new URL(response.headers.get('Location'), response.url);
-        this.eventsUrl = linksOf(response).find(({rel}) => rel === EVENT_STREAM)?.target;
-        this.#useIceServers(response);
-        connection.onconnectionstatechange = () => this.#stateChanged();
-        await connection.setLocalDescription(offer);
-        await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
-        const [transceiver] = connection.getTransceivers();
-        const dtls = transceiver.sender.transport ?? transceiver.receiver.transport;
-        dtls.onstatechange = () => dtls.state === 'closed' && this.#end('closed');
-    }
-
-    /** Takes effect when candidates are gathered next: after open(), and for a restart after this one. */
-    #useIceServers(response) {
-        const iceServers = linksOf(response).filter(({rel}) => rel === 'ice-server')
-            .map(({target, username, credential}) => ({urls: target, username, credential}));
-        this.connection.setConfiguration({...this.connection.getConfiguration(), iceServers});
-    }
-
-    get connected() {
-        return this.connection.connectionState === 'connected';
-    }
-
-    /** New ICE credentials on both sides, over which the same media goes on (RFC 9725 section 4.3.3). */
-    async restartIce() {
-        const connection = this.connection;
-        const answer = connection.currentRemoteDescription.sdp;
-        await connection.setLocalDescription(withOurWishes(await connection.createOffer({iceRestart: true})));
-        try {
-            const response = await request(this.url, this.token, {
-                method: 'PATCH',
-                headers: {'Content-Type': 'application/trickle-ice-sdpfrag', 'If-Match': '*'},
-                body: iceFragment(connection.localDescription.sdp),
-            });
-            this.#useIceServers(response);
-            const sdp = withIceOf(await response.text(), answer);
-            await connection.setRemoteDescription({type: 'answer', sdp});
-        } catch (error) {
-            if (connection.signalingState === 'have-local-offer') {
-                await connection.setLocalDescription({type: 'rollback'});
-            }
-            throw error;
-        }
-    }
-
-    /** Ends the session for both sides. `keepalive` lets the request outlive the page. */
-    async close({keepalive = false} = {}) {
-        this.onend = () => {};
-        clearTimeout(this.timer);
-        // The request first: closing the connection would end the resource before it.
-        if (this.url) await request(this.url, this.token, {method: 'DELETE', keepalive}).catch(() => {});
-        this.connection.close();
-    }
-
-    #stateChanged() {
-        clearTimeout(this.timer);
-        const state = this.connection.connectionState;
-        if (state === 'disconnected') this.timer = setTimeout(() => this.#revive(), PATIENCE_MS);
-        if (state === 'failed') this.#revive();
-        this.onchange();
-    }
-
-    async #revive() {
-        this.timer = setTimeout(() => this.#end('lost'), RESTART_MS);
-        try {
-            await this.restartIce();
-        } catch {
-            this.#end('lost');
-        }
-    }
-
-    #end(reason) {
-        clearTimeout(this.timer);
-        const onend = this.onend;
-        this.onend = () => {};
-        this.connection.close();
-        onend(reason);
-    }
-}
-
-/** What browsers can but do not offer: they decode Opus to mono unless they said that they like stereo, and a mix may have
-    it (RFC 7587 section 6.1); and they ask for lost audio again only where that was agreed on (RFC 4585 section 4.2). */
-function withOurWishes({type, sdp}) {
-    const wishes = sdp.replaceAll('useinbandfec=1', 'useinbandfec=1;stereo=1')
-        .replaceAll(/^a=rtpmap:(\d+) opus\/48000\/2\r\n/gm, '$&a=rtcp-fb:$1 nack\r\n');
-    return {type, sdp: wishes};
-}
-
-/** Copies of earlier frames (RFC 2198) first, where the browser has them: what is lost is then in the next packet. */
-function preferRedundancy(transceiver) {
-    const codecs = RTCRtpSender.getCapabilities?.('audio')?.codecs ?? [];
-    const isRed = ({mimeType}) => mimeType.toLowerCase() === 'audio/red';
-    if (!codecs.some(isRed) || !transceiver.setCodecPreferences) return;
-    transceiver.setCodecPreferences([...codecs.filter(isRed), ...codecs.filter(codec => !isRed(codec))]);
-}
-
-/** The links of an answer (RFC 8288): the target, resolved, and the parameters by name. */
-function linksOf(response) {
-    const links = (response.headers.get('Link') ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+="[^"]*")*)/g);
-    return [...links].map(([, target, parameters]) => ({
-        target: new URL(target, response.url).href,
-        ...Object.fromEntries([...parameters.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, name, value]) => [name, value])),
-    }));
-}
-
-/** The ICE part of a description, as an SDP fragment (RFC 8840 section 4.4.1). */
-function iceFragment(sdp) {
-    const wanted = /^a=(group:|ice-options:|ice-ufrag:|ice-pwd:|mid:|candidate:)/;
-    const [session, media] = sdp.split(/^(?=m=)/m);
-    const lines = [...session.split('\r\n').filter(line => wanted.test(line)), media.split('\r\n')[0]];
-    return [...lines, ...media.split('\r\n').filter(line => wanted.test(line)), ''].join('\r\n');
-}
-
-/** The answer with the credentials of the server's fragment. */
-function withIceOf(fragment, answer) {
-    for (const name of ['ice-ufrag', 'ice-pwd']) {
-        const line = fragment.match(new RegExp(`^a=${name}:\\S+`, 'm'));
-        if (line) answer = answer.replaceAll(new RegExp(`^a=${name}:\\S+`, 'gm'), line[0]);
-    }
-    return answer;
-}
-
-/** What the user can do something about; `name` is a DOMException's, as getUserMedia() throws. */
-const MICROPHONE_PROBLEMS = {
-    NotAllowedError: 'The microphone was refused. Allow it in the address bar and try again, or only listen.',
-    NotFoundError: 'There is no microphone. Connect one and try again, or only listen.',
-    NotReadableError: 'The microphone cannot be used; perhaps another program has it. Or only listen.',
-    InsecureContext: 'Browsers give microphones to pages over https alone (or on localhost). You can still listen.',
-};
-
-class MicrophoneError extends Error {
-    constructor(name) {
-        super(MICROPHONE_PROBLEMS[name] ?? `The microphone cannot be used (${name}). You can still listen.`);
-        this.name = name;
-    }
-}
-
-const PROCESSED = {echoCancellation: true, noiseSuppression: true, autoGainControl: true};
-
-async function openMicrophone(audio = PROCESSED) {
-    if (!navigator.mediaDevices) throw new MicrophoneError('InsecureContext');
-    try {
-        return await navigator.mediaDevices.getUserMedia({audio});
-    } catch (error) {
-        throw new MicrophoneError(error.name);
-    }
-}
-
-/** The room's hints for capture, as a track takes them. */
-function constraintsOf(capture) {
-    return {
-        echoCancellation: capture.echo_cancellation,
-        noiseSuppression: capture.noise_suppression,
-        autoGainControl: capture.auto_gain_control,
-        channelCount: capture.channel_count,
-    };
-}
-
-/** The microphone as the room wants it: another one where processing is to be on or off, as browsers do not change that
-    of one that is open. */
-async function captureAs(microphone, constraints) {
-    const [track] = microphone.getAudioTracks();
-    const settings = track.getSettings();
-    if (Object.keys(PROCESSED).every(name => (settings[name] ?? constraints[name]) === constraints[name])) {
-        await track.applyConstraints(constraints);
-        return microphone;
-    }
-    track.stop();
-    return openMicrophone(constraints);
-}
 
 /** The room as this tab sees it. `state` is 'outside', 'joining', 'inside' or 'lost'; `problem` says why it is lost. */
 class Room {
@@ -272,21 +80,8 @@ class Room {
         await Promise.all([this.publisher, this.listener].map(session => session?.restartIce()));
     }
 
-    /** Loss and delays of both directions, for who wants to know; each value may be missing. */
-    async statistics() {
-        const sessions = [this.publisher, this.listener];
-        const reports = await Promise.all(sessions.map(session => session?.connection.getStats()));
-        const [sent, received] = reports.map(report => [...report?.values() ?? []]);
-        const inbound = received.filter(({type, packetsReceived}) => type === 'inbound-rtp' && packetsReceived);
-        const total = key => inbound.reduce((sum, stats) => sum + (stats[key] ?? 0), 0);
-        const pair = received.concat(sent).find(({type, nominated}) => type === 'candidate-pair' && nominated);
-        return {
-            roundTripMs: seconds(pair?.currentRoundTripTime),
-            receivedLoss: total('packetsLost') / (total('packetsLost') + total('packetsReceived')),
-            jitterMs: seconds(Math.max(...inbound.map(({jitter}) => jitter))),
-            bufferMs: seconds(total('jitterBufferDelay') / total('jitterBufferEmittedCount')),
-            sentLoss: sent.find(({type}) => type === 'remote-inbound-rtp')?.fractionLost,
-        };
+    statistics() {
+        return statistics(this.publisher?.connection, this.listener?.connection);
     }
 
     async #developmentEntry() {
@@ -474,8 +269,6 @@ class Room {
         this.changed();
     }
 }
-
-const seconds = value => Number.isFinite(value) ? 1000 * value : undefined;
 
 /** The document as a view of the room. */
 class Page {

@@ -12,6 +12,7 @@ from mediaserver.client.patience import Patience
 from mediaserver.client.server import MediaServer
 from mediaserver.client.tagged import Tagged
 from mediaserver.schema import RoomDocument, SpeakerDocument, TokenRequest
+from mediaserver.webhook_signature import sign as sign_webhook
 from mediaserver.webhook_signature import verify as verify_webhook
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "Tagged",
     "TokenRequest",
     "UnreachableError",
+    "sign_webhook",
     "verify_webhook",
 ]

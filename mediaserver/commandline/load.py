@@ -1,6 +1,5 @@
 """`mediaserver load`."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import uvloop
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -114,7 +114,7 @@ def load(  # noqa: PLR0917 - click passes names
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
-        report = asyncio.run(_run(plan, connection, other, bind))
+        report = uvloop.run(_run(plan, connection, other, bind))
     except (CallError, ValueError) as error:
         raise click.ClickException(printable(str(error))) from None
     except OSError as error:

@@ -31,20 +31,21 @@ SELF_CONTAINED = {
 def router(development: bool) -> APIRouter:
     """The pages. FileNotFoundError when those of the voice room are missing."""
     router = APIRouter(include_in_schema=False)
-    for path in web_files():
-        address = "/" if path.name == "index.html" else f"/{path.name}"
+    for address, path in web_files().items():
         router.add_api_route(address, _serve(path, BANNER if development else ""), methods=["GET", "HEAD"])
     router.add_api_route("/problems", problems, methods=["GET", "HEAD"])
     router.add_api_route("/docs", docs, methods=["GET", "HEAD"])
     return router
 
 
-def web_files() -> list[Path]:
-    """The page's files. Their directory is beside this package, in a checkout and in site-packages alike."""
+def web_files() -> dict[str, Path]:
+    """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this package,
+    in a checkout and in site-packages alike."""
     web = Path(mediaserver.__file__).parent.parent / "web"
     if not (web / "index.html").is_file():
         raise FileNotFoundError(f"There is no page at {web}.")
-    return sorted(path for path in web.iterdir() if path.suffix in TYPES)
+    files = sorted(path for path in web.rglob("*") if path.suffix in TYPES)
+    return {f"/{path.relative_to(web).as_posix()}".removesuffix("index.html"): path for path in files}
 
 
 async def problems() -> HTMLResponse:

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin
 
-import httpx
-
 from mediaserver import _native
 from mediaserver.client import CallError
 from mediaserver.loadgen.description import MAX_ANSWER_BYTES, Answer, AnswerError, Ice, offer, parse_answer
 from mediaserver.loadgen.handshake import ClientHandshake, Identity
+from mediaserver.loadgen.http import Http, HttpError
 from mediaserver.loadgen.limits import raise_descriptors
 from mediaserver.loadgen.network import Network
 from mediaserver.loadgen.places import Places
@@ -103,9 +102,8 @@ class Load:
         """The whole load. client.CallError, OSError and ValueError, with a sentence, when it cannot begin."""
         raise_descriptors(self._plan.peers)
         self._sounds, voice = self._make_sounds()
-        limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=64)
         loop = asyncio.get_running_loop()
-        async with httpx.AsyncClient(limits=limits, timeout=JOIN_TIMEOUT_S, follow_redirects=False) as http:
+        async with Http(max_body=MAX_ANSWER_BYTES) as http:
             self._generator.start()
             loop.add_reader(self._generator.event_fd, self._on_events)
             try:
@@ -122,7 +120,7 @@ class Load:
                 await self._leave(http)
                 self._generator.stop()
 
-    async def _play(self, http: httpx.AsyncClient, group: asyncio.TaskGroup) -> Usage:
+    async def _play(self, http: Http, group: asyncio.TaskGroup) -> Usage:
         """Joins at their times, whatever becomes of those before; then waits, and says what it cost."""
         self._begun_ns = time.monotonic_ns()
         joins = []
@@ -153,21 +151,21 @@ class Load:
         # Also when it is late: others must have their turn.
         await asyncio.sleep(max(0.0, left_s))
 
-    async def _join(self, http: httpx.AsyncClient, client: _Client) -> None:
+    async def _join(self, http: Http, client: _Client) -> None:
         try:
             async with asyncio.timeout(JOIN_TIMEOUT_S), self._places_at_once:
                 await self._connect(http, client)
         except TimeoutError:
             client.report = replace(client.report, failed="not connected in time")
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            client.report = replace(client.report, failed=f"HTTP failed: {type(error).__name__}")
+        except HttpError as error:
+            client.report = replace(client.report, failed=f"HTTP failed: {error}")
         except _JoinError as error:
             client.report = replace(client.report, failed=str(error))
         finally:
             if client.number is not None:
                 self._shaking.discard(client.number)
 
-    async def _connect(self, http: httpx.AsyncClient, client: _Client) -> None:
+    async def _connect(self, http: Http, client: _Client) -> None:
         join, random = client.join, self._plan.random(client.join)
         ice = Ice(f"{random.getrandbits(48):012x}", f"{random.getrandbits(128):032x}")
         ssrc = random.getrandbits(32) or 1
@@ -180,15 +178,14 @@ class Load:
             headers["Authorization"] = f"Bearer {place.token}"
         client.token = place.token
         client.report = replace(client.report, offered_ms=client.since_due_ms())
-        async with http.stream("POST", place.url, content=sdp, headers=headers) as response:
-            body = await _bounded(response)
-        if response.status_code != 201:
-            raise _JoinError(f"refused with {response.status_code} {response.reason_phrase}".rstrip())
-        if location := response.headers.get("Location"):
+        response = await http.request("POST", place.url, headers, sdp.encode())
+        if response.status != 201:
+            raise _JoinError(f"refused with {response.status} {response.reason}".rstrip())
+        if location := response.headers.get("location"):
             client.session = urljoin(place.url, location)
         client.report = replace(client.report, answered_ms=client.since_due_ms())
         try:
-            client.expected = parse_answer(self._rewrite(body), ipv6=self._ipv6)
+            client.expected = parse_answer(self._rewrite(response.body.decode("utf-8", "replace")), ipv6=self._ipv6)
             client.number = self._add(client, ice, ssrc, cname)
         except (AnswerError, ValueError) as error:
             raise _JoinError(str(error).rstrip(".")) from None
@@ -322,7 +319,7 @@ class Load:
             first_audio_ms = (outcome["first_ns"] - client.due_ns) / 1e6 if heard else None
             yield replace(client.report, first_audio_ms=first_audio_ms, heard=heard, last_ns=outcome["last_ns"])
 
-    async def _leave(self, http: httpx.AsyncClient) -> None:
+    async def _leave(self, http: Http) -> None:
         """Says goodbye for everybody; what a server does not answer now, its timeouts will end."""
         for client in self._clients:
             if client.number is not None:
@@ -333,8 +330,8 @@ class Load:
             for client in sessions:
                 assert client.session is not None
                 headers = {"Authorization": f"Bearer {client.token}"} if client.token else {}
-                with contextlib.suppress(httpx.HTTPError, httpx.InvalidURL):
-                    await http.delete(client.session, headers=headers)
+                with contextlib.suppress(HttpError):
+                    await http.request("DELETE", client.session, headers)
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(JOIN_TIMEOUT_S):
@@ -342,16 +339,6 @@ class Load:
         if self._opened:
             with contextlib.suppress(CallError):  # a server that has died meanwhile has no rooms any more
                 await self._places.close(self._plan)
-
-
-async def _bounded(response: httpx.Response) -> str:
-    """The body, as far as an answer can be long."""
-    body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise _JoinError("an answer without end")
-    return body.decode("utf-8", "replace")
 
 
 def _datagrams(snapshot: dict[str, Any]) -> int:

@@ -43,6 +43,23 @@ class Problem(StrEnum):
     BUSY = "busy"
     CALL_FULL = "call-full"
     ANSWERED_ELSEWHERE = "answered-elsewhere"
+    # groups
+    GROUP_DISMISSED = "group-dismissed"
+    GROUP_FULL = "group-full"
+    GROUP_OF_ROOM = "group-of-room"
+    NO_SUCH_MEMBER = "no-such-member"
+    OWNER_STAYS = "owner-stays"
+    TOO_MANY_GROUPS = "too-many-groups"
+    TOO_MANY_ATTRIBUTES = "too-many-attributes"
+    ATTRIBUTE_TOO_LARGE = "attribute-too-large"
+    # messages
+    CHAT_MUTED = "chat-muted"
+    MESSAGE_EMPTY = "message-empty"
+    MESSAGE_TOO_LARGE = "message-too-large"
+    NO_SUCH_MESSAGE = "no-such-message"
+    RECALL_TOO_LATE = "recall-too-late"
+    TEXT_REFUSED = "text-refused"
+    TOO_FAST = "too-fast"
 
 
 SENTENCES: dict[Problem, str] = {
@@ -71,7 +88,7 @@ SENTENCES: dict[Problem, str] = {
     Problem.INVITATION_ENDED: "The invitation has ended.",
     Problem.ALREADY_ANSWERED: "The invitation has been answered.",
     Problem.NOT_THE_INVITER: "Only who invited can do this.",
-    Problem.NOT_A_MEMBER: "Only members of the group can be in its invitation.",
+    Problem.NOT_A_MEMBER: "Only members of the group can do this, or be in its invitation.",
     Problem.NOBODY_INVITED: "Nobody is invited.",
     Problem.INVITES_HIMSELF: "Nobody can invite or call himself.",
     Problem.CALL_ENDED: "The call has ended.",
@@ -79,6 +96,21 @@ SENTENCES: dict[Problem, str] = {
     Problem.BUSY: "The user is in another call.",
     Problem.CALL_FULL: "The call has as many parties as it can.",
     Problem.ANSWERED_ELSEWHERE: "The call has been answered on another device.",
+    Problem.GROUP_DISMISSED: "The group has been dismissed.",
+    Problem.GROUP_FULL: "The group has as many members as it can.",
+    Problem.GROUP_OF_ROOM: "This is the audience group of a room, which follows who is in the room.",
+    Problem.NO_SUCH_MEMBER: "The user is not a member of the group.",
+    Problem.OWNER_STAYS: "The owner hands the group over or dismisses it.",
+    Problem.TOO_MANY_GROUPS: "The user is in as many groups as he can be.",
+    Problem.TOO_MANY_ATTRIBUTES: "These are more attributes than are kept.",
+    Problem.ATTRIBUTE_TOO_LARGE: "An attribute's key is empty, or key or value is too long.",
+    Problem.CHAT_MUTED: "The user is silenced in this group.",
+    Problem.MESSAGE_EMPTY: "A message has text, or media of its kind.",
+    Problem.MESSAGE_TOO_LARGE: "The message is too large.",
+    Problem.NO_SUCH_MESSAGE: "There is no such message.",
+    Problem.RECALL_TOO_LATE: "It is too late to take the message back.",
+    Problem.TEXT_REFUSED: "The text has words that are not wanted here.",
+    Problem.TOO_FAST: "These are too many in too short a time.",
 }
 
 

@@ -1,7 +1,7 @@
 // What a singer's browser says once a second, so that the audience hears his voice and the music meet: how late it plays
 // what comes, and how late it sends what it captures. The server measures the rest (mediaserver/ktv.py).
 
-const EVERY_MS = 1000;
+export const DELAYS_EVERY_MS = 1000;
 // Of Opus as browsers send it.
 const PACKET_MS = 20;
 // What browsers do not tell: from a microphone until the encoder has it, and from the decoder to the ears.
@@ -17,7 +17,7 @@ export function reportDelays(room, report) {
     events.addEventListener('players', ({data}) => {
         const aligned = JSON.parse(data).players.some(player => player.delay_ms !== undefined);
         clearInterval(timer);
-        timer = aligned ? setInterval(tell, EVERY_MS) : 0;
+        timer = aligned ? setInterval(tell, DELAYS_EVERY_MS) : 0;
         if (!aligned) delays.rest();
     });
 

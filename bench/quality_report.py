@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from bench import cases, corpus
-from bench.call import Server
 from bench.cases import Case
+from bench.processes import Server
 from bench.rooms import Call, Counts, Features
 from bench.verdict import Verdict
 

@@ -1,0 +1,23 @@
+"""Several ways to push at once."""
+
+from collections.abc import Mapping, Sequence
+
+from roomservice.interface import Push, PushError
+
+
+class PushByAll:
+    """ways: each is asked; without any, nothing is pushed."""
+
+    def __init__(self, ways: Sequence[Push]) -> None:
+        self._ways = tuple(ways)
+
+    async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
+        """PushError when one of them could not; all are asked again then."""
+        failed: PushError | None = None
+        for way in self._ways:
+            try:
+                await way.push(user, event, data, key)
+            except PushError as error:
+                failed = error
+        if failed is not None:
+            raise failed

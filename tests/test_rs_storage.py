@@ -1,0 +1,334 @@
+"""What every storage does alike."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from roomservice.commit import (
+    Commit,
+    Engagement,
+    Event,
+    Job,
+    Mark,
+    Message,
+    Numbered,
+    Recall,
+    Record,
+    RoomInfo,
+    Session,
+    SessionChange,
+    Subscription,
+    TimerChange,
+    Visits,
+    Write,
+)
+from roomservice.interface import Conflict, Engaged, Storage
+from roomservice.model.effects import Timer, What
+from roomservice.storage.memory import MemoryStorage
+from roomservice.storage.retention import Retention
+
+NOW = 1767323045.0
+RETENTION = Retention(events_s=100.0, events=5)
+RING = Timer(What.RINGING, "bob")
+LEASE_S = 30.0
+
+
+@pytest.fixture(params=["memory"])
+async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    made: Storage = MemoryStorage(RETENTION)
+    await made.start()
+    try:
+        assert await made.ready()
+        yield made
+    finally:
+        await made.close()
+
+
+def info(room: str, title: str = "Jazz", created_at: float = NOW, status: int = 0) -> RoomInfo:
+    return RoomInfo(room, title, "ann", "ann", created_at, created_at, status)
+
+
+def shown(events: object) -> list[tuple[str, int, str]]:
+    assert isinstance(events, list | tuple)
+    found: list[tuple[str, int, str]] = []
+    for event in events:
+        assert isinstance(event, Numbered)
+        found.append((event.stream, event.seq, event.name))
+    return found
+
+
+# ---- documents
+
+
+async def test_a_document_has_a_revision_and_of_two_writers_one_reads_again(storage: Storage) -> None:
+    assert await storage.load("room", "r") is None
+    await storage.commit(Commit(writes=(Write("room", "r", None, '{"a": "é\\u0000"}', info("r")),)), NOW)
+    kept = await storage.load("room", "r")
+    assert kept is not None
+    assert (kept.kind, kept.id, kept.revision, kept.body) == ("room", "r", 1, '{"a": "é\\u0000"}')
+    await storage.commit(Commit(writes=(Write("room", "r", 1, "2"),)), NOW)
+    for write in (Write("room", "r", 1, "3"), Write("room", "r", None, "3"), Write("room", "s", 1, "3")):
+        with pytest.raises(Conflict):
+            await storage.commit(Commit(writes=(write,)), NOW)
+    assert await storage.load("room", "s") is None
+    assert await storage.load("call", "r") is None
+    await storage.commit(Commit(writes=(Write("room", "r", 2, None),)), NOW)
+    assert await storage.load("room", "r") is None
+    assert await storage.rooms(1, 10) == []
+
+
+async def test_of_a_commit_that_conflicts_nothing_has_happened(storage: Storage) -> None:
+    await storage.commit(Commit(writes=(Write("call", "c", None, "1"),)), NOW)
+    everything = Commit(
+        writes=(Write("room", "r", None, "1", info("r")), Write("call", "c", None, "2")),
+        events=(Event("room:r", "said"),),
+        timers=(TimerChange("room", "r", RING, NOW),),
+        jobs=(Job("media", "put:r"),),
+        subscriptions=(Subscription("ann", "room:r"),),
+        engagements=(Engagement("ann", "c"),),
+        messages=(Message("g", "m", "ann", "text", {}),),
+        records=(Record("call", "c", ("ann",), {}),),
+        sessions=(SessionChange(Session("s", "ann", "d", "i", NOW, NOW)),),
+        marks=(Mark("ann", "g", 1),),
+    )
+    with pytest.raises(Conflict):
+        await storage.commit(everything, NOW)
+    assert await storage.load("room", "r") is None
+    assert await storage.last(["room:r", "user:ann"]) == {"room:r": 0, "user:ann": 0}
+    assert await storage.next_due() is None
+    assert await storage.streams_of("ann") == {}
+    assert await storage.engagement("ann") is None
+    assert await storage.message("g", "m") is None
+    assert list(await storage.records("ann", "call", None, 9)) == []
+    assert list(await storage.sessions_of(["ann"])) == []
+    assert await storage.marks("ann", ["g"]) == {"g": 0}
+
+
+async def test_ids_that_differ_by_case_accents_or_blanks_are_different(storage: Storage) -> None:
+    names = ["a", "A", "ä", "a ", " a", "\uff41"]
+    writes = tuple(Write("user", name, None, name) for name in names)
+    await storage.commit(Commit(writes=writes, events=tuple(Event(f"user:{name}", "x") for name in names)), NOW)
+    assert {kept.id: kept.body for kept in await storage.load_many("user", names)} == {name: name for name in names}
+    assert await storage.last([f"user:{name}" for name in names]) == {f"user:{name}": 1 for name in names}
+
+
+async def test_rooms_are_listed_newest_first_by_page_status_and_title(storage: Storage) -> None:
+    for number in range(5):
+        room = f"r{number}"
+        said = info(room, f"Jazz {number}%", NOW + number, number % 2)
+        await storage.commit(Commit(writes=(Write("room", room, None, room, said),)), NOW)
+    assert [room.id for room in await storage.rooms(1, 2)] == ["r4", "r3"]
+    assert [room.id for room in await storage.rooms(3, 2)] == ["r0"]
+    assert [room.id for room in await storage.rooms(1, 9, status=1)] == ["r3", "r1"]
+    assert [room.id for room in await storage.rooms(1, 9, search="jAZZ 2")] == ["r2"]
+    assert [room.id for room in await storage.rooms(1, 9, search="2%")] == ["r2"]
+    assert [room.id for room in await storage.rooms(1, 9, search="J_zz")] == []
+
+
+async def test_visits_and_visitors_are_counted(storage: Storage) -> None:
+    for user in ("ann", "bob", "ann"):
+        await storage.visit("r", user)
+    assert await storage.visits(["r", "s"]) == {"r": Visits(3, 2), "s": Visits(0, 0)}
+
+
+# ---- streams
+
+
+async def test_a_stream_is_numbered_from_one_without_gaps_and_each_by_itself(storage: Storage) -> None:
+    told = await storage.commit(Commit(events=(Event("room:r", "a"), Event("room:s", "b"), Event("room:r", "c"))), NOW)
+    assert shown(told) == [("room:r", 1, "a"), ("room:s", 1, "b"), ("room:r", 2, "c")]
+    told = await storage.commit(Commit(events=(Event("room:r", "d", {"x": [1, "é"]}, "phone"),)), NOW + 1)
+    assert shown(told) == [("room:r", 3, "d")]
+    found = await storage.events("room:r", 1, 10)
+    assert found.complete
+    assert shown(found.events) == [("room:r", 2, "c"), ("room:r", 3, "d")]
+    last = found.events[-1]
+    assert (last.at, last.data, last.except_device) == (NOW + 1, {"x": [1, "é"]}, "phone")
+    assert shown((await storage.events("room:r", 0, 2)).events) == [("room:r", 1, "a"), ("room:r", 2, "c")]
+    assert (await storage.events("room:r", 3, 10)).complete
+    assert not (await storage.events("room:r", 4, 10)).complete, "nobody can have seen what was never told"
+
+
+async def test_what_is_too_old_or_too_much_is_forgotten_and_this_is_said(storage: Storage) -> None:
+    for number in range(8):
+        await storage.commit(Commit(events=(Event("room:r", str(number)),)), NOW)
+    while await storage.forget(NOW):
+        pass
+    found = await storage.events("room:r", 0, 10)
+    assert not found.complete
+    assert [event.seq for event in found.events] == [4, 5, 6, 7, 8]
+    assert (await storage.events("room:r", 3, 10)).complete
+    while await storage.forget(NOW + 101):
+        pass
+    found = await storage.events("room:r", 7, 10)
+    assert (found.events, found.complete) == ((), False)
+    assert (await storage.events("room:r", 8, 10)).complete
+    assert shown(await storage.commit(Commit(events=(Event("room:r", "on"),)), NOW)) == [("room:r", 9, "on")]
+
+
+async def test_who_follows_is_told_in_his_own_stream_from_where_to_where(storage: Storage) -> None:
+    await storage.commit(Commit(events=(Event("room:r", "before"),)), NOW)
+    follow = Commit(subscriptions=(Subscription("ann", "room:r"),), events=(Event("room:r", "entered"),))
+    told = await storage.commit(follow, NOW)
+    assert shown(told) == [("user:ann", 1, "stream_followed"), ("room:r", 2, "entered")]
+    assert told[0].data == {"stream": "room:r", "after": 1}
+    assert shown(await storage.commit(follow, NOW)) == [("room:r", 3, "entered")]
+    assert await storage.streams_of("ann") == {"room:r": 1}
+    assert list(await storage.followers("room:r")) == ["ann"]
+    leave = Commit(subscriptions=(Subscription("ann", "room:r", False),), events=(Event("room:r", "left"),))
+    told = await storage.commit(leave, NOW)
+    assert shown(told) == [("room:r", 4, "left"), ("user:ann", 2, "stream_left")]
+    assert told[-1].data == {"stream": "room:r", "last": 4}
+    assert shown(await storage.commit(leave, NOW)) == [("room:r", 5, "left")]
+    assert await storage.streams_of("ann") == {}
+
+
+# ---- messages and records
+
+
+async def test_messages_are_numbered_kept_and_told(storage: Storage) -> None:
+    for number in range(3):
+        message = Message("g", f"m{number}", "ann", "text", {"text": "hé"}, ("group:g", "user:bob"))
+        told = await storage.commit(Commit(messages=(message,)), NOW + number)
+        assert [event.name for event in told] == ["message", "message"]
+        assert told[0].data == {
+            "conversation": "g",
+            "id": f"m{number}",
+            "number": number + 1,
+            "by": "ann",
+            "type": "text",
+            "data": {"text": "hé"},
+            "at": NOW + number,
+        }
+    assert [one.number for one in await storage.messages("g", None, 2)] == [3, 2]
+    assert [one.number for one in await storage.messages("g", 2, 2)] == [1]
+    with pytest.raises(Conflict):
+        await storage.commit(Commit(messages=(Message("g", "m1", "bob", "text", {}),)), NOW)
+    await storage.commit(Commit(messages=(Message("h", "m1", "bob", "text", {}),)), NOW)
+    found = await storage.message("g", "m1")
+    assert found is not None
+    assert (found.number, found.by, found.data, found.recalled) == (2, "ann", {"text": "hé"}, False)
+
+
+async def test_a_message_is_recalled_once(storage: Storage) -> None:
+    await storage.commit(Commit(messages=(Message("g", "m", "ann", "text", {"text": "oh"}),)), NOW)
+    recall = Commit(recalls=(Recall("g", "m", "ann", ("group:g",)), Recall("g", "none", "ann", ("group:g",))))
+    told = await storage.commit(recall, NOW)
+    assert [(event.name, event.data) for event in told] == [
+        ("message_recalled", {"conversation": "g", "id": "m", "by": "ann"})
+    ]
+    assert list(await storage.commit(recall, NOW)) == []
+    found = await storage.message("g", "m")
+    assert found is not None
+    assert (found.data, found.recalled) == ({}, True)
+
+
+async def test_read_marks_go_forward_only(storage: Storage) -> None:
+    for number in (3, 2):
+        await storage.commit(Commit(marks=(Mark("ann", "g", number),)), NOW)
+    assert await storage.marks("ann", ["g", "h"]) == {"g": 3, "h": 0}
+
+
+async def test_records_are_in_the_history_of_those_whom_they_concern(storage: Storage) -> None:
+    for number in range(3):
+        record = Record("call", f"c{number}", ("ann", "bob"), {"n": number})
+        await storage.commit(Commit(records=(record,)), NOW + number)
+    await storage.commit(Commit(records=(Record("room", "r", ("ann",), {}),)), NOW)
+    assert [one.id for one in await storage.records("bob", "call", None, 2)] == ["c2", "c1"]
+    assert [one.data for one in await storage.records("ann", "call", NOW + 1, 9)] == [{"n": 0}]
+    assert list(await storage.records("cyd", "call", None, 9)) == []
+
+
+# ---- who is there
+
+
+async def test_a_user_is_engaged_in_one_call_at_most(storage: Storage) -> None:
+    await storage.commit(Commit(engagements=(Engagement("ann", "c"), Engagement("bob", "c"))), NOW)
+    await storage.commit(Commit(engagements=(Engagement("ann", "c"),)), NOW)
+    with pytest.raises(Engaged) as raised:
+        await storage.commit(Commit(engagements=(Engagement("cyd", "d"), Engagement("bob", "d"))), NOW)
+    assert (raised.value.user, raised.value.call) == ("bob", "c")
+    assert await storage.engagement("cyd") is None
+    await storage.commit(Commit(engagements=(Engagement("bob", "d", False),)), NOW)
+    assert await storage.engagement("bob") == "c", "only his own call frees him"
+    both = Commit(engagements=(Engagement("bob", "d"), Engagement("bob", "c", False)))
+    await storage.commit(both, NOW)
+    assert await storage.engagement("bob") == "d"
+
+
+async def test_sessions_live_as_long_as_they_are_refreshed(storage: Storage) -> None:
+    phone = Session("s1", "ann", "phone", "i", NOW, NOW + 10, {"os": "ios"})
+    web = Session("s2", "ann", "web", "i", NOW, NOW + 10)
+    await storage.commit(Commit(sessions=(SessionChange(phone), SessionChange(web))), NOW)
+    assert sorted(one.id for one in await storage.sessions_of(["ann", "bob"])) == ["s1", "s2"]
+    assert await storage.refresh_sessions(["s1", "gone"], NOW + 20) == {"s1"}
+    assert list(await storage.expired_sessions(NOW + 9, 9)) == []
+    assert list(await storage.expired_sessions(NOW + 10, 9)) == [web]
+    await storage.commit(Commit(sessions=(SessionChange(web, False), SessionChange(web, False))), NOW)
+    (left,) = await storage.sessions_of(["ann"])
+    assert (left.id, left.until, left.data) == ("s1", NOW + 20, {"os": "ios"})
+
+
+# ---- timers and jobs
+
+
+async def test_a_timer_is_due_once_until_its_lease_is_over(storage: Storage) -> None:
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 60),)), NOW)
+    assert await storage.next_due() == NOW + 60
+    assert list(await storage.due_timers(NOW + 59, 9, LEASE_S)) == []
+    (due,) = await storage.due_timers(NOW + 60, 9, LEASE_S)
+    assert (due.kind, due.id, due.timer, due.deadline) == ("call", "c", RING, NOW + 60)
+    assert list(await storage.due_timers(NOW + 60, 9, LEASE_S)) == []
+    assert await storage.next_due() == NOW + 60 + LEASE_S
+    assert len(await storage.due_timers(NOW + 60 + LEASE_S, 9, LEASE_S)) == 1
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 100),)), NOW)
+    assert await storage.next_due() == NOW + 100, "a timer that is set anew has no lease"
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None),)), NOW)
+    assert await storage.next_due() is None
+
+
+async def test_a_job_is_done_once(storage: Storage) -> None:
+    await storage.commit(Commit(jobs=(Job("media", "put:r", {"n": 1}, NOW), Job("push", "p", {}, NOW + 5))), NOW)
+    (job,) = await storage.due_jobs(NOW, 9, LEASE_S)
+    assert (job.kind, job.key, job.payload, job.attempts) == ("media", "put:r", {"n": 1}, 0)
+    assert list(await storage.due_jobs(NOW, 9, LEASE_S)) == []
+    assert await storage.finish_job(job)
+    assert [one.key for one in await storage.due_jobs(NOW + 100, 9, LEASE_S)] == ["p"]
+
+
+async def test_a_job_that_could_not_be_done_is_tried_later(storage: Storage) -> None:
+    await storage.commit(Commit(jobs=(Job("media", "put:r", {}, NOW),)), NOW)
+    (job,) = await storage.due_jobs(NOW, 9, LEASE_S)
+    await storage.retry_job(job, NOW + 3)
+    assert list(await storage.due_jobs(NOW + 2, 9, LEASE_S)) == []
+    (job,) = await storage.due_jobs(NOW + 3, 9, LEASE_S)
+    assert job.attempts == 1
+
+
+async def test_a_job_that_is_asked_for_anew_while_it_is_done_is_done_again(storage: Storage) -> None:
+    again = Commit(jobs=(Job("media", "put:r", {"n": 2}, NOW),))
+    await storage.commit(Commit(jobs=(Job("media", "put:r", {"n": 1}, NOW),)), NOW)
+    (job,) = await storage.due_jobs(NOW, 9, LEASE_S)
+    await storage.commit(again, NOW)
+    assert list(await storage.due_jobs(NOW, 9, LEASE_S)) == [], "never by two at once"
+    assert not await storage.finish_job(job)
+    (job,) = await storage.due_jobs(NOW, 9, LEASE_S)
+    assert job.payload == {"n": 2}
+    await storage.commit(again, NOW)
+    await storage.retry_job(job, NOW + 50)
+    assert len(await storage.due_jobs(NOW, 9, LEASE_S)) == 1
+
+
+async def test_who_has_lost_the_lease_of_a_job_does_not_finish_it(storage: Storage) -> None:
+    await storage.commit(Commit(jobs=(Job("media", "put:r", {}, NOW),)), NOW)
+    (late,) = await storage.due_jobs(NOW, 9, LEASE_S)
+    (job,) = await storage.due_jobs(NOW + LEASE_S, 9, LEASE_S)
+    assert not await storage.finish_job(late)
+    await storage.retry_job(late, NOW)
+    assert list(await storage.due_jobs(NOW + LEASE_S, 9, LEASE_S)) == []
+    assert await storage.finish_job(job)
+
+
+async def test_a_job_is_found_by_its_key_before_it_is_due(storage: Storage) -> None:
+    await storage.commit(Commit(jobs=(Job("media", "a", {}, NOW + 9), Job("media", "b", {}, NOW))), NOW)
+    assert [one.key for one in await storage.due_jobs(NOW, 9, LEASE_S, ["a"])] == ["a"]

@@ -1,0 +1,194 @@
+import {backoff, pause} from './backoff.js';
+import {Emitter} from './emitter.js';
+
+// How long a call waits for its answer; a connection that is made anew meanwhile counts.
+const ANSWER_MS = 15000;
+// Close codes after which it is no use to come again (docs/rooms.md).
+const FINAL = new Map([[4001, 'unauthorised'], [4002, 'replaced']]);
+
+/** A refusal by the room service. `problem` is its name, as in docs/rooms.md; `code` is JSON-RPC's. */
+export class RpcError extends Error {
+    constructor({code, message, data}) {
+        super(message);
+        this.name = 'RpcError';
+        this.code = code;
+        this.problem = data?.problem ?? 'failed';
+    }
+}
+
+/** One WebSocket to the room service, kept up: JSON-RPC 2.0 calls, and notifications of which none is missed.
+ *
+ * Events
+ * - `state`: 'closed', 'connecting', 'connected' or 'reconnecting'
+ * - `event`: {stream, seq, at, event, data}, in order for each stream, each once
+ * - `reload` (streams): too much was missed of these: what is known of them must be asked for again
+ * - `closed` (reason): for good: 'unauthorised', 'replaced' by another device
+ */
+export class Signaling extends Emitter {
+    state = 'closed';
+    user = '';
+    device = '';
+    #url;
+    #token;
+    #socket = null;
+    #waiting = new Map();  // id -> {message, resolve, reject, timer, sent}
+    #seen = new Map();     // stream -> the last sequence number
+    #id = 0;
+    #heartbeat = 0;
+    #turn = 0;
+
+    /** url: of the WebSocket, ws: or wss:, or a path. `token()`: an access token that is good now. */
+    constructor({url = '/v1/ws', token}) {
+        super();
+        this.#url = new URL(url, location.href.replace(/^http/, 'ws'));
+        this.#token = token;
+    }
+
+    /** Resolves when the service has said hello. RpcError when it refuses; else it goes on trying. */
+    async connect() {
+        const turn = ++this.#turn;
+        this.#become('connecting');
+        for (let attempt = 0; turn === this.#turn; attempt++) {
+            try {
+                return await this.#open(turn);
+            } catch (error) {
+                if (error instanceof RpcError) {
+                    this.#finish('unauthorised');
+                    throw error;
+                }
+            }
+            await pause(backoff(attempt));
+        }
+        throw new Error('It was closed.');
+    }
+
+    /** The result of a method. While there is no connection it waits for one. RpcError. */
+    call(method, params = {}) {
+        if (this.state === 'closed') return Promise.reject(new RpcError({code: 0, message: 'There is no connection.', data: {problem: 'closed'}}));
+        const id = ++this.#id;
+        const message = JSON.stringify({jsonrpc: '2.0', id, method, params});
+        return new Promise((resolve, reject) => {
+            const late = {code: 0, message: 'The service does not answer.', data: {problem: 'no-answer'}};
+            const timer = setTimeout(() => this.#settle(id, {error: late}), ANSWER_MS);
+            this.#waiting.set(id, {message, resolve, reject, timer, sent: false});
+            if (this.state === 'connected') this.#send(id);
+        });
+    }
+
+    /** For good. What still waits for an answer is refused. */
+    close() {
+        this.#finish('');
+    }
+
+    async #open(turn) {
+        const token = await this.#token();
+        const socket = this.#socket = new WebSocket(this.#url);
+        await new Promise((resolve, reject) => {
+            socket.onopen = resolve;
+            socket.onclose = reject;
+        });
+        if (turn !== this.#turn) return socket.close();
+        socket.onclose = ({code}) => this.#lost(socket, turn, code);
+        const hello = await this.#hello(socket, token);
+        if (turn !== this.#turn) return socket.close();
+        socket.onmessage = ({data}) => this.#received(JSON.parse(data));
+        Object.assign(this, {user: hello.user, device: hello.device});
+        for (const [stream, last] of Object.entries(hello.streams)) {
+            if (!this.#seen.has(stream) || hello.reload.includes(stream)) this.#seen.set(stream, last);
+        }
+        clearInterval(this.#heartbeat);
+        this.#heartbeat = setInterval(() => this.#beat(), 1000 * hello.heartbeat_s);
+        this.#become('connected');
+        for (const id of this.#waiting.keys()) this.#send(id);
+        if (hello.reload.length) this.emit('reload', hello.reload);
+        return hello;
+    }
+
+    #hello(socket, token) {
+        const params = {token, resume: Object.fromEntries(this.#seen)};
+        return new Promise((resolve, reject) => {
+            socket.onmessage = ({data}) => {
+                const message = JSON.parse(data);
+                if (message.id !== 'hello') return;
+                if (message.error) reject(new RpcError(message.error));
+                else resolve(message.result);
+            };
+            socket.addEventListener('close', reject);
+            socket.send(JSON.stringify({jsonrpc: '2.0', id: 'hello', method: 'hello', params}));
+        });
+    }
+
+    #beat() {
+        if (this.state === 'connected') this.call('heartbeat').catch(() => this.#socket?.close());
+    }
+
+    #send(id) {
+        const waiting = this.#waiting.get(id);
+        if (waiting.sent) return;
+        waiting.sent = true;
+        this.#socket.send(waiting.message);
+    }
+
+    #received({id, method, params, result, error}) {
+        if (id !== undefined && method === undefined) this.#settle(id, {result, error});
+        else if (method === 'event') this.#event(params);
+    }
+
+    #event(event) {
+        const last = this.#seen.get(event.stream) ?? 0;
+        if (event.seq <= last) return;
+        this.#seen.set(event.stream, event.seq);
+        this.emit('event', event);
+    }
+
+    #settle(id, {result, error}) {
+        const waiting = this.#waiting.get(id);
+        if (!waiting) return;
+        this.#waiting.delete(id);
+        clearTimeout(waiting.timer);
+        if (error) waiting.reject(new RpcError(error));
+        else waiting.resolve(result);
+    }
+
+    #lost(socket, turn, code) {
+        if (socket !== this.#socket || turn !== this.#turn) return;
+        clearInterval(this.#heartbeat);
+        if (FINAL.has(code)) return this.#finish(FINAL.get(code));
+        // What was sent and not answered may have been done, or not: who asked must look.
+        for (const [id, {sent}] of this.#waiting) {
+            if (sent) this.#settle(id, {error: {code: 0, message: 'The connection was lost.', data: {problem: 'connection-lost'}}});
+        }
+        this.#become('reconnecting');
+        this.#again(turn);
+    }
+
+    async #again(turn) {
+        for (let attempt = 0; turn === this.#turn; attempt++) {
+            await pause(backoff(attempt));
+            if (turn !== this.#turn) return;
+            try {
+                return await this.#open(turn);
+            } catch (error) {
+                if (error instanceof RpcError) return this.#finish('unauthorised');
+            }
+        }
+    }
+
+    #finish(reason) {
+        this.#turn += 1;
+        clearInterval(this.#heartbeat);
+        const gone = {code: 0, message: 'It was closed.', data: {problem: 'closed'}};
+        for (const id of [...this.#waiting.keys()]) this.#settle(id, {error: gone});
+        this.#socket?.close();
+        this.#socket = null;
+        if (this.state === 'closed') return;
+        this.#become('closed');
+        if (reason) this.emit('closed', reason);
+    }
+
+    #become(state) {
+        if (this.state === state) return;
+        this.state = state;
+        this.emit('state', state);
+    }
+}
