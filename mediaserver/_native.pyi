@@ -480,6 +480,21 @@ class Plane:
         How long forwarded packets stayed in the server: upper bounds in seconds, counts (one more, for the rest), sum.
         """
 
+    def mix_residence(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        From the time of a room's tick to the sending of its mix, per packet, in the form of residence().
+        """
+
+    def playout_wait(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        How long what a tick mixes of a speaker has waited, in the form of residence().
+        """
+
+    def playout_target(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        How long the speaker's jitter buffer wanted it to wait, in the form of residence().
+        """
+
     def tick_lateness(self, worker: int) -> tuple[list[float], list[int], float]:
         """
         How long after its time a room's tick began, in the form of residence().
@@ -618,6 +633,11 @@ class LoadGenerator:
 
     def snapshot(self) -> dict[str, Any]:
         """All counters and percentiles, of all clients."""
+
+    def mouth_to_ear_us(self) -> list[int]:
+        """
+        Of each chirp that was heard, up to 65,536: how long before it had been spoken.
+        """
 
     def outcome(self, client: int) -> dict[str, Any]:
         """

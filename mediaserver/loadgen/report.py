@@ -78,6 +78,7 @@ class Report:
     peers: Sequence[Peer]
     snapshot: Mapping[str, Any]
     usage: Usage
+    mouth_to_ear_us: Sequence[int] = ()  # of each chirp that was heard, as far as they are kept
     faults: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -307,7 +307,9 @@ class Load:
         return Progress(stage, elapsed_s, total_s, len(self._clients), snapshot["connected"], failed, snapshot)
 
     def _report(self, voice: str, usage: Usage) -> Report:
-        return Report(self._plan, voice, [*self._peers()], self._generator.snapshot(), usage)
+        return Report(
+            self._plan, voice, [*self._peers()], self._generator.snapshot(), usage, self._generator.mouth_to_ear_us()
+        )
 
     def _peers(self) -> Iterator[Peer]:
         for client in self._clients:

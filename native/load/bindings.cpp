@@ -115,7 +115,7 @@ nb::dict snapshot(Generator& generator) {
     dict["tally"] = to_dict(now.tally);
     dict["delay"] = to_dict(now.measured.times.delay);
     dict["delay_as_read"] = to_dict(now.measured.times.delay_as_read);
-    dict["mouth_to_ear"] = to_dict(now.measured.times.mouth_to_ear);
+    dict["mouth_to_ear"] = to_dict(now.measured.times.mouth_to_ear.delays);
     dict["queue"] = to_dict(now.measured.queue);
     dict["lateness"] = to_dict(now.measured.lateness);
     dict["datagrams_sent"] = now.measured.datagrams_sent;
@@ -238,6 +238,8 @@ void bind(nb::module_& m) {
         .def("leave", &Generator::leave, "client"_a, "Says goodbye (RTCP BYE) and closes its socket; its outcome stays.")
         .def("hush", &Generator::hush, "All speakers fall silent.")
         .def("snapshot", &snapshot, nb::sig("def snapshot(self) -> dict[str, typing.Any]"), "All counters and percentiles, of all clients.")
+        .def("mouth_to_ear_us", [](Generator& g) { return g.snapshot().measured.times.mouth_to_ear.kept_us; },
+             "Of each chirp that was heard, up to 65,536: how long before it had been spoken.")
         .def("outcome", &outcome, "client"_a, nb::sig("def outcome(self, client: int) -> dict[str, typing.Any]"),
              "What one client sent, or received and found. IndexError for a number that no client has.");
     m.def("load_tone_hz", &tone_hz, "tone"_a, "Of the tones by which an ear knows speakers in a mix.");

@@ -6,7 +6,7 @@ namespace load {
 
 using namespace plane;
 
-void ChirpEar::hear(Instant arrival, Bytes payload, Latencies& delays) {
+void ChirpEar::hear(Instant arrival, Bytes payload, MouthToEar& delays) {
     std::array<float, opus::max_samples> samples;
     const std::size_t count = decoder_.decode(payload, samples);
     played_[next_++ % played_.size()] = {samples_, samples_ + count, arrival};

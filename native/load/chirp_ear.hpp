@@ -15,13 +15,25 @@
 
 namespace load {
 
+// How long ago chirps were spoken that are heard.
+struct MouthToEar {
+    // Of which each is kept; the others count in `delays` alone.
+    static constexpr std::size_t max_kept = 1 << 16;
+    Latencies delays;
+    std::vector<std::uint32_t> kept_us;
+    void record(plane::Duration since) {
+        delays.record(since);
+        if (kept_us.size() < max_kept) kept_us.push_back(static_cast<std::uint32_t>(since / plane::microseconds{1}));
+    }
+};
+
 class ChirpEar {
 public:
     // board: what the speakers of the room said.
     explicit ChirpEar(std::shared_ptr<const Board> board) : board_{std::move(board)} {}
 
     // A packet came at `arrival`. Adds the delays of the chirps that are complete by now.
-    void hear(plane::Instant arrival, plane::Bytes payload, Latencies& delays);
+    void hear(plane::Instant arrival, plane::Bytes payload, MouthToEar& delays);
     void interrupt() { finder_.interrupt(); }
     // Chirps that nobody of the room said within the last Board::longest.
     std::uint64_t unexplained() const noexcept { return unexplained_; }

@@ -71,7 +71,7 @@ public:
                 put(to, datagram);
                 any = true;
             } else {
-                any |= generator_.hold(arrival, id_, true, to, datagram);
+                any |= generator_.hold(arrival, id_, Held::Fate::up, to, datagram);
             }
         }
         return any;
@@ -285,13 +285,16 @@ void Generator::receive(ClientId id) {
     const auto arrivals = peer.down.pass(arrival);
     if (arrivals.empty()) {
         ++measured_.modelled_lost_down;
-        return peer.client.lose(arrival, data);
+        // Not before those that came before it.
+        const Instant missed = std::max(arrival, peer.down.last());
+        if (missed <= read || !hold(missed, id, Held::Fate::lost, from, data)) peer.client.lose(missed, data);
+        return;
     }
     // Of a copy, every protocol here throws away the second; counted as received it would be the server's fault.
     measured_.modelled_twice_down += arrivals.size() > 1;
     const Instant heard = arrivals.front();
     if (heard <= read) return deliver(peer, heard, read - heard, from, data);
-    if (!hold(heard, id, false, from, data)) peer.client.lose(arrival, data);
+    if (!hold(heard, id, Held::Fate::down, from, data)) peer.client.lose(arrival, data);
 }
 
 void Generator::deliver(Peer& peer, Instant arrival, Duration waited, const Endpoint& from, MutableBytes datagram) {
@@ -299,12 +302,12 @@ void Generator::deliver(Peer& peer, Instant arrival, Duration waited, const Endp
     schedule(peer.id());
 }
 
-bool Generator::hold(Instant due, ClientId client, bool up, const Endpoint& other, Bytes data) {
+bool Generator::hold(Instant due, ClientId client, Held::Fate fate, const Endpoint& other, Bytes data) {
     if (held_.size() >= max_held) {
         ++measured_.modelled_overflow;
         return false;
     }
-    held_.push_back({due, held_ever_++, client, up, other, {data.begin(), data.end()}});
+    held_.push_back({due, held_ever_++, client, fate, other, {data.begin(), data.end()}});
     std::push_heap(held_.begin(), held_.end(), std::greater<>{});
     return true;
 }
@@ -316,11 +319,13 @@ void Generator::release(Instant now) {
         held_.pop_back();
         Peer& peer = *peers_[held.client];
         if (peer.fd < 0) continue;
-        if (held.up) {
-            measured_.lateness.record(now - held.due);
-            peer.put(held.other, held.data);
-        } else {
-            deliver(peer, held.due, now - held.due, held.other, held.data);
+        switch (held.fate) {
+            case Held::Fate::up:
+                measured_.lateness.record(now - held.due);
+                peer.put(held.other, held.data);
+                break;
+            case Held::Fate::down: deliver(peer, held.due, now - held.due, held.other, held.data); break;
+            case Held::Fate::lost: peer.client.lose(held.due, held.data); break;
         }
     }
 }

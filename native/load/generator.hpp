@@ -95,13 +95,13 @@ private:
         plane::Instant due;
         std::uint64_t order = 0;  // of those of one instant
         ClientId client = 0;
-        bool up = false;
+        enum class Fate : std::uint8_t { up, down, lost } fate = Fate::up;  // lost: on its way down, when all before it have come
         plane::Endpoint other;    // where it goes, or came from
         std::vector<std::uint8_t> data;
         bool operator>(const Held& more) const noexcept { return due != more.due ? due > more.due : order > more.order; }
     };
     // False: there is no room.
-    bool hold(plane::Instant due, ClientId client, bool up, const plane::Endpoint& other, plane::Bytes data);
+    bool hold(plane::Instant due, ClientId client, Held::Fate fate, const plane::Endpoint& other, plane::Bytes data);
 
     plane::Endpoint bind_;
     PathConfig up_, down_;

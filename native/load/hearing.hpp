@@ -31,7 +31,7 @@ struct HearingConfig {
 struct Times {
     Latencies delay;          // from when a packet was due to when the kernel had it
     Latencies delay_as_read;  // to when it was read: with the generator's own queue
-    Latencies mouth_to_ear;   // of the chirps in mixes
+    MouthToEar mouth_to_ear;  // of the chirps in mixes
 };
 
 // Faults are counted by what a user would notice. All are packets, but for gaps and windows.

@@ -27,6 +27,8 @@ public:
     // When the copies of a datagram arrive that sets out at `now`: none when it is lost, two when it is doubled. The first is the
     // datagram. Valid until the next call.
     std::span<const plane::Instant> pass(plane::Instant now) noexcept;
+    // The latest arrival so far.
+    plane::Instant last() const noexcept { return last_; }
 
 private:
     bool lost() noexcept;

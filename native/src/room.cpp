@@ -274,6 +274,14 @@ void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& output
     }
 }
 
+std::optional<Instant> Room::wanted_tick(const Source& source) const noexcept {
+    if (!mixer_ || !source.playout || mixer_->active() || !leaving_.empty()) return std::nullopt;
+    for (const auto& [csrc, column] : columns_) {
+        if (column.is_played()) return std::nullopt;
+    }
+    return source.playout->buffer().wanted();
+}
+
 bool Room::active(Instant now) const noexcept {
     if (mixer_ && mixer_->active()) return true;
     return !leaving_.empty() || std::any_of(columns_.begin(), columns_.end(), [&](const auto& entry) {

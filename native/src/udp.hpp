@@ -38,9 +38,9 @@ public:
 
     // Space for one outgoing datagram of at most max_datagram bytes; flushes first when the batch is full.
     MutableBytes reserve(WorkerStats& stats) noexcept;
-    // Queues what was written to the reserved space. arrival: of the packet that is forwarded, for the residence
-    // histogram; Instant{} for what is our own.
-    void commit(std::size_t size, const Endpoint& to, Instant arrival = {}) noexcept;
+    // Queues what was written to the reserved space. since: when that began which ends with its sending, for the histogram; null for
+    // what is our own.
+    void commit(std::size_t size, const Endpoint& to, Instant since = {}, Histogram* histogram = nullptr) noexcept;
     void flush(WorkerStats& stats) noexcept;
     bool has_unsent() const noexcept { return count_ != 0; }
 
@@ -48,7 +48,8 @@ private:
     struct Outgoing {
         Endpoint to;
         iovec data;
-        Instant arrival;
+        Instant since;
+        Histogram* histogram;
     };
 
     int fd_ = -1;

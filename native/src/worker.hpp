@@ -93,7 +93,8 @@ private:
     void start_fan_out(const Handover& handover);
     void start_fan_out(Audience& audience, Audience::Feed& feed, const PacketRef& packet, const Position& position);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
-    bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
+    bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant since,
+                  Histogram* histogram);
     // Tells the home of a listener's row what he carries of it, unless that was told just now. False when it could not be.
     bool want_row(Peer& peer, Instant now);
     void change_tier(Peer& peer, Instant now);
@@ -102,7 +103,7 @@ private:
     bool retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence);
     // Space for one packet to this address, over this of our sockets or connections, and its sending.
     MutableBytes reserve(const Endpoint& to, std::uint16_t socket) noexcept;
-    void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival = {}) noexcept;
+    void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant since = {}, Histogram* histogram = nullptr) noexcept;
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -153,6 +154,7 @@ private:
     void tell_happenings(Room& room);
     void count_mixes(Room& room);
     void start_ticking(Room& room, Instant now);
+    void align_ticks(Room& room, Instant wanted, Instant now);
     void set_room_timer(Room& room, Instant due);
     Instant next_tick(const Room& room, Instant now) const;
     void after_order_change(Room& room, Instant now);
