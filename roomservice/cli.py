@@ -61,8 +61,33 @@ def cli() -> None:
     default=DEVELOPMENT_MEDIA_KEY,
     show_default=False,
 )
+@_option("--push-hook", "URL of the app's own push service, which gets a signed request for each push.", default="")
+@_option("--push-hook-secret", "Signs them, at least 24 bytes. Prefer the environment.", default="", show_default=False)
+@_option(
+    "--vapid-key",
+    "PEM file, or private key in base64url, with which Web Push is signed. Without one there is no Web Push.",
+    default="",
+    show_default=False,
+)
+@_option("--vapid-subject", "mailto: or https: of whom browsers' push services may turn to.", default="")
+@_option(
+    "--push-service",
+    "Host, or HOST:PORT, of another push service of browsers than the known ones; *.HOST for all below it.",
+    multiple=True,
+    metavar="HOST",
+    show_default=False,
+)
+@_option("--word-list", "File of words that are not wanted in messages, one in each line.", default="", metavar="FILE")
+@_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
-def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **options: Any) -> None:
+def serve(
+    secret: str | None,
+    media_key: str,
+    login_ttl: float,
+    sign_up: str,
+    push_service: tuple[str, ...],
+    **options: Any,
+) -> None:
     """Run the room service until SIGTERM or SIGINT."""
     key_id, _, key = media_key.partition(":")
     try:
@@ -71,6 +96,7 @@ def serve(secret: str | None, media_key: str, login_ttl: float, sign_up: str, **
             media_key=(key_id, key),
             login_s=login_ttl,
             sign_up=SignUp(sign_up),
+            push_services=push_service,
             **options,
         )
         from roomservice.server import run  # noqa: PLC0415 - so that --help answers at once

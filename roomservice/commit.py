@@ -72,12 +72,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TimerChange:
-    """deadline: None drops it."""
+    """deadline: None drops it. only: the one alone that runs out at this time, not one that was set anew."""
 
     kind: str
     id: str
     timer: Timer
     deadline: float | None
+    only: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

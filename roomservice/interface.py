@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mediaserver.client import EffectDocument, EffectState, ParticipantDocument, PlayerDocument, PlayerStateDocument
 from roomservice.commit import (
     Commit,
     Due,
@@ -23,6 +24,7 @@ from roomservice.commit import (
     Visits,
 )
 from roomservice.model.effects import Speaker
+from roomservice.model.listing import Listing
 from roomservice.model.room import Room
 
 
@@ -50,6 +52,10 @@ class Users(Protocol):
 
     async def authenticate(self, name: str, password: str) -> str | None:
         """The user's id, or None when the password is not his, or there is no such user and none may sign up."""
+        ...
+
+    async def known(self, users: Collection[str]) -> frozenset[str]:
+        """Which of them there are: nobody else is called, invited or written to."""
         ...
 
 
@@ -183,34 +189,15 @@ class Bus(Protocol):
         """Never raises, and never waits for long."""
         ...
 
-    async def follow(self, stream: str) -> None: ...
+    async def follow(self, streams: Collection[str]) -> None:
+        """What is published after this is received. Unavailable."""
+        ...
 
-    async def unfollow(self, stream: str) -> None: ...
+    async def unfollow(self, streams: Collection[str]) -> None: ...
 
     async def close(self) -> None: ...
 
     async def ready(self) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a room is announced by, beside what happens in it. status: 0 prepared, 1 started, 2 ended; mode: 0 ordinary,
-    1 with guests on the line, 2 two rooms against each other; extends: the app's own."""
-
-    id: str
-    title: str
-    anchor: str
-    created_at: float
-    updated_at: float
-    anchor_nick: str = ""
-    notice: str = ""
-    cover_url: str = ""
-    extends: str = ""
-    status: int = 0
-    mode: int = 0
-    chat_id: str = ""
-    started_at: float | None = None
-    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +249,14 @@ class Push(Protocol):
         ...
 
 
+class Words(Protocol):
+    """A word filter, or any other judge of what is said in messages."""
+
+    async def pass_on(self, user: str, conversation: str, text: str) -> str | None:
+        """The text as it is sent, or None when it is refused. What raises, or thinks for too long, refuses."""
+        ...
+
+
 class PushError(Exception):
     """It could not be pushed, with a sentence why."""
 
@@ -286,6 +281,53 @@ class MediaRoom:
     speakers: Mapping[str, Speaker] = field(default_factory=dict)
     scenario: str = "chat"
     ringing: frozenset[str] = frozenset()
+
+
+class SoundRefusedError(Exception):
+    """The media server does not do this, with a sentence why."""
+
+
+class Sound(Protocol):
+    """What is heard in a media room beside its seats, in the media server's own documents. Each raises MediaError, and
+    SoundRefusedError for what there is not or cannot be."""
+
+    async def players(self, room: str) -> Sequence[PlayerStateDocument]: ...
+
+    async def put_player(self, room: str, player: str, document: PlayerDocument) -> PlayerStateDocument: ...
+
+    async def set_volume(self, room: str, player: str, volume_db: float) -> PlayerStateDocument: ...
+
+    async def play(self, room: str, player: str, track: str | None, position_ms: int) -> PlayerStateDocument:
+        """track: its key; None for what was paused, or the first."""
+        ...
+
+    async def pause(self, room: str, player: str) -> PlayerStateDocument: ...
+
+    async def stop(self, room: str, player: str) -> PlayerStateDocument: ...
+
+    async def seek(self, room: str, player: str, position_ms: int) -> PlayerStateDocument: ...
+
+    async def skip(self, room: str, player: str, *, back: bool) -> PlayerStateDocument: ...
+
+    async def delete_player(self, room: str, player: str) -> None: ...
+
+    async def play_effect(self, room: str, document: EffectDocument) -> EffectState:
+        """Once."""
+        ...
+
+    async def start_effect(self, room: str, effect: str, document: EffectDocument) -> EffectState:
+        """Until it is stopped."""
+        ...
+
+    async def stop_effect(self, room: str, effect: str) -> None: ...
+
+    async def sounds(self) -> Sequence[str]:
+        """Which effects there are."""
+        ...
+
+    async def participants(self, room: str) -> Sequence[ParticipantDocument]:
+        """Who is connected, and how well."""
+        ...
 
 
 class Media(Protocol):
@@ -332,9 +374,12 @@ __all__ = [
     "PushError",
     "RoomStorage",
     "Session",
+    "Sound",
+    "SoundRefusedError",
     "Storage",
     "Stored",
     "Unavailable",
     "Users",
     "Visits",
+    "Words",
 ]

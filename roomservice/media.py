@@ -2,8 +2,20 @@
 
 from urllib.parse import quote, urlencode
 
-from mediaserver.client import CallError, MediaServer, Refused, RoomDocument, SpeakerDocument, TokenRequest
+from mediaserver.client import (
+    CallError,
+    EffectDocument,
+    MediaServer,
+    Refused,
+    RoomDocument,
+    ScenarioName,
+    SpeakerDocument,
+    TokenRequest,
+)
 from roomservice.interface import Addresses, MediaError, MediaRoom
+
+RING_BACK = "ring-back"
+"""Name of the effect that a caller hears while it rings."""
 
 TOKEN_S = 24 * 3600
 """Of WHIP and WHEP. A seat that is taken away ends what they allow at once, so they may live long."""
@@ -27,6 +39,10 @@ class MediaServerMedia:
                 )
                 for user, speaker in wanted.speakers.items()
             }
+            document.scenario = ScenarioName(wanted.scenario)
+            document.effects.pop(RING_BACK, None)
+            if wanted.ringing:
+                document.effects[RING_BACK] = EffectDocument(sound="ring_back", audience=sorted(wanted.ringing))
             return document
 
         try:

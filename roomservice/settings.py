@@ -11,11 +11,22 @@ class SignUp(StrEnum):
     CLOSED = "closed"  # is refused; `roomservice add-user` makes users
 
 
+class DevicePolicy(StrEnum):
+    """What a user's second device does to the first."""
+
+    BOTH = "both"  # stay
+    REPLACE = "replace"  # the first is sent away
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """secret: signs the service's tokens, at least 32 bytes. storage: `none` for memory, or a URL of SQLAlchemy's.
     Times in s. media_url: of the media server's control API; media_key: id and secret of its API key;
-    media_public_url: as clients reach its WHIP and WHEP."""
+    media_public_url: as clients reach its WHIP and WHEP. heartbeat_s: how often a client says that it is there; after
+    three that are missed it is not. push_hook, push_hook_secret: address and secret of the app's own push service;
+    vapid_key, vapid_subject: of Web Push, empty for none; push_services: hosts of browsers' push services besides the
+    known ones; word_list: file of words that are not wanted in messages, mask_words: they become stars. system_key: who
+    has it acts as the service itself; empty for nobody."""
 
     secret: str
     storage: str = "none"
@@ -26,6 +37,16 @@ class ServiceSettings:
     media_url: str = "http://127.0.0.1:8090"
     media_key: tuple[str, str] = ("", "")
     media_public_url: str = ""
+    heartbeat_s: float = 15.0
+    devices: DevicePolicy = DevicePolicy.BOTH
+    system_key: str = ""
+    push_hook: str = ""
+    push_hook_secret: str = ""
+    vapid_key: str = ""
+    vapid_subject: str = ""
+    push_services: tuple[str, ...] = ()
+    word_list: str = ""
+    mask_words: bool = False
     host: str = "127.0.0.1"
     port: int = 8080
 
@@ -33,3 +54,7 @@ class ServiceSettings:
         """ValueError, with a sentence."""
         if len(self.secret.encode()) < 32:
             raise ValueError("The secret that signs tokens has at least 32 bytes.")
+        if self.system_key and len(self.system_key.encode()) < 32:
+            raise ValueError("The key of the service itself has at least 32 bytes.")
+        if not 0 < self.heartbeat_s <= 300:
+            raise ValueError("Heartbeats come each 300 seconds or more often.")

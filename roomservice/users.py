@@ -1,6 +1,7 @@
 """The service's own users: a name, which is the id, and a password."""
 
 import re
+from collections.abc import Collection
 from typing import Protocol
 
 from roomservice.passwords import MAX_BYTES, Passwords
@@ -35,6 +36,10 @@ class OwnUsers:
         if kept is None and self._sign_up is SignUp.OPEN and await self.add(name, password):
             return name
         return name if await self._passwords.is_right(password, kept) else None
+
+    async def known(self, users: Collection[str]) -> frozenset[str]:
+        """Which of them there are."""
+        return frozenset([user for user in users if await self._store.password_of(user) is not None])
 
     async def add(self, name: str, password: str) -> bool:
         """Whether there was none of this name."""

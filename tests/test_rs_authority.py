@@ -19,7 +19,7 @@ from roomservice.model.attendance import (
 )
 from roomservice.model.authority import ALLOWED, Operation
 from roomservice.model.configuring import Configure
-from roomservice.model.details import Like, SendCommand, SetInfo, SetUserInfo
+from roomservice.model.details import DirectSound, Like, SendCommand, SetInfo, SetUserInfo
 from roomservice.model.errors import SENTENCES, Illegal, Problem
 from roomservice.model.room import Role, Room, SeatMode, Settings, UserInfo
 from roomservice.model.rooms import Command
@@ -102,6 +102,7 @@ TABLE: dict[str, tuple[Callable[[Any], Command], tuple[str, str, str, str, str, 
     "set other info": (lambda by: SetUserInfo(by, "other", nick="you"), ("ok", "ok", "ok", P, P, S)),
     "like": (Like, (P, "ok", "ok", "ok", "ok", S)),
     "send command": (lambda by: SendCommand(by, "dance", "other"), ("ok",) * 5 + (S,)),
+    "direct sound": (DirectSound, ("ok", "ok", "ok", P, P, S)),
 }
 
 

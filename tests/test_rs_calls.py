@@ -177,9 +177,25 @@ def test_who_is_offline_is_pushed_to_and_may_answer_for_60_s() -> None:
     line = one(online=False)
     (push,) = [effect for effect in line.effects if isinstance(effect, Push)]
     assert (push.user, push.event, push.data["until"]) == ("bob", "call_incoming", NOW + RING_S)
-    assert not line.told("call_incoming")
+    assert line.told("call_incoming")[0].users == ("bob",)  # for when he is back
     line.do(AnswerCall("bob", "bob-1"), 59)
     assert line.call.of(State.IN) == ("ann", "bob")
+
+
+def test_devices_that_were_pushed_to_are_told_when_they_need_not_ring_any_more() -> None:
+    def pushed(*effects: Effect) -> list[tuple[str, str, object]]:
+        return [
+            (effect.user, effect.event, effect.data.get("reason")) for effect in effects if isinstance(effect, Push)
+        ]
+
+    line = one(online=False)
+    assert pushed(*line.do(AnswerCall("bob", "bob-1"), 5)) == [("bob", "call_stopped", "in")]
+    line = one(online=False)
+    assert pushed(*line.do(HangUp("ann", "ann-1"), 5)) == [("bob", "call_stopped", "cancelled")]
+    line = one(online=False)
+    assert pushed(*line.do(Elapsed(Timer(What.RINGING, "bob")), RING_S)) == [("bob", "call_stopped", "timed out")]
+    line = one()
+    assert pushed(*line.do(HangUp("ann", "ann-1"), 5)) == []
 
 
 @pytest.mark.parametrize(("who", "other"), [("ann", "bob"), ("bob", "ann")])
@@ -201,6 +217,20 @@ def test_who_is_back_in_time_goes_on() -> None:
     assert line.do(DeviceBack("bob", "bob-2"), 11) == []
     assert DropTimer(Timer(What.AWAY, "bob")) in line.do(DeviceBack("bob", "bob-1"), 12)
     assert line.do(Elapsed(Timer(What.AWAY, "bob")), 60) == []
+
+
+@pytest.mark.parametrize(
+    "command", [HangUp("cyd", "cyd-1"), RemoveParty("ann", "cyd"), Elapsed(Timer(What.AWAY, "cyd"))]
+)
+def test_who_is_out_however_he_went_is_cut_off_while_the_others_go_on(command: Command) -> None:
+    line = three()
+    line.do(DeviceLost("cyd", "cyd-1"), 10)
+    effects = line.do(command, 10 + GRACE_S)
+    assert CutOff("cyd") in effects
+    assert not [effect for effect in effects if isinstance(effect, CloseMedia | DropSpeaker)]
+    effects = line.do(HangUp("bob", "bob-1"), 11 + GRACE_S)
+    assert CloseMedia() in effects
+    assert not [effect for effect in effects if isinstance(effect, CutOff)]
 
 
 def test_the_caller_s_crash_while_it_rings_ends_it() -> None:

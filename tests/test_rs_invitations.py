@@ -46,7 +46,7 @@ def test_one_to_one_is_received_answered_and_over() -> None:
     invitation, effects = invitations.apply(invitation, Accept("bob", "coming"), NOW + 5)
     (accepted,) = told(effects, "invitee_accepted")
     assert accepted.users == ("ann", "bob")
-    assert accepted.data == {"id": "i", "invitee": "bob", "data": "coming"}
+    assert accepted.data == {"callback": "onInviteeAccepted", "id": "i", "invitee": "bob", "data": "coming"}
     assert DropTimer(TIMER) in effects
     assert [effect.data["answers"] for effect in effects if isinstance(effect, Record)] == [{"bob": "accepted"}]
     assert invitation.ended

@@ -15,12 +15,18 @@ from py_vapid import Vapid02
 from mediaserver.client import verify_webhook
 from roomservice.interface import PushError
 from roomservice.model import person
+from roomservice.model.effects import Tell
 from roomservice.model.person import Person, PushSubscription, SetAttributes, Subscribe, Unsubscribe
 from roomservice.push.both import PushByAll
 from roomservice.push.hook import HookPush
+from roomservice.push.opening import open_pushes
 from roomservice.push.payload import encoded
 from roomservice.push.webpush import KNOWN_SERVICES, WebPush, is_of_service, valid_keys, vapid_key
+from roomservice.settings import ServiceSettings
+from roomservice.talk.people import KeptSubscriptions
+from roomservice.talk.talk import BrowserPush
 from tests.push_receiver import Browser, Receiver, receiver
+from tests.talking import Town
 from tests.test_music_gate import certificate_of
 
 NOW = 1_800_000_000.0
@@ -48,6 +54,7 @@ class Service:
 
     def __init__(self, known: Receiver, http: httpx.AsyncClient) -> None:
         self.known = known
+        self.http = http
         self.browser = Browser(f"{known.url}/push/1")
         self.registered = Registered(self.browser)
         self.key = Vapid02()
@@ -193,6 +200,52 @@ def test_a_vapid_key_is_read_from_a_file_or_given_itself(tmp_path: Path) -> None
             vapid_key(text)
 
 
+# ---- what the service is started with
+
+
+async def test_the_ways_to_push_are_those_of_the_settings(tmp_path: Path) -> None:
+    town, key = Town(), Vapid02()
+    key.generate_keys()
+    key.save_key(tmp_path / "key.pem")
+
+    def opened(**options: Any) -> BrowserPush | None:
+        settings = ServiceSettings("a secret of at least 32 bytes, for tests only", **options)
+        return open_pushes(settings, PushByAll(), town.talk.people, http, lambda: NOW)
+
+    subject = "mailto:ops@example.org"
+    async with httpx.AsyncClient() as http:
+        assert opened() is None
+        assert opened(push_hook="https://app.example.org/push", push_hook_secret=SECRET) is None
+        browsers = opened(
+            vapid_key=str(tmp_path / "key.pem"), vapid_subject=subject, push_services=("push.example.org",)
+        )
+        assert browsers is not None
+        assert browsers.takes("https://push.example.org/1")
+        assert browsers.takes("https://fcm.googleapis.com/1")
+        for wrong in (
+            {"push_hook": "https://app.example.org/push"},
+            {"push_hook": "app.example.org", "push_hook_secret": SECRET},
+            {"vapid_key": "nonsense", "vapid_subject": subject},
+            {"vapid_key": str(tmp_path / "key.pem")},
+        ):
+            with pytest.raises(ValueError, match=r"\.$"):
+                opened(**wrong)
+
+
+async def test_what_a_user_has_registered_is_kept_and_goes_with_its_push_service(service: Service) -> None:
+    town = Town()
+    kept = KeptSubscriptions(town.talk.people)
+    subscription = PushSubscription(service.browser.endpoint, **service.browser.keys, device="bob-1")
+    await town.talk.people.command("bob", Subscribe(subscription))
+    services = (service.known.url.removeprefix("https://"),)
+    push = WebPush(service.http, kept, service.key, "mailto:ops@example.org", lambda: NOW, services=services)
+    await push.push("bob", "call_incoming", CALL, "k")
+    assert len(service.known.received) == 1
+    service.known.answers = [404]
+    await push.push("bob", "call_incoming", CALL, "k")
+    assert await kept.of("bob") == []
+
+
 # ---- the hook
 
 
@@ -268,5 +321,8 @@ def test_a_user_has_few_subscriptions_and_the_oldest_goes() -> None:
 
 def test_a_user_s_attributes_are_told() -> None:
     known, effects = person.apply(Person("bob"), SetAttributes({"mood": "fine"}))
-    assert [getattr(effect, "event", "") for effect in effects] == ["user_attributes"]
+    assert [(effect.event, effect.users) for effect in effects if isinstance(effect, Tell)] == [
+        ("user_attributes", None),
+        ("user_attributes", ("bob",)),
+    ]
     assert person.apply(known, SetAttributes({"mood": "fine"})) == (known, [])

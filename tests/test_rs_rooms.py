@@ -163,7 +163,7 @@ def test_a_seat_that_cannot_be_had(seat: int, problem: str) -> None:
 def test_who_leaves_the_room_leaves_his_seat() -> None:
     stage = Stage(SeatMode.FREE)
     stage.do(TakeSeat("ann"))
-    assert stage.do(Leave("ann"))[0] == DropSpeaker("ann")
+    assert stage.do(Leave("ann"))[0] == CutOff("ann")
     assert stage.told("attendee_left")[0].data == {"user": "ann", "reason": "left"}
 
 
@@ -174,7 +174,7 @@ def test_who_is_lost_keeps_his_seat_for_the_grace_period() -> None:
     stage.do(Back("ann"), 39)
     assert stage.do(Elapsed(Timer(What.AWAY, "ann")), 40) == []
     stage.do(Lost("ann"), 50)
-    assert stage.do(Elapsed(Timer(What.AWAY, "ann")), 80)[0] == DropSpeaker("ann")
+    assert stage.do(Elapsed(Timer(What.AWAY, "ann")), 80)[0] == CutOff("ann")
 
 
 def test_a_kick_cuts_off_and_a_ban_lasts() -> None:

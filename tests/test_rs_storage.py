@@ -28,7 +28,7 @@ from roomservice.storage.memory import MemoryStorage
 from roomservice.storage.retention import Retention
 
 NOW = 1767323045.0
-RETENTION = Retention(events_s=100.0, events=5)
+RETENTION = Retention(events_s=100.0, events=5, messages_s=1000.0, messages=4, records_s=1000.0)
 RING = Timer(What.RINGING, "bob")
 LEASE_S = 30.0
 
@@ -283,6 +283,11 @@ async def test_a_timer_is_due_once_until_its_lease_is_over(storage: Storage) -> 
     assert len(await storage.due_timers(NOW + 60 + LEASE_S, 9, LEASE_S)) == 1
     await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 100),)), NOW)
     assert await storage.next_due() == NOW + 100, "a timer that is set anew has no lease"
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None, only=NOW + 60),)), NOW)
+    assert await storage.next_due() == NOW + 100, "the one that was meant is not there any more"
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None, only=NOW + 100),)), NOW)
+    assert await storage.next_due() is None
+    await storage.commit(Commit(timers=(TimerChange("call", "c", RING, NOW + 1),)), NOW)
     await storage.commit(Commit(timers=(TimerChange("call", "c", RING, None),)), NOW)
     assert await storage.next_due() is None
 
@@ -332,3 +337,26 @@ async def test_who_has_lost_the_lease_of_a_job_does_not_finish_it(storage: Stora
 async def test_a_job_is_found_by_its_key_before_it_is_due(storage: Storage) -> None:
     await storage.commit(Commit(jobs=(Job("media", "a", {}, NOW + 9), Job("media", "b", {}, NOW))), NOW)
     assert [one.key for one in await storage.due_jobs(NOW, 9, LEASE_S, ["a"])] == ["a"]
+
+
+async def test_old_messages_and_those_beyond_the_bound_are_forgotten_and_numbers_go_on(storage: Storage) -> None:
+    for number in range(6):
+        await storage.commit(Commit(messages=(Message("group:g", f"m{number}", "ann", "text", {}),)), NOW + number)
+    while await storage.forget(NOW + 10):
+        pass
+    assert [one.id for one in await storage.messages("group:g", None, 10)] == ["m5", "m4", "m3", "m2"]
+    while await storage.forget(NOW + 1004.5):
+        pass
+    assert [one.number for one in await storage.messages("group:g", None, 10)] == [6]
+    assert await storage.message("group:g", "m4") is None
+    await storage.commit(Commit(messages=(Message("group:g", "m6", "ann", "text", {}),)), NOW + 1010)
+    assert [one.number for one in await storage.messages("group:g", None, 10)] == [7, 6]
+
+
+async def test_old_records_are_forgotten(storage: Storage) -> None:
+    for number, user in enumerate(("ann", "bob")):
+        await storage.commit(Commit(records=(Record("call", f"c{number}", (user, "cyd"), {}),)), NOW + number)
+    while await storage.forget(NOW + 1000.5):
+        pass
+    assert await storage.records("ann", "call", None, 10) == []
+    assert [one.id for one in await storage.records("cyd", "call", None, 10)] == ["c1"]

@@ -11,21 +11,29 @@ from mediaserver.client.following import StreamEvent
 from mediaserver.client.patience import Patience
 from mediaserver.client.server import MediaServer
 from mediaserver.client.tagged import Tagged
-from mediaserver.schema import RoomDocument, SpeakerDocument, TokenRequest
+from mediaserver.schema import ParticipantDocument, RoomDocument, ScenarioName, SpeakerDocument, TokenRequest
+from mediaserver.schema_programme import EffectDocument, EffectState, PlayerDocument, PlayerStateDocument, TrackDocument
 from mediaserver.webhook_signature import sign as sign_webhook
 from mediaserver.webhook_signature import verify as verify_webhook
 
 __all__ = [
     "BadAnswerError",
     "CallError",
+    "EffectDocument",
+    "EffectState",
     "MediaServer",
+    "ParticipantDocument",
     "Patience",
+    "PlayerDocument",
+    "PlayerStateDocument",
     "Refused",
     "RoomDocument",
+    "ScenarioName",
     "SpeakerDocument",
     "StreamEvent",
     "Tagged",
     "TokenRequest",
+    "TrackDocument",
     "UnreachableError",
     "sign_webhook",
     "verify_webhook",

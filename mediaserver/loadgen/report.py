@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from mediaserver.loadgen.plan import Plan
@@ -51,6 +52,7 @@ class Peer:
     speaks: bool
     offered_ms: float | None = None
     answered_ms: float | None = None
+    checked_ms: float | None = None
     connected_ms: float | None = None
     first_audio_ms: float | None = None
     failed: str | None = None
@@ -152,11 +154,12 @@ class Report:
         }
 
     def join_ms(self) -> dict[str, dict[str, float]]:
-        """From when an offer was due to when it was made, to its answer, to SRTP keys on our side, and to a listener's
-        first packet."""
+        """From when an offer was due to when it was made, to its answer, to a connectivity check's response, to SRTP keys
+        on our side, and to a listener's first packet."""
         return {
             "offered": percentiles([peer.offered_ms for peer in self.peers]),
             "answered": percentiles([peer.answered_ms for peer in self.peers]),
+            "checked": percentiles([peer.checked_ms for peer in self.peers]),
             "connected": percentiles([peer.connected_ms for peer in self.peers]),
             "first_audio": percentiles([peer.first_audio_ms for peer in self.peers]),
         }
@@ -168,6 +171,19 @@ class Report:
     def cpu_us_per_datagram(self) -> float:
         """Of the thread, for each that was sent or received."""
         return 1e6 * self.usage.thread_s / max(self.usage.datagrams, 1)
+
+
+def stages_ms(peers: Sequence[Peer]) -> dict[str, list[float]]:
+    """How long each part of a join took, of all peers that came so far: from when the offer was due to when it was made
+    (the generator's own part), from there to its answer, to a connectivity check's response, to SRTP keys on our side
+    (DTLS), and to a listener's first packet."""
+    found: dict[str, list[float]] = {"offer": [], "answer": [], "ice": [], "dtls": [], "first_audio": []}
+    for peer in peers:
+        times = [0.0, peer.offered_ms, peer.answered_ms, peer.checked_ms, peer.connected_ms, peer.first_audio_ms]
+        for name, (before, after) in zip(found, pairwise(times), strict=True):
+            if before is not None and after is not None:
+                found[name].append(after - before)
+    return found
 
 
 def percentiles(values: Sequence[float | None]) -> dict[str, float]:

@@ -261,6 +261,7 @@ class Load:
 
     def _begin(self, client: _Client, number: int) -> None:
         if client.handshake is None and client.expected is not None:
+            client.report = replace(client.report, checked_ms=client.since_due_ms())
             client.handshake = ClientHandshake(self._identity, client.expected.fingerprints)
             self._shaking.add(number)
             self._handle(client, number, client.handshake.begin())

@@ -3,7 +3,8 @@
 Rules held here
 - Entering again is a sign of life and nothing else. Who is banned cannot enter until the ban is over.
 - Of whom there is no sign of life is away; after the grace period he has left, and his seat is free.
-- A kick ends a user's sessions; he may come again. A ban is a kick that lasts. Both take an admin's role away.
+- Who has left, however he did, hears nothing more: his media sessions end.
+- A kick makes a user leave; he may come again. A ban is a kick that lasts. Both take an admin's role away.
 - The host is gone from when he is away or has left. When he comes back in time, nothing has happened; else the next
   admin who is present is the host, or the room is dismissed. Who was host before is an admin then.
 - A dismissed room is empty and stays so: no timer runs, and nothing more can happen in it.
@@ -117,7 +118,7 @@ def enter(room: Room, command: Enter, now: float) -> Outcome:
 
 
 def leave(room: Room, command: Leave, now: float) -> Outcome:
-    return without_user(room, command.by, now), [_left(command.by, "left")]
+    return without_user(room, command.by, now), [CutOff(command.by), _left(command.by, "left")]
 
 
 def lost(room: Room, command: Lost, now: float) -> Outcome:
@@ -143,7 +144,7 @@ def back(room: Room, command: Back, now: float) -> Outcome:
 def away_elapsed(room: Room, user: str, now: float) -> Outcome:
     if now < room.away.get(user, float("inf")):
         return room, []
-    return without_user(room, user, now), [_left(user, "lost")]
+    return without_user(room, user, now), [CutOff(user), _left(user, "lost")]
 
 
 def host_gone_elapsed(room: Room, now: float) -> Outcome:

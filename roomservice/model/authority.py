@@ -41,6 +41,7 @@ class Operation(StrEnum):
     SET_OTHER_INFO = "set other info"
     LIKE = "like"
     SEND_COMMAND = "send command"
+    DIRECT_SOUND = "direct sound"
 
 
 _ALL = frozenset({Role.HOST, Role.ADMIN, Role.SPEAKER, Role.LISTENER})
@@ -75,6 +76,7 @@ ALLOWED: dict[Operation, frozenset[Role]] = {
     Operation.SET_OTHER_INFO: _LEADERS,
     Operation.LIKE: _ALL,
     Operation.SEND_COMMAND: _ALL | {Role.SYSTEM},
+    Operation.DIRECT_SOUND: _LEADERS,
 }
 
 _RANK = {Role.SYSTEM: 3, Role.HOST: 2, Role.ADMIN: 1}

@@ -5,7 +5,7 @@ Rules held here
   nobody is engaged in two calls: an engaged callee is out at once, with the reason `busy`, and his phone does not
   ring.
 - Ringing ends by an answer, a rejection, the timeout or the caller's end, whichever is first; all others come too
-  late. A user who is offline is pushed to and rings as long.
+  late. A user who is offline is pushed to and rings as long; a second push tells his devices when it is over.
 - The device that answers is in the call. The user's other devices are told to stop, and cannot answer or hang up.
 - Whose device is lost is out after the grace period with the reason `crashed`, unless he is back before. Who rings
   and is lost is pushed to, and rings on.
@@ -14,6 +14,7 @@ Rules held here
 - Its duration counts from when two were in first. Its reason is `completed` if that ever was; else what the last
   callee who could have answered did.
 - The caller hears a ring-back tone while somebody rings and nobody has answered.
+- Who is out, however he went, neither sends nor hears any more: he is cut off.
 """
 
 from collections.abc import Callable, Mapping
@@ -86,13 +87,14 @@ class Callee:
 @dataclass(frozen=True, slots=True)
 class Party:
     """by: who called him; device: the one that is in the call; ring_until, lost_until: Unix time in s, of who rings and
-    of whose device is lost; rings: a device has said so."""
+    of whose device is lost; rings: a device has said so; pushed: he was offline while it rang."""
 
     state: State
     by: str
     device: str | None = None
     ring_until: float | None = None
     rings: bool = False
+    pushed: bool = False
     lost_until: float | None = None
     joined_at: float | None = None
     mutes: frozenset[MuteSource] = frozenset()
@@ -234,7 +236,7 @@ def apply(call: Call, command: Command, now: float) -> tuple[Call, list[Effect]]
             return call, []
         raise Illegal(Problem.CALL_ENDED)
     after, told = HANDLERS[type(command)](call, command, now)
-    cut: list[Effect] = [CutOff(command.user)] if isinstance(command, RemoveParty) and _was_in(call, command) else []
+    cut: list[Effect] = [CutOff(user) for user in call.of(State.IN) if user not in after.of(State.IN)]
     return _settled(call, after, cut, told, now)
 
 
@@ -284,9 +286,11 @@ def _call_in(call: Call, command: CallIn, now: float) -> Outcome:
             parties[user] = Party(State.OUT, by, reason=Reason.BUSY)
             told.append(Tell("call_missed", {"call": call.id, "by": by, "reason": Reason.BUSY}, (user,)))
             continue
-        parties[user] = Party(State.RINGING, by, ring_until=now + RING_S)
+        parties[user] = Party(State.RINGING, by, ring_until=now + RING_S, pushed=not callee.online)
         said = {"call": call.id, "by": by, "data": call.data, "until": now + RING_S}
-        told.append(Tell("call_incoming", said, (user,)) if callee.online else Push(user, "call_incoming", said))
+        told.append(Tell("call_incoming", said, (user,)))  # who is offline finds it when he is back
+        if not callee.online:
+            told.append(Push(user, "call_incoming", said))
     if len(parties) > MAX_PARTIES:
         raise Illegal(Problem.CALL_FULL)
     call = replace(call, parties=parties)
@@ -371,7 +375,7 @@ def _lost(call: Call, command: DeviceLost, now: float) -> Outcome:
         if device is not None or party.ring_until is None:
             return call, []
         said = {"call": call.id, "by": party.by, "data": call.data, "until": party.ring_until}
-        return call, [Push(user, "call_incoming", said)]
+        return _with(call, user, replace(party, pushed=True)), [Push(user, "call_incoming", said)]
     if device not in (None, party.device) or party.lost_until is not None:
         return call, []
     call = _with(call, user, replace(party, lost_until=now + GRACE_S))
@@ -445,12 +449,25 @@ def _settled(before: Call, after: Call, first: list[Effect], told: list[Effect],
     if ended:
         after, last = _ended(after, now)
         words += last
+    words += _stopped(before, after)
     media: list[Effect] = [CloseMedia()] if ended else _media_changes(before, after, first)
     free: list[Effect] = [Disengage(user) for user in sorted(engaged(before) - engaged(after))]
     taken: list[Effect] = [Engage(user) for user in sorted(engaged(after) - engaged(before))]
-    if ended and not before.parties:  # nobody could be called: there never was any media
-        first, media = [], []
+    if ended:
+        first = []
+        if not before.parties:  # nobody could be called: there never was any media
+            media = []
     return after, [*free, *taken, *first, *media, *words, *timer_changes(timers(before), timers(after))]
+
+
+def _stopped(before: Call, after: Call) -> list[Effect]:
+    """Who was pushed to while it rang: his devices may ring still."""
+    rang = [user for user in before.of(State.RINGING) if before.parties[user].pushed]
+    return [
+        Push(user, "call_stopped", {"call": after.id, "reason": str(_shown(after.parties[user]))})
+        for user in rang
+        if after.parties[user].state is not State.RINGING
+    ]
 
 
 def _media_changes(before: Call, after: Call, first: list[Effect]) -> list[Effect]:
@@ -509,10 +526,6 @@ def _others(call: Call, user: str) -> tuple[str, ...]:
 
 def _shown(party: Party) -> str:
     return party.reason or party.state
-
-
-def _was_in(call: Call, command: RemoveParty) -> bool:
-    return command.user in call.of(State.IN)
 
 
 def _check_data(data: str) -> None:

@@ -59,6 +59,13 @@ class SendCommand:
     to: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DirectSound:
+    """Music or an effect is played, changed or stopped. The media server keeps which; the room, who may."""
+
+    by: str | None
+
+
 def set_info(room: Room, command: SetInfo, now: float) -> Outcome:
     _check_version(command.version, room.info_version)
     for key, value in command.values.items():
@@ -112,6 +119,11 @@ def send_command(room: Room, command: SendCommand, now: float) -> Outcome:
         check_attendee(room, command.to)
     users = None if command.to is None else (command.to,)
     return room, [Tell("custom_command", {"room": room.id, "by": command.by, "text": command.text}, users)]
+
+
+def direct_sound(room: Room, command: DirectSound, now: float) -> Outcome:
+    """What becomes of it is told by the media server."""
+    return room, []
 
 
 def _check_version(said: int | None, known: int) -> None:

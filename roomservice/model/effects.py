@@ -54,6 +54,7 @@ class What(StrEnum):
     STAGE_INVITE = "stage invite"
     INVITATION = "invitation"
     RINGING = "ringing"
+    FORGET = "forget"  # what has ended long ago; no model knows it
 
 
 @dataclass(frozen=True, slots=True)

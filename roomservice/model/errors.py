@@ -47,6 +47,7 @@ class Problem(StrEnum):
     GROUP_DISMISSED = "group-dismissed"
     GROUP_FULL = "group-full"
     GROUP_OF_ROOM = "group-of-room"
+    NO_SUCH_USER = "no-such-user"
     NO_SUCH_MEMBER = "no-such-member"
     OWNER_STAYS = "owner-stays"
     TOO_MANY_GROUPS = "too-many-groups"
@@ -55,11 +56,16 @@ class Problem(StrEnum):
     # messages
     CHAT_MUTED = "chat-muted"
     MESSAGE_EMPTY = "message-empty"
+    MESSAGE_EXISTS = "message-exists"
     MESSAGE_TOO_LARGE = "message-too-large"
     NO_SUCH_MESSAGE = "no-such-message"
     RECALL_TOO_LATE = "recall-too-late"
+    TALKS_TO_HIMSELF = "talks-to-himself"
     TEXT_REFUSED = "text-refused"
     TOO_FAST = "too-fast"
+    # pushes
+    NO_PUSH = "no-push"
+    PUSH_REFUSED = "push-refused"
 
 
 SENTENCES: dict[Problem, str] = {
@@ -99,6 +105,7 @@ SENTENCES: dict[Problem, str] = {
     Problem.GROUP_DISMISSED: "The group has been dismissed.",
     Problem.GROUP_FULL: "The group has as many members as it can.",
     Problem.GROUP_OF_ROOM: "This is the audience group of a room, which follows who is in the room.",
+    Problem.NO_SUCH_USER: "There is no such user.",
     Problem.NO_SUCH_MEMBER: "The user is not a member of the group.",
     Problem.OWNER_STAYS: "The owner hands the group over or dismisses it.",
     Problem.TOO_MANY_GROUPS: "The user is in as many groups as he can be.",
@@ -106,6 +113,10 @@ SENTENCES: dict[Problem, str] = {
     Problem.ATTRIBUTE_TOO_LARGE: "An attribute's key is empty, or key or value is too long.",
     Problem.CHAT_MUTED: "The user is silenced in this group.",
     Problem.MESSAGE_EMPTY: "A message has text, or media of its kind.",
+    Problem.MESSAGE_EXISTS: "Somebody else's message has this id.",
+    Problem.TALKS_TO_HIMSELF: "Nobody sends messages to himself.",
+    Problem.NO_PUSH: "This service does no Web Push.",
+    Problem.PUSH_REFUSED: "This is no subscription of a push service that is known here.",
     Problem.MESSAGE_TOO_LARGE: "The message is too large.",
     Problem.NO_SUCH_MESSAGE: "There is no such message.",
     Problem.RECALL_TOO_LATE: "It is too late to take the message back.",

@@ -9,6 +9,7 @@ Rules held here
 - An invitation in a group is of its members, inviter and invitees, and everybody in the group is told of all of it;
   else inviter and invitee are, the invitee's other devices too.
 - Data is the app's own text and goes both ways.
+- `callback` in what is told is what the Tencent document calls it.
 """
 
 from collections.abc import Mapping
@@ -34,8 +35,8 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """group: None when it is from one to one. invitees in the order in which they were named. deadline: Unix time in s,
-    None without a timeout."""
+    """group: None when it is from one to one; of_room: it is the audience group of a room. invitees in the order in
+    which they were named. deadline: Unix time in s, None without a timeout."""
 
     id: str
     inviter: str
@@ -44,6 +45,7 @@ class Invitation:
     group: str | None = None
     data: str = ""
     deadline: float | None = None
+    of_room: bool = False
 
     @property
     def ended(self) -> bool:
@@ -87,11 +89,13 @@ def invite_in_group(
     now: float,
     timeout_s: float = 0.0,
     data: str = "",
+    of_room: bool = False,
 ) -> Outcome:
     """members: of the group, now. Illegal: not-a-member, nobody-invited, invites-himself, too-much."""
     if not {by, *invitees} <= members:
         raise Illegal(Problem.NOT_A_MEMBER)
-    return _begin(Invitation(invitation_id, by, dict.fromkeys(invitees, Answer.NONE), now, group, data), timeout_s)
+    answers = dict.fromkeys(invitees, Answer.NONE)
+    return _begin(Invitation(invitation_id, by, answers, now, group, data, of_room=of_room), timeout_s)
 
 
 def apply(invitation: Invitation, command: Command, now: float) -> Outcome:
@@ -124,6 +128,7 @@ def _begin(invitation: Invitation, timeout_s: float) -> Outcome:
     if timeout_s:
         invitation = replace(invitation, deadline=invitation.created_at + timeout_s)
     said = {
+        "callback": "onReceiveNewInvitation",
         "id": invitation.id,
         "inviter": invitation.inviter,
         "group": invitation.group,
@@ -142,8 +147,10 @@ def _answer(invitation: Invitation, by: str, answer: Answer, data: str, now: flo
         raise Illegal(Problem.ALREADY_ANSWERED)
     _check_open(invitation, now)
     _check_data(data)
-    event = "invitee_accepted" if answer is Answer.ACCEPTED else "invitee_rejected"
-    said = {"id": invitation.id, "invitee": by, "data": data}
+    accepted = answer is Answer.ACCEPTED
+    event = "invitee_accepted" if accepted else "invitee_rejected"
+    callback = "onInviteeAccepted" if accepted else "onInviteeRejected"
+    said = {"callback": callback, "id": invitation.id, "invitee": by, "data": data}
     told = Tell(event, said, _told(invitation, invitation.inviter, by))
     return _after(invitation, with_(invitation.invitees, by, answer), [told], now)
 
@@ -153,7 +160,7 @@ def _cancel(invitation: Invitation, by: str, data: str, now: float) -> Outcome:
         raise Illegal(Problem.NOT_THE_INVITER)
     _check_open(invitation, now)
     _check_data(data)
-    said = {"id": invitation.id, "inviter": by, "data": data}
+    said = {"callback": "onInvitationCancelled", "id": invitation.id, "inviter": by, "data": data}
     told = Tell("invitation_cancelled", said, _told(invitation, by, *_waiting(invitation)))
     return _after(invitation, _all_of_them(invitation, Answer.CANCELLED), [told], now)
 
@@ -162,7 +169,7 @@ def _elapsed(invitation: Invitation, now: float) -> Outcome:
     if invitation.ended or invitation.deadline is None or now < invitation.deadline:
         return invitation, []
     late = _waiting(invitation)
-    said = {"id": invitation.id, "invitees": list(late)}
+    said = {"callback": "onInvitationTimeout", "id": invitation.id, "invitees": list(late)}
     told = Tell("invitation_timed_out", said, _told(invitation, invitation.inviter, *late))
     return _after(invitation, _all_of_them(invitation, Answer.TIMED_OUT), [told], now)
 

@@ -1,7 +1,8 @@
-"""A user as he is kept beside rooms, calls and groups: his attributes, and where he is pushed to.
+"""A user as he is kept beside rooms, calls and groups: his attributes, where he is pushed to, whom he has talked with.
 
 Rules held here
 - A push subscription is known by its endpoint. There are few of one user; the oldest is forgotten.
+- Of whom he has talked with, the newest are known; what was said with the others is kept all the same.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from roomservice.model.maps import with_, without
 
 MAX_SUBSCRIPTIONS = 10
 """Each is asked at each push."""
+
+
+MAX_PEERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Person:
     id: str
     attributes: Attributes = NO_ATTRIBUTES
     subscriptions: Mapping[str, PushSubscription] = field(default_factory=dict)
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +57,27 @@ class Unsubscribe:
     device: str | None = None
 
 
-Command = SetAttributes | Subscribe | Unsubscribe
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """The first message from or to this user."""
+
+    user: str
 
 
-def apply(person: Person, command: Command) -> tuple[Person, list[Effect]]:
-    """The user after it, and what is told to all who follow his presence. Illegal, with the problem's name."""
+Command = SetAttributes | Subscribe | Unsubscribe | Meet
+
+
+def apply(person: Person, command: Command, now: float = 0.0) -> tuple[Person, list[Effect]]:
+    """The user after it, and what is told to him and to all who follow his presence. Illegal, with the problem's
+    name."""
     match command:
         case SetAttributes(values, version):
             attributes, new = changed(person.attributes, values, version)
             if not new:
                 return person, []
             said = {"user": person.id, "changed": new, "version": attributes.version}
-            return replace(person, attributes=attributes), [Tell("user_attributes", said)]
+            told: list[Effect] = [Tell("user_attributes", said), Tell("user_attributes", said, (person.id,))]
+            return replace(person, attributes=attributes), told
         case Subscribe(subscription):
             others = without(person.subscriptions, subscription.endpoint)
             newest = dict(list(others.items())[-(MAX_SUBSCRIPTIONS - 1) :])
@@ -75,3 +89,7 @@ def apply(person: Person, command: Command) -> tuple[Person, list[Effect]]:
                 if known != endpoint and (device is None or subscription.device != device)
             }
             return replace(person, subscriptions=left), []
+        case Meet(user):
+            if user in person.peers:
+                return person, []
+            return replace(person, peers=(*person.peers, user)[-MAX_PEERS:]), []

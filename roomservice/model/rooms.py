@@ -27,7 +27,7 @@ from roomservice.model.attendance import (
 )
 from roomservice.model.authority import Operation, check
 from roomservice.model.configuring import Configure
-from roomservice.model.details import Like, SendCommand, SetInfo, SetUserInfo
+from roomservice.model.details import DirectSound, Like, SendCommand, SetInfo, SetUserInfo
 from roomservice.model.effects import CutOff, Effect, Elapsed, OpenMedia, What, speaker_changes, timer_changes
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.room import Room, Settings, UserInfo, speakers, timers
@@ -67,6 +67,7 @@ Command = (
     | SetUserInfo
     | Like
     | SendCommand
+    | DirectSound
 )
 """What somebody may want; `by` is who, and None the service itself."""
 
@@ -107,6 +108,7 @@ HANDLERS: dict[type, tuple[Operation | Callable[[Any], Operation], Callable[[Roo
     ),
     Like: (Operation.LIKE, details.like),
     SendCommand: (Operation.SEND_COMMAND, details.send_command),
+    DirectSound: (Operation.DIRECT_SOUND, details.direct_sound),
 }
 
 

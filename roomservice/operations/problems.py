@@ -18,6 +18,7 @@ TOO_LARGE = "too-large"
 CONTENDED = "contended"
 MEDIA_UNREACHABLE = "media-unreachable"
 MEDIA_REFUSED = "media-refused"
+UNAVAILABLE = "unavailable"
 INTERNAL = "internal"
 
 _OF_ASKING: dict[str, tuple[int, str]] = {
@@ -32,6 +33,7 @@ _OF_ASKING: dict[str, tuple[int, str]] = {
     TOO_OFTEN: (429, "This is asked for too often."),
     INTERNAL: (500, "Something is wrong with the service."),
     CONTENDED: (503, "Too many change this at once: try again."),
+    UNAVAILABLE: (503, "What is kept cannot be reached: try again."),
     MEDIA_UNREACHABLE: (503, "The media server cannot be reached."),
 }
 
@@ -44,8 +46,11 @@ _FORBIDDEN = (
     Problem.NOT_A_MEMBER,
     Problem.NOT_IN_CALL,
     Problem.NOT_INVITED,
+    Problem.CHAT_MUTED,
 )
-_NOT_THERE = (Problem.NO_SUCH_ATTENDEE, Problem.NO_SUCH_SEAT)
+_NOT_THERE = (Problem.NO_SUCH_ATTENDEE, Problem.NO_SUCH_SEAT, Problem.NO_PUSH)
+_TOO_LARGE = (Problem.TOO_MUCH, Problem.MESSAGE_TOO_LARGE, Problem.ATTRIBUTE_TOO_LARGE)
+_NOT_TAKEN = (Problem.MESSAGE_EMPTY, Problem.TEXT_REFUSED, Problem.PUSH_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,12 @@ def _of_model(problem: Problem) -> Known:
         status = 403
     elif problem in _NOT_THERE or problem.value.startswith("no-such-"):
         status = 404
-    elif problem is Problem.TOO_MUCH:
+    elif problem in _TOO_LARGE:
         status = 413
+    elif problem in _NOT_TAKEN:
+        status = 422
+    elif problem is Problem.TOO_FAST:
+        status = 429
     return Known(status, SENTENCES[problem])
 
 

@@ -38,11 +38,18 @@ class Done(Result):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as his token says. device: which of his devices; session: its socket's, empty over HTTP."""
+    """Who asks, as his token says. device: which of his devices; session: its socket's, empty over HTTP. system: the
+    service itself, by its key; it has neither user nor device."""
 
     user: str
     device: str
     session: str = ""
+    system: bool = False
+
+    @property
+    def by(self) -> str | None:
+        """As the model's commands have it: None is the service itself."""
+        return None if self.system else self.user
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,12 @@ from roomservice.interface import Push, PushError
 class PushByAll:
     """ways: each is asked; without any, nothing is pushed."""
 
-    def __init__(self, ways: Sequence[Push]) -> None:
-        self._ways = tuple(ways)
+    def __init__(self, ways: Sequence[Push] = ()) -> None:
+        self._ways = list(ways)
+
+    def add(self, way: Push) -> None:
+        """This one, too, from now on."""
+        self._ways.append(way)
 
     async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
         """PushError when one of them could not; all are asked again then."""

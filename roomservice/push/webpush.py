@@ -86,6 +86,10 @@ class WebPush:
         """Whether it is one of a push service that is pushed to."""
         return is_of_service(endpoint, self._services)
 
+    def reads(self, p256dh: str, auth: str) -> bool:
+        """Whether a browser with these keys can read what is pushed."""
+        return valid_keys(p256dh, auth)
+
     async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
         """To all of the user's browsers. PushError when one is to be tried again; all get it again then, and the
         topic lets it replace what waits."""

@@ -84,7 +84,7 @@ class MemoryStorage(MemoryRooms):
             self._streams[event.stream].events.append(event)
             del self._streams[event.stream].events[: -self._retention.events]
         for message in outcome.messages:
-            self._messages[message.conversation][message.id] = message
+            self._keep(message)
         self._write(commit)
         self._follow(commit, last)
         self._set_timers_and_jobs(commit)
@@ -96,6 +96,12 @@ class MemoryStorage(MemoryRooms):
             else:
                 self._sessions.pop(change.session.id, None)
         return outcome.events
+
+    def _keep(self, message: KeptMessage) -> None:
+        known = self._messages[message.conversation]
+        known[message.id] = message
+        if len(known) > self._retention.messages:
+            del known[next(iter(known))]
 
     def _check(self, commit: Commit) -> None:
         for write in commit.writes:
@@ -157,7 +163,8 @@ class MemoryStorage(MemoryRooms):
         for change in commit.timers:
             key = (change.kind, change.id, change.timer)
             if change.deadline is None:
-                self._timers.pop(key, None)
+                if change.only is None or (key in self._timers and self._timers[key].deadline == change.only):
+                    self._timers.pop(key, None)
             else:
                 self._timers[key] = _Running(change.deadline)
         for job in commit.jobs:
@@ -287,4 +294,11 @@ class MemoryStorage(MemoryRooms):
             kept = [event for event in stream.events if event.at > now - self._retention.events_s]
             gone += len(stream.events) - len(kept)
             stream.events = kept
+        for conversation, messages in self._messages.items():
+            young = {id: one for id, one in messages.items() if one.at > now - self._retention.messages_s}
+            gone += len(messages) - len(young)
+            self._messages[conversation] = young
+        records = [one for one in self._records if one[1].at > now - self._retention.records_s]
+        gone += len(self._records) - len(records)
+        self._records = records
         return gone

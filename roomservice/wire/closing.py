@@ -10,6 +10,7 @@ class Close(IntEnum):
     UNSUPPORTED = 1003
     TOO_LARGE = 1009
     RESTART = 1012
+    TRY_AGAIN = 1013
     UNAUTHORISED = 4001
     REPLACED = 4002
     TOO_SLOW = 4003
@@ -29,6 +30,7 @@ MEANINGS: dict[Close, str] = {
     Close.UNSUPPORTED: "A binary message came; messages are text.",
     Close.TOO_LARGE: "A message was larger than 64 KiB.",
     Close.RESTART: "This instance ends: connect again, with `resume`.",
+    Close.TRY_AGAIN: "The service cannot go on with this socket: connect again, with `resume`, after some seconds.",
     Close.UNAUTHORISED: "The token is not valid, or not any more: get a new one.",
     Close.REPLACED: "The device, or by the service's policy another of the user's, has connected: do not come back.",
     Close.TOO_SLOW: "Too much was waiting to be read by the client: connect again, with `resume`.",

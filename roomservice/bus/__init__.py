@@ -1,0 +1,1 @@
+"""How an instance learns at once of what another has committed: by nothing, or by Redis."""

@@ -1,0 +1,51 @@
+"""What operations work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from roomservice.accounts import Accounts
+from roomservice.aggregates import ROOM
+from roomservice.engine import Engine, NotFound, TooBusy
+from roomservice.interface import Conflict, Media, MediaError, Sound, SoundRefusedError, Unavailable
+from roomservice.operations.problems import (
+    CONTENDED,
+    MEDIA_REFUSED,
+    MEDIA_UNREACHABLE,
+    NO_SUCH_ROOM,
+    NO_SUCH_THING,
+    UNAVAILABLE,
+    Refused,
+)
+from roomservice.presence import Presence
+from roomservice.settings import ServiceSettings
+from roomservice.talk.talk import Talk
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """clock: Unix time in s."""
+
+    engine: Engine
+    accounts: Accounts
+    presence: Presence
+    media: Media
+    sound: Sound
+    talk: Talk
+    settings: ServiceSettings
+    clock: Callable[[], float]
+
+
+def _not_found(error: NotFound) -> Refused:
+    return Refused(NO_SUCH_ROOM) if error.kind == ROOM.kind else Refused(NO_SUCH_THING, str(error))
+
+
+NAMED: dict[type[Exception], Callable[[Any], Refused]] = {
+    NotFound: _not_found,
+    TooBusy: lambda _: Refused(CONTENDED, retry_after_s=1.0),
+    Conflict: lambda _: Refused(CONTENDED, retry_after_s=1.0),
+    SoundRefusedError: lambda error: Refused(MEDIA_REFUSED, str(error)),
+    MediaError: lambda _: Refused(MEDIA_UNREACHABLE, retry_after_s=3.0),
+    Unavailable: lambda _: Refused(UNAVAILABLE, retry_after_s=1.0),
+}
+"""What exceptions of the world are called."""
