@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -67,7 +68,10 @@ std::size_t UdpSocket::receive(std::array<Received, receive_batch>& into) noexce
 }
 
 MutableBytes UdpSocket::reserve(WorkerStats& stats) noexcept {
-    if (count_ == send_batch) flush(stats);
+    if (count_ == batch_) {
+        flush(stats);
+        batch_ = std::min(send_batch, 4 * batch_);
+    }
     return {arena_.get() + arena_used_, max_datagram};
 }
 
@@ -77,6 +81,7 @@ void UdpSocket::commit(std::size_t size, const Endpoint& to, Instant since, Hist
 }
 
 void UdpSocket::flush(WorkerStats& stats) noexcept {
+    if (count_ == 0) return;
     std::array<mmsghdr, send_batch> messages;
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count_; ++i) {

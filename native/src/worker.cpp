@@ -222,7 +222,7 @@ void Worker::fan_out() {
 
 void Worker::finish_pass() {
     for (const auto& socket : sockets_) {
-        if (socket->has_unsent()) socket->flush(stats);
+        socket->finish(stats);
     }
     if (tcp_.has_work()) tcp_.flush(lost_, stats);
     for (const Endpoint& remote : lost_) {
