@@ -2,8 +2,8 @@
 
 Rooms of two who talk and some who listen are mixed by one worker, all the time. Meanwhile, one after the other: nothing
 else; peers who join at a rate that a storm has; Python's garbage collector, made to collect everything ten times a
-second (bench/collecting.py, a server of its own); control calls that change the rooms. The server's own histograms say how late its ticks
-began and how long they took, of the time in which the disturbance went on. A server that is not measured is idle.
+second (bench/collecting.py, a server of its own); control calls that change the rooms. The server's own histograms say
+how late its ticks began and how long they took, of the time in which the disturbance went on.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from mediaserver.loadgen.run import Load
 
 LATENESS, DURATION = "mediaserver_tick_lateness_seconds", "mediaserver_tick_duration_seconds"
 COLLECT_EVERY_S = 0.1
+PREFIX = "tick"
+ROOMS_WITHIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Size:
     lead_s: float = 1.0
 
 
-QUICK = Size(seconds=5.0, rounds=1)
+QUICK = Size(rooms=10, listeners=5, seconds=4.0, rounds=1)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def control_calls(server: Server, size: Size, until: float) -> int:
         while (now := time.monotonic()) < until:
             due = begun + done / size.calls_per_s
             time.sleep(max(0.0, due - now))
-            room = quote(f"tick-{done % size.rooms}")
+            room = quote(f"{PREFIX}-{done % size.rooms}")
             body = {"speakers": {"speaker-0": {"gain_db": -(done // size.rooms % 6)}}}
             response = http.patch(f"/v1/rooms/{room}", json=body)
             if response.status_code == httpx.codes.NOT_FOUND and done:
@@ -126,6 +128,17 @@ DISTURBANCES = (
 )
 
 
+def wait_for_rooms(server: Server) -> None:
+    """Until the load has made its first. TimeoutError when it does not."""
+    key_id, _, secret = server.key.partition(":")
+    deadline = time.monotonic() + ROOMS_WITHIN_S
+    with httpx.Client(base_url=server.url, auth=(key_id, secret), timeout=20) as http:
+        while http.get(f"/v1/rooms/{PREFIX}-0").status_code != httpx.codes.OK:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the load's rooms do not come")
+            time.sleep(0.02)
+
+
 def disturbed(server: Server, disturbance: Disturbance, size: Size) -> Ticks:
     """CannotMeasure when the load or the disturbance cannot be made."""
     plan = Plan(
@@ -137,18 +150,17 @@ def disturbed(server: Server, disturbance: Disturbance, size: Size) -> Ticks:
         ears=0,
         join_rate=100.0,
         duration_s=2 * size.lead_s + size.seconds + 1.0,
-        prefix="tick",
+        prefix=PREFIX,
     )
     begin_s = plan.last_join_s + 2 * size.lead_s
     done: list[int] = []
     failed: list[Exception] = []
-    started = time.monotonic()
 
     def act() -> None:
-        time.sleep(max(0.0, started + loaded.SETTLE_S + begin_s - size.lead_s - time.monotonic()))
-        until = time.monotonic() + size.seconds + size.lead_s
         try:
-            done.append(disturbance.act(server, size, until))
+            wait_for_rooms(server)
+            time.sleep(loaded.SETTLE_S + begin_s - size.lead_s)
+            done.append(disturbance.act(server, size, time.monotonic() + size.seconds + size.lead_s))
         except Exception as error:
             failed.append(error)
 

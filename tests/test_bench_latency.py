@@ -8,6 +8,7 @@ import pytest
 
 from bench import forward_latency, mix_latency, tick
 from bench.processes import Histogram, Metrics
+from bench.rawpeer import RawPeer
 from bench.results import CannotMeasure
 
 INFINITE = float("inf")
@@ -59,7 +60,7 @@ def test_the_kernel_says_when_a_packet_was_sent_and_came_and_rtcp_is_none() -> N
 def test_a_copy_that_does_not_come_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward_latency, "LOST_S", 0.1)
     with pair() as (sender, receiver):
-        sink = forward_latency.RawPeer()
+        sink = RawPeer()
         sink.socket.setblocking(False)
         with pytest.raises(CannotMeasure, match="1 of 1 copies"):
             forward_latency.send_through(sender, [b"\x90nobody"], receiver.getsockname(), [sink])
@@ -91,7 +92,9 @@ def test_the_parts_of_a_wait_are_the_differences_of_the_servers_own_account() ->
             for name, mean in names.items()
         }
         frames = {"passed": 30.0, "encoded": 10.0}
-        samples = {(f"mediaserver_plane_frames_{name}_total", ()): scale * count for name, count in frames.items()}
+        samples: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {
+            (f"mediaserver_plane_frames_{name}_total", ()): scale * count for name, count in frames.items()
+        }
         return Metrics(samples, histograms)
 
     parts = mix_latency.parts_of(metrics(1), metrics(3))
