@@ -1,11 +1,11 @@
 // The physical floor of forwarding one packet: seal it with OpenSSL, hand it to the kernel. Nothing else is done, and
 // nothing of ours is used: what a server adds to this is its own cost.
 //
-//   floor ADDRESS PORT_FILE PACKETS PAYLOAD_BYTES
+//   floor ADDRESS PORT_FILE PACKETS PAYLOAD_BYTES [INTERVAL_US]
 //
 // PORT_FILE names the UDP ports of the sinks, one a line. PACKETS times a packet goes to every sink, each sealed under a
 // key of its own with AES-128-GCM (one prepared EVP context per sink), 64 to a sendmmsg, from an unconnected socket.
-// Prints CPU seconds of the thread and datagrams sent.
+// They follow each other at once, or every INTERVAL_US, which is then slept. Prints CPU seconds of the thread and datagrams sent.
 #include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <sys/socket.h>
@@ -37,7 +37,8 @@ struct Sink {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) return std::fprintf(stderr, "usage: floor ADDRESS PORT_FILE PACKETS PAYLOAD_BYTES\n"), 2;
+    if (argc != 5 && argc != 6) return std::fprintf(stderr, "usage: floor ADDRESS PORT_FILE PACKETS PAYLOAD_BYTES [INTERVAL_US]\n"), 2;
+    const long interval_ns = argc == 6 ? std::atol(argv[5]) * 1000 : 0;
     const int packets = std::atoi(argv[3]);
     const auto payload_size = static_cast<std::size_t>(std::atoi(argv[4]));
 
@@ -71,8 +72,15 @@ int main(int argc, char** argv) {
     }
 
     unsigned long sent = 0;
+    timespec due{};
+    clock_gettime(CLOCK_MONOTONIC, &due);
     const double before = cpu_seconds();
     for (int n = 0; n < packets; ++n) {
+        if (interval_ns != 0) {
+            due.tv_nsec += interval_ns;
+            for (; due.tv_nsec >= 1'000'000'000; ++due.tv_sec) due.tv_nsec -= 1'000'000'000;
+            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, nullptr);
+        }
         unsigned char iv[12] = {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, static_cast<unsigned char>(n >> 8), static_cast<unsigned char>(n)};
         for (std::size_t first = 0; first < sinks.size(); first += batch) {
             const std::size_t count = std::min(batch, sinks.size() - first);

@@ -9,6 +9,7 @@ from mediaserver.client import MediaServer
 from mediaserver.keys import ApiKey, Rights
 from mediaserver.loadgen.places import OwnRooms
 from mediaserver.loadgen.plan import Join, Plan
+from mediaserver.schema import RoomDocument
 from mediaserver.tokens import Claims, issue
 
 TOKEN_LIFE_S = 3600.0
@@ -17,8 +18,8 @@ TOKEN_LIFE_S = 3600.0
 class SignedRooms(OwnRooms):
     """Tokens are signed here: asking the server for each would keep it busy before it is measured."""
 
-    def __init__(self, server: MediaServer, url: str, key: str) -> None:
-        super().__init__(server, url)
+    def __init__(self, server: MediaServer, url: str, key: str, document: RoomDocument = RoomDocument()) -> None:  # noqa: B008
+        super().__init__(server, url, document)
         key_id, _, secret = key.partition(":")
         self._key = ApiKey(key_id, secret, Rights.ADMIN)
 

@@ -9,6 +9,7 @@ places to STEP_PAN, so that nearly equal wishes are equal.
     music starts   ─▶ Room asks programme.py for factors ─▶ SetRow, for the rows of whom it is not for
 """
 
+import math
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ def in_steps(value: float, step: float) -> float:
 def linear(gain_db: float) -> float:
     """The factor on amplitude; 0 at MIN_GAIN_DB and below."""
     return 0.0 if gain_db <= MIN_GAIN_DB else 10.0 ** (gain_db / 20.0)
+
+
+def decibels(factor: float) -> float:
+    """The gain of a factor on amplitude, to 0.1; MIN_GAIN_DB for what is as good as silence."""
+    return MIN_GAIN_DB if factor <= 10.0 ** (MIN_GAIN_DB / 20.0) else round(20.0 * math.log10(factor), 1)
 
 
 def cells_of(user: str, ears: Ears, *, seated: bool) -> Cells:

@@ -285,6 +285,11 @@ class Room:
             commands += self._hear(user, was)
         return commands
 
+    def factors(self) -> Iterator[tuple[int, dict[int, float]]]:
+        """(id, factors on columns by their CSRC, where they are not 1) of each row of the gain matrix."""
+        for row, hearing in self.rows:
+            yield row, dict(self._cells(hearing))
+
     def _heard(self, user: str) -> tuple[float, float, Chain]:
         """How a speaker is heard: gain, pan, and what is done to his voice."""
         speaker = self.speakers[user]

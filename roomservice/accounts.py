@@ -4,7 +4,6 @@ Rules held here
 - A login gives a device an access token, which opens HTTP and the WebSocket, and a refresh token, which gets it another
   access token. Logging out ends both of that device: what was issued before that moment is good no more.
 - A refresh token is used as often as the device likes; the new access token is of the same device.
-- Logins are counted by address and by name, those that succeed by address alone.
 """
 
 import json

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from roomservice.settings import ServiceSettings, SignUp
+from roomservice.settings import DevicePolicy, ServiceSettings, SignUp
 
 DEVELOPMENT_MEDIA_KEY = "dev:known-to-everybody-for-development-only"
 
@@ -42,6 +42,13 @@ def cli() -> None:
 @_option("--port", "TCP port of HTTP.", type=click.IntRange(0, 65535), default=8080)
 @_STORAGE
 @_option(
+    "--redis",
+    "URL of the Redis by which several instances wake each other.  [default: there is one instance]",
+    default="",
+    metavar="URL",
+    show_default=False,
+)
+@_option(
     "--secret",
     "Signs the tokens of users, at least 32 bytes. Prefer the environment.  [default: a new one at each start, so that "
     "users log in again]",
@@ -54,6 +61,24 @@ def cli() -> None:
     default=str(SignUp.CLOSED),
 )
 @_option("--login-ttl", "Seconds for which a login is good.", type=click.FloatRange(60), default=86400.0)
+@_option(
+    "--heartbeat",
+    "Seconds between a client's signs of life; after three that are missed it is gone.",
+    type=click.FloatRange(0.1, 300),
+    default=15.0,
+)
+@_option(
+    "--devices",
+    "What a user's second device does to the first: both stay, or it is replaced.",
+    type=click.Choice([str(policy) for policy in DevicePolicy]),
+    default=str(DevicePolicy.BOTH),
+)
+@_option(
+    "--system-key",
+    "Who has it acts as the service itself, at least 32 bytes. Prefer the environment.  [default: nobody does]",
+    default="",
+    show_default=False,
+)
 @_option("--media-url", "Control API of the media server.", default="http://127.0.0.1:8090")
 @_option(
     "--media-key",
@@ -81,10 +106,13 @@ def cli() -> None:
 @_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
 def serve(
+    *,
     secret: str | None,
     media_key: str,
     login_ttl: float,
     sign_up: str,
+    heartbeat: float,
+    devices: str,
     push_service: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -96,15 +124,33 @@ def serve(
             media_key=(key_id, key),
             login_s=login_ttl,
             sign_up=SignUp(sign_up),
+            heartbeat_s=heartbeat,
+            devices=DevicePolicy(devices),
             push_services=push_service,
             **options,
         )
-        from roomservice.server import run  # noqa: PLC0415 - so that --help answers at once
-
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        run(settings)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        _run(settings)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _run(settings: ServiceSettings) -> None:
+    from roomservice.interface import Unavailable  # noqa: PLC0415 - so that --help answers at once
+    from roomservice.server import run  # noqa: PLC0415
+
+    try:
+        run(settings)
+    except Unavailable as error:
+        raise click.ClickException(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """With what the driver says of it, in one line."""
+    cause = getattr(error.__cause__, "orig", error.__cause__)
+    said = str(cause or "").partition("\n")[0]
+    return f"{str(error).rstrip('.')}: {said}" if said else str(error)
 
 
 @cli.command("add-user")
@@ -113,12 +159,15 @@ def serve(
 @click.password_option(envvar="ROOMSERVICE_PASSWORD", help="Asked for when it is not given.")
 def add_user(name: str, storage: str, password: str) -> None:
     """Make the user NAME."""
+    from roomservice.interface import Unavailable  # noqa: PLC0415
     from roomservice.server import make_user  # noqa: PLC0415
 
     try:
         made = asyncio.run(make_user(storage, name, password))
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except Unavailable as error:
+        raise click.ClickException(_why(error)) from None
     if not made:
         raise click.ClickException(f"There is a user {name}.")
 

@@ -51,13 +51,15 @@ class RoomInfo:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """revision: what was read, None when it is new. body: its JSON, None when it goes. info: of kind `room`."""
+    """revision: what was read, None when it is new. body: its JSON, None when it goes. info: of kind `room`. media:
+    there shall be a media room for it."""
 
     kind: str
     id: str
     revision: int | None
     body: str | None
     info: RoomInfo | None = None
+    media: bool = False
 
 
 @dataclass(frozen=True, slots=True)

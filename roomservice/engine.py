@@ -7,7 +7,7 @@ this process does not come to, another one or the next does.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -77,11 +77,11 @@ class Engine:
         storage: Storage,
         bus: Bus,
         clock: Callable[[], float],
-        aggregates: dict[str, Aggregate[Any]] | None = None,
+        aggregates: Mapping[str, Aggregate[Any]] = AGGREGATES,
     ) -> None:
         self.storage = storage
         self.clock = clock
-        self.aggregates = AGGREGATES if aggregates is None else aggregates
+        self.aggregates = aggregates
         self._bus = bus
         self._outbox: Outbox | None = None
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()

@@ -206,7 +206,7 @@ class Hub:
         """To all who follow its stream here; at other instances, they do the same."""
         feed = self._feeds.get(passing.stream)
         for follower in list(feed.places) if feed is not None else ():
-            follower.receive(passing)
+            self._give(follower, passing)
 
     def streams(self) -> Sequence[str]:
         """That somebody here follows."""

@@ -9,7 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mediaserver.client import EffectDocument, EffectState, ParticipantDocument, PlayerDocument, PlayerStateDocument
+from mediaserver.client import (
+    EffectDocument,
+    EffectState,
+    MediaDocument,
+    ParticipantDocument,
+    PlayerDocument,
+    PlayerStateDocument,
+)
 from roomservice.commit import (
     Commit,
     Due,
@@ -25,7 +32,6 @@ from roomservice.commit import (
 )
 from roomservice.model.effects import Speaker
 from roomservice.model.listing import Listing
-from roomservice.model.room import Room
 
 
 class Unavailable(Exception):
@@ -80,6 +86,10 @@ class Storage(Protocol):
 
     async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
         """The newest first; number from 1; search: in the title, without regard to case."""
+        ...
+
+    async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
+        """Kind and id of the documents that there shall be a media room for, in this order."""
         ...
 
     async def visit(self, room: str, user: str) -> None:
@@ -200,47 +210,6 @@ class Bus(Protocol):
     async def ready(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A room as it is kept. revision: rises by one each time; pv, uv: visits, and different visitors."""
-
-    listing: Listing
-    room: Room
-    revision: int = 0
-    pv: int = 0
-    uv: int = 0
-
-
-class RoomStorage(Protocol):
-    """Rooms, as service.py keeps them until it goes by Storage."""
-
-    async def add(self, listing: Listing, room: Room) -> Stored:
-        """Conflict when there is one of this id."""
-        ...
-
-    async def get(self, room: str) -> Stored | None: ...
-
-    async def page(self, number: int, size: int, status: int | None = None) -> Sequence[Stored]:
-        """The newest first; number from 1."""
-        ...
-
-    async def save(self, stored: Stored) -> Stored:
-        """With its revision one higher than `stored` says. Conflict when that is not what is kept."""
-        ...
-
-    async def delete(self, room: str) -> None:
-        """Nothing happens when there is none."""
-        ...
-
-    async def visit(self, room: str, user: str) -> None:
-        """Counts."""
-        ...
-
-    async def ready(self) -> bool:
-        """Can it be read?"""
-        ...
-
-
 class Push(Protocol):
     """To users who are offline."""
 
@@ -325,6 +294,15 @@ class Sound(Protocol):
         """Which effects there are."""
         ...
 
+    async def library(self, search: str) -> Sequence[MediaDocument]:
+        """Pieces that players can play, by title; search: words that each must have. Some hundreds at most."""
+        ...
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """ducking_db: by how much music goes down while somebody speaks. places: whether each is heard from his seat's
+        place, in stereo. What is None stays."""
+        ...
+
     async def participants(self, room: str) -> Sequence[ParticipantDocument]:
         """Who is connected, and how well."""
         ...
@@ -372,12 +350,10 @@ __all__ = [
     "Numbered",
     "Push",
     "PushError",
-    "RoomStorage",
     "Session",
     "Sound",
     "SoundRefusedError",
     "Storage",
-    "Stored",
     "Unavailable",
     "Users",
     "Visits",

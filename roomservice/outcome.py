@@ -74,6 +74,7 @@ def commit_of(
                 jobs[f"cut:{mark}"] = Job("media", f"cut:{mark}", {"kind": kind, "id": id, "user": user}, now)
             case (
                 effects.OpenMedia()
+                | effects.Reopen()
                 | effects.PutSpeaker()
                 | effects.DropSpeaker()
                 | effects.RingBack()
@@ -91,7 +92,7 @@ def commit_of(
     if aggregate.ended(after) and not (before is not None and aggregate.ended(before)):
         timers.append(TimerChange(kind, id, Timer(What.FORGET), now + KEEP_ENDED_S))
     return Commit(
-        writes=(Write(kind, id, revision, body, aggregate.info(after)),),
+        writes=(Write(kind, id, revision, body, aggregate.info(after), aggregate.media(after) is not None),),
         events=tuple(events),
         timers=tuple(timers),
         jobs=tuple(jobs.values()),

@@ -29,9 +29,6 @@ MAX_SESSIONS = 16
 MAX_WATCHED = 1000
 """Users whose presence one user follows. Each is a stream that his sockets are told of."""
 
-SWEEP = 100
-"""Sessions that have expired, taken at once."""
-
 
 class Signs(Protocol):
     """Who is told that a user is gone or back. Each may be told twice."""
@@ -128,13 +125,6 @@ class Presence:
         for session in found:
             await self.end(session, reason)
         return bool(found)
-
-    async def sweep(self) -> int:
-        """Ends what has expired, some of it at a time; how many that were."""
-        expired = await self._engine.storage.expired_sessions(self._clock(), SWEEP)
-        for session in expired:
-            await self.end(session, "expired")
-        return len(expired)
 
     # ---- who is told
 

@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Iterator
 
+import httpx
 import uvicorn
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+import uvloop
 
 from mediaserver.client import MediaServer
-from roomservice.appserver.app import Edge, create_app
+from roomservice.bus.opening import open_bus
 from roomservice.media import MediaServerMedia
+from roomservice.media_events import MediaEvents
+from roomservice.pages import Pages
 from roomservice.passwords import Passwords
-from roomservice.service import Service
 from roomservice.settings import ServiceSettings, SignUp
-from roomservice.storage.memory import MemoryStorage
-from roomservice.storage.sql import SqlStorage
+from roomservice.sound import MediaServerSound
+from roomservice.storage.opening import open_storage
 from roomservice.users import OwnUsers, valid_name
+from roomservice.whole import Whole
+from roomservice.wire.protocol import MAX_MESSAGE_BYTES, BoundedWebSocket
 
 GRACE_S = 5
 """From the first signal to giving up on requests that are still being answered."""
@@ -40,7 +45,7 @@ class Server(uvicorn.Server):
 
 def run(settings: ServiceSettings) -> None:
     """Until SIGTERM or SIGINT. ValueError, with a sentence, for a setting that cannot be used."""
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 async def make_user(storage: str, name: str, password: str) -> bool:
@@ -55,33 +60,48 @@ async def make_user(storage: str, name: str, password: str) -> bool:
         await store.close()
 
 
-def open_storage(url: str) -> MemoryStorage | SqlStorage:
-    """ValueError, with a sentence."""
-    if url == "none":
-        return MemoryStorage()
-    try:
-        return SqlStorage(url)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-        raise ValueError("The storage is none, or a URL like sqlite+aiosqlite:///roomservice.db.") from None
-
-
 async def _serve(settings: ServiceSettings) -> None:
-    storage = open_storage(settings.storage)
+    storage, bus = open_storage(settings.storage), open_bus(settings.redis)
+    logging.getLogger("uvicorn.error").addFilter(_no_connections)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # not a line for each call of the media server
     try:
         await storage.start()
-        async with MediaServer(settings.media_url, *settings.media_key) as server:
-            media = MediaServerMedia(server, settings.media_public_url or settings.media_url)
-            users = OwnUsers(storage, Passwords(), settings.sign_up)
-            service = Service(storage, media, time.time)
-            app = create_app(Edge(service, users, settings, time.time))
+        async with MediaServer(settings.media_url, *settings.media_key) as server, httpx.AsyncClient() as http:
+            whole = Whole(
+                settings,
+                storage,
+                bus,
+                users=OwnUsers(storage, Passwords(), settings.sign_up),
+                media=MediaServerMedia(server, settings.media_public_url or settings.media_url),
+                sound=MediaServerSound(server),
+                http=http,
+                clock=time.time,
+            )
+            listening = MediaEvents(server, whole.instance.hub, whole.instance.media_jobs.put_all)
             config = uvicorn.Config(
-                app,
+                Pages(whole, settings.media_public_url or settings.media_url),
                 host=settings.host,
                 port=settings.port,
                 server_header=False,
                 log_config=None,
+                access_log=False,
                 timeout_graceful_shutdown=GRACE_S,
+                ws=BoundedWebSocket,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
+                ws_ping_interval=None,  # there are heartbeats
             )
-            await Server(config).serve()
+            beside = [asyncio.create_task(work()) for work in (whole.wire.sockets.run, listening.run)]
+            try:
+                await Server(config).serve()
+            finally:
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
     finally:
         await storage.close()
+
+
+def _no_connections(record: logging.LogRecord) -> bool:
+    """Not a line for each WebSocket: whoever connects would fill the log."""
+    return not str(record.msg).startswith(('%s - "WebSocket', "connection "))

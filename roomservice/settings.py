@@ -21,15 +21,17 @@ class DevicePolicy(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """secret: signs the service's tokens, at least 32 bytes. storage: `none` for memory, or a URL of SQLAlchemy's.
-    Times in s. media_url: of the media server's control API; media_key: id and secret of its API key;
-    media_public_url: as clients reach its WHIP and WHEP. heartbeat_s: how often a client says that it is there; after
-    three that are missed it is not. push_hook, push_hook_secret: address and secret of the app's own push service;
-    vapid_key, vapid_subject: of Web Push, empty for none; push_services: hosts of browsers' push services besides the
-    known ones; word_list: file of words that are not wanted in messages, mask_words: they become stars. system_key: who
-    has it acts as the service itself; empty for nobody."""
+    redis: URL of the Redis by which instances wake each other; empty for one instance. Times in s. media_url: of the
+    media server's control API; media_key: id and secret of its API key; media_public_url: as clients reach its WHIP
+    and WHEP. heartbeat_s: how often a client says that it is there; after three that are missed it is not. push_hook,
+    push_hook_secret: address and secret of the app's own push service; vapid_key, vapid_subject: of Web Push, empty
+    for none; push_services: hosts of browsers' push services besides the known ones; word_list: file of words that are
+    not wanted in messages, mask_words: they become stars. system_key: who has it acts as the service itself; empty for
+    nobody."""
 
     secret: str
     storage: str = "none"
+    redis: str = ""
     sign_up: SignUp = SignUp.CLOSED
     login_s: float = 24 * 3600.0
     access_s: float = 3600.0

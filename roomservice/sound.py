@@ -1,6 +1,6 @@
 """What is heard in a room beside its seats, by the media server's client: music, effects, and who is connected how."""
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from mediaserver.client import (
     CallError,
     EffectDocument,
     EffectState,
+    MediaDocument,
     MediaServer,
     ParticipantDocument,
     PlayerDocument,
@@ -17,8 +18,8 @@ from mediaserver.client import (
 from roomservice.interface import MediaError, SoundRefusedError
 
 MAX_PARTICIPANTS = 1000
+MAX_PIECES = 500
 """That are told at once."""
-
 
 T = TypeVar("T")
 
@@ -69,17 +70,29 @@ class MediaServerSound:
     async def sounds(self) -> list[str]:
         return await _asked(self._server.sounds())
 
-    async def participants(self, room: str) -> list[ParticipantDocument]:
-        return await _asked(self._participants(room))
+    async def library(self, search: str) -> list[MediaDocument]:
+        return await _asked(_first(self._server.media(search=search), MAX_PIECES))
 
-    async def _participants(self, room: str) -> list[ParticipantDocument]:
-        found: list[ParticipantDocument] = []
-        async with aclosing(self._server.participants(room)) as participants:
-            async for participant in participants:
-                found.append(participant)
-                if len(found) == MAX_PARTICIPANTS:
-                    break
-        return found
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        mix: dict[str, object] = {}
+        if ducking_db is not None:
+            mix["ducking_db"] = ducking_db
+        if places is not None:
+            mix |= {"layout": "arc", "stereo": True} if places else {"layout": None, "stereo": None}
+        await _asked(self._server.patch_room(room, {"mix": mix}))
+
+    async def participants(self, room: str) -> list[ParticipantDocument]:
+        return await _asked(_first(self._server.participants(room), MAX_PARTICIPANTS))
+
+
+async def _first(items: AsyncGenerator[T, None], count: int) -> list[T]:
+    found: list[T] = []
+    async with aclosing(items):
+        async for item in items:
+            found.append(item)
+            if len(found) == count:
+                break
+    return found
 
 
 async def _asked(call: Awaitable[T]) -> T:

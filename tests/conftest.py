@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.client import Listener
 from tests.control import Control
 from tests.server import Server
@@ -89,3 +90,32 @@ async def audience(ktv_control: Control, room: str) -> AsyncIterator[Listener]:
     async with await to_song(ktv_control, room) as listener:
         await listener.connected()
         yield listener
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[databases.Program]:
+    with databases.postgresql() as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[databases.Program]:
+    with databases.mariadb() as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[databases.Program]:
+    with databases.redis() as program:
+        yield program
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "mariadb"])
+async def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each kind of storage, empty."""
+    if request.param == "memory":
+        return "none"
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/rooms.db"
+    program: databases.Program = request.getfixturevalue(request.param)
+    return await databases.emptied(program.url)

@@ -75,6 +75,7 @@ TABLE: list[tuple[str, str, Access, int, Any]] = [
     ("POST", "/v1/rooms/hall/effects", Access.ROOM_CONTROL, 201, {"sound": "ding"}),
     ("PUT", "/v1/rooms/hall/effects/call", Access.ROOM_CONTROL, 200, {"sound": "ring"}),
     ("DELETE", "/v1/rooms/hall/effects/call", Access.ROOM_CONTROL, 204, None),
+    ("GET", "/v1/rooms/hall/matrix", Access.ROOM_READ, 200, None),
     ("GET", "/v1/sounds", Access.NODE_READ, 200, None),
     ("GET", "/v1/rooms/hall/participants", Access.ROOM_READ, 200, None),
     ("GET", "/v1/rooms/hall/participants/ann", Access.ROOM_READ, 200, None),

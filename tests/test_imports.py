@@ -42,6 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "music": {"_native", "buckets", "logs", "plane"},
     "schema": {"schema_base", "schema_programme"},
     "schema_media": {"schema_base"},
+    "schema_matrix": {"schema_base"},
+    "matrix_view": {"matrix", "model", "programme"},
     "document": {
         "commands",
         "matrix",
@@ -112,7 +114,7 @@ ALLOWED: dict[str, set[str]] = {
         *("admission", "buckets", "logs", "tracing"),
         *("ktv", "music", "programme", "schema_base", "schema_programme"),
         *("document", "merge", "scenarios", "schema", "names", "store", "events", "outbox"),
-        *("music", "schema_media"),
+        *("music", "schema_media", "schema_matrix", "matrix_view"),
         *("webhooks", "webhook_signature"),  # what OpenAPI says of deliveries
     },
     "server": {
@@ -141,7 +143,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {"commandline", "settings", "server", "tracing"},
 }
 # The model is pure: it has no clock, no sockets, no event loop. What it may use of the outside world is only this.
-MODEL_USES = {"collections", "dataclasses", "enum", "itertools", "secrets", "statistics", "typing"}
+MODEL_USES = {"collections", "dataclasses", "enum", "itertools", "math", "secrets", "statistics", "typing"}
 
 
 def files() -> dict[str, list[Path]]:
@@ -215,6 +217,35 @@ def test_the_model_of_rooms_knows_neither_clock_nor_dice_nor_the_edges() -> None
         inside = {name for name in names if name.partition(".")[0] == "roomservice"}
         assert all(name.startswith("roomservice.model") for name in inside), path
         assert {name.partition(".")[0] for name in names - inside} <= MODEL_OF_ROOMS_USES, path
+
+
+# From what knows nothing to what knows everything: a part may know those before it.
+LAYERS: tuple[set[str], ...] = (
+    {"model", "settings", "passwords", "tokens", "pages", "allowance"},
+    {"commit", "meeting", "users"},
+    {"interface"},
+    {"accounts", "aggregates", "bus", "hub", "media", "outbox", "sound", "storage", "words"},
+    {"outcome", "media_events"},
+    {"engine"},
+    {"media_jobs", "presence", "room_signs", "runner", "talk"},
+    {"instance", "operations", "push"},
+    {"service", "wire"},
+    {"appserver"},
+    {"whole"},
+    {"server"},
+    {"cli"},
+)
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+def test_a_part_of_the_room_service_knows_those_below_it(number: int) -> None:
+    below = set[str]().union(*LAYERS[:number])
+    for path in ROOM_SERVICE.rglob("*.py"):
+        part = path.relative_to(ROOM_SERVICE).parts[0].removesuffix(".py")
+        names = [name.split(".") for name in imported(path)]
+        used = {name[1] for name in names if name[0] == "roomservice" and len(name) > 1}
+        assert part not in LAYERS[number] or used <= below | {part}, (path, used - below)
+        assert part == "__init__" or any(part in layer for layer in LAYERS), f"{part} is in no layer"
 
 
 def test_only_the_edge_knows_http() -> None:

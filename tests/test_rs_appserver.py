@@ -18,12 +18,15 @@ from argon2 import PasswordHasher
 
 from roomservice import tokens
 from roomservice.appserver.app import ENDPOINTS, Edge, create_app
+from roomservice.bus.local import LocalBus
+from roomservice.instance import Instance
 from roomservice.interface import Addresses, MediaError, MediaRoom
 from roomservice.model.effects import MuteSource, Speaker
 from roomservice.passwords import Passwords
-from roomservice.server import open_storage
+from roomservice.push.both import PushByAll
 from roomservice.service import Service
 from roomservice.settings import ServiceSettings, SignUp
+from roomservice.storage.opening import open_storage
 from roomservice.users import OwnUsers
 from tests.client import until
 
@@ -117,7 +120,7 @@ async def running(url: str, sign_up: SignUp = SignUp.OPEN, mixer: Mixer | None =
     await storage.start()
     mixer = mixer or Mixer()
     settings = ServiceSettings(SECRET, sign_up=sign_up)
-    service = Service(storage, mixer, lambda: now[0])
+    service = Service(Instance(storage, LocalBus(), mixer, PushByAll([]), lambda: now[0]))
     app = create_app(Edge(service, OwnUsers(storage, CHEAP, sign_up), settings, lambda: now[0]))
     transport = httpx.ASGITransport(app)
     try:
@@ -130,10 +133,9 @@ async def running(url: str, sign_up: SignUp = SignUp.OPEN, mixer: Mixer | None =
         await storage.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def app(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[App]:
-    url = "none" if request.param == "memory" else f"sqlite+aiosqlite:///{tmp_path}/rooms.db"
-    async with running(url) as made:
+@pytest.fixture
+async def app(storage_url: str) -> AsyncIterator[App]:
+    async with running(storage_url) as made:
         yield made
 
 
@@ -387,8 +389,7 @@ async def test_rooms_and_users_survive_a_restart_and_the_media_server_is_told_al
         await app.call("/login", {"username": "bob", "password": "another"}, status=401)
 
 
-async def test_a_media_server_that_is_away_is_told_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("roomservice.service.AGAIN_S", 0.01)
+async def test_a_media_server_that_is_away_is_told_when_it_is_back() -> None:
     async with running("none") as app:
         await app.login("ann", "bob")
         room = await app.create()
@@ -396,6 +397,7 @@ async def test_a_media_server_that_is_away_is_told_when_it_is_back(monkeypatch: 
         await app.seat(room, "bob", {"user_id": "bob"}, status=503)
         assert app.mixer.rooms[room] == {"ann": Speaker(0)}
         app.mixer.away = False
+        app.time[0] += 2
         await until(lambda: app.mixer.rooms[room] == {"ann": Speaker(0), "bob": Speaker(1)})
 
 

@@ -84,6 +84,7 @@ class Client:
             self.missed.append(item)
             self.seen[item.stream] = item.last
             return
+        assert isinstance(item, Numbered)
         assert item.seq > self.seen.get(item.stream, 0), "told again, or out of order"
         self.got[item.stream].append(item)
         self.seen[item.stream] = item.seq

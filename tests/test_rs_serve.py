@@ -23,27 +23,55 @@ SILENT_DB = -50
 """What a voice that is not heard leaves at its pitch."""
 
 
+class Process:
+    """The installed command with a media server; its address, once it is ready."""
+
+    def __init__(self, directory: Path, media_url: str, *options: str) -> None:
+        storage = f"sqlite+aiosqlite:///{directory}/rooms.db"
+        command = [COMMAND, "serve", "--port", "0", "--storage", storage, "--media-url", media_url, *options]
+        self.log = directory / "roomservice.log"
+        with self.log.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + 30
+            while not (found := re.search(r"Uvicorn running on (http://\S+)", self.log.read_text())):
+                assert self.process.poll() is None, self.log.read_text()
+                assert time.monotonic() < deadline, self.log.read_text()
+                time.sleep(0.05)
+            self.url = found[1]
+            assert httpx.get(f"{self.url}/readyz").text == "ready\n"
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Politely; its end and its log are judged."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(15)
+        assert status == 0, self.log.read_text()
+        self.judge()
+
+    def kill(self) -> None:
+        """The end that nobody can prepare for."""
+        self.process.kill()
+        self.process.wait()
+
+    def judge(self) -> None:
+        text = self.log.read_text()
+        assert not re.search("ERROR|CRITICAL|Traceback", text), text
+
+
 @contextmanager
 def room_service(directory: Path, media_url: str, *options: str) -> Iterator[str]:
     """Its address, once it is ready. Its end is judged."""
-    storage = f"sqlite+aiosqlite:///{directory}/rooms.db"
-    command = [COMMAND, "serve", "--port", "0", "--storage", storage, "--media-url", media_url, *options]
-    log = directory / "roomservice.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+    running = Process(directory, media_url, *options)
     try:
-        deadline = time.monotonic() + 30
-        while not (found := re.search(r"Uvicorn running on (http://\S+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        assert httpx.get(f"{found[1]}/readyz").text == "ready\n"
-        yield found[1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        status = process.wait(15)
-    assert status == 0, log.read_text()
-    assert not re.search("ERROR|CRITICAL|Traceback", log.read_text()), log.read_text()
+        yield running.url
+    except BaseException:
+        running.kill()
+        print(running.log.read_text())
+        raise
+    running.stop()
 
 
 async def log_in(http: httpx.AsyncClient, user: str) -> dict[str, str]:
@@ -137,8 +165,12 @@ def test_what_it_cannot_start_with_is_one_sentence() -> None:
         (["--secret", "short"], "roomservice: The secret that signs tokens has at least 32 bytes.\n"),
         (["--storage", "nonsense"], "roomservice: The storage is none, or a URL like sqlite+aiosqlite:///"),
         (["--media-url", "nonsense", "--storage", "none"], "roomservice: The server's address is one like"),
+        (["--redis", "nonsense", "--storage", "none"], "roomservice: Redis has a URL like"),
+        (["--storage", "postgresql://u@127.0.0.1:1/d"], "roomservice: The database cannot be reached: "),
+        (["--storage", "mysql://u@127.0.0.1:1/d"], "roomservice: The database cannot be reached: "),
+        (["--storage", "sqlite:////nowhere/at/all.db"], "roomservice: The database cannot be reached: "),
     ):
         ended = subprocess.run([COMMAND, "serve", *options], check=False, capture_output=True, text=True)
-        assert ended.returncode == 2
+        assert ended.returncode == (1 if "cannot be reached" in said else 2)
         assert ended.stderr.startswith(said)
         assert ended.stderr.count("\n") == 1

@@ -26,6 +26,7 @@ from roomservice.interface import Conflict, Engaged, Storage
 from roomservice.model.effects import Timer, What
 from roomservice.storage.memory import MemoryStorage
 from roomservice.storage.retention import Retention
+from roomservice.storage.sql import SqlStorage
 
 NOW = 1767323045.0
 RETENTION = Retention(events_s=100.0, events=5, messages_s=1000.0, messages=4, records_s=1000.0)
@@ -33,9 +34,9 @@ RING = Timer(What.RINGING, "bob")
 LEASE_S = 30.0
 
 
-@pytest.fixture(params=["memory"])
-async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
-    made: Storage = MemoryStorage(RETENTION)
+@pytest.fixture
+async def storage(storage_url: str) -> AsyncIterator[Storage]:
+    made: Storage = MemoryStorage(RETENTION) if storage_url == "none" else SqlStorage(storage_url, RETENTION)
     await made.start()
     try:
         assert await made.ready()

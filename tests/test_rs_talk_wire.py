@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from roomservice import model
+from roomservice.model import attributes, groups, invitations, messages
 from roomservice.model.groups import MAX_AT_ONCE
+from roomservice.operations.everything import TABLE
+from roomservice.operations.problems import PROBLEMS
+from roomservice.storage.retention import Retention
 from roomservice.wire.events import EVENTS
 from tests.push_receiver import Browser
 from tests.rpc import Rpc
@@ -218,6 +222,9 @@ async def test_a_browser_is_registered_for_pushes_and_not_any_address() -> None:
             assert await ann.refused("register_push", **{**subscription, **wrong}) == "push-refused"
         await ann.call("unregister_push")
         assert not (await service.world.talk.people.read("ann")).subscriptions
+        await ann.call("register_push", **subscription)
+        await ann.call("logout")
+        assert not (await service.world.talk.people.read("ann")).subscriptions
 
 
 async def test_http_does_the_same_and_says_the_same_problems(service: Wired) -> None:
@@ -236,6 +243,22 @@ async def test_http_does_the_same_and_says_the_same_problems(service: Wired) -> 
     call = await service.call("POST", "/v1/calls", ann, json={"users": ["bob"]})
     assert (await service.call("GET", "/v1/calls/current", bob)).json()["call"]["id"] == call.json()["id"]
     assert (await service.call("GET", "/v1/groups/none", ann)).status_code == 404
+
+
+def test_the_guide_names_what_there_is() -> None:
+    """docs/talk.md: operations, events, fields and problems by name, and the limits as they are."""
+    text = (Path(__file__).parent.parent / "docs/talk.md").read_text(encoding="utf-8")
+    fields = {name for one in TABLE.values() for name in (*one.params.model_fields, *one.result.model_fields)}
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text))
+    assert named - TABLE.keys() - EVENTS.keys() - fields == {"call_stopped"}, "which is pushed only"
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text)) - {"webhook-id"} <= PROBLEMS.keys()
+    of_talk = [one.name for one in TABLE.values() if one.tag in ("groups", "messages", "signalling", "calls", "push")]
+    assert [name for name in of_talk if f"`{name}`" not in text] == []
+    numbers = (
+        *(groups.MAX_MEMBERS, groups.MAX_GROUPS, messages.MAX_TEXT_BYTES, Retention().messages),
+        *(attributes.MAX_KEYS, attributes.MAX_VALUE_BYTES, groups.MAX_PROFILE_BYTES, invitations.MAX_INVITEES),
+    )
+    assert [number for number in numbers if f"{number:,}" not in text] == []
 
 
 def test_every_event_of_the_model_is_documented() -> None:

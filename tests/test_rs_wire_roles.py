@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from roomservice.aggregates import ROOM
 from roomservice.model.listing import ListedRoom, Listing
 from roomservice.model.room import Role
+from roomservice.operations import account, details, rooms, sound, stage
 from roomservice.operations.everything import TABLE
+from roomservice.wire.closing import MEANINGS
+from roomservice.wire.events import MEDIA, PRESENCE, ROOMS, STREAMS
 from tests.rpc import CallRefusedError, Rpc
 from tests.test_rs_authority import WHO, made
 from tests.wired import SYSTEM_KEY, Wired, wired
@@ -63,6 +68,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str, str, str, str, str]]] = [
     ("control_player", {"player": "music", "action": "pause"}, ("ok", "ok", "ok", P, P, S)),
     ("delete_player", {"player": "nothing"}, ("ok", "ok", "ok", P, P, S)),
     ("play_effect", {"document": {"sound": "applause"}}, ("ok", "ok", "ok", P, P, S)),
+    ("configure_sound", {"ducking_db": 18}, ("ok", "ok", "ok", P, P, S)),
     ("start_effect", {"effect": "rain", "document": {"sound": "applause"}}, ("ok", "ok", "ok", P, P, S)),
     ("stop_effect", {"effect": "rain"}, ("ok", "ok", "ok", P, P, S)),
 ]
@@ -133,3 +139,15 @@ def test_the_methods_of_the_zego_document_are_there_by_their_names() -> None:
         *("login", "logout", "get_room_list", "create_room", "login_room", "get_attendee_list"),
         *("operate_raise_hand", "set_user_info", "invite_onstage", "response_onstage_invite", "heartbeat"),
     }
+
+
+def test_the_guide_has_every_operation_event_and_close_code() -> None:
+    text = (Path(__file__).parent.parent / "docs/rooms.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(\w+)`", text, re.M))
+    themes = (account, rooms, stage, details, sound)
+    assert told == {one.name for theme in themes for one in theme.OPERATIONS} | {*PRESENCE, *STREAMS, *ROOMS, *MEDIA}
+    for theme in themes:
+        for one in theme.OPERATIONS:
+            assert f"`{one.http[0]} {one.http[1].replace('/v1/rooms/{room}', '…')}`" in text
+    for code, meaning in MEANINGS.items():
+        assert f"| {int(code)} | `{code.reason}` | {meaning} |" in text

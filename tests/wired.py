@@ -13,25 +13,22 @@ from typing import Any
 import httpx
 import uvicorn
 from argon2 import PasswordHasher
-from starlette.responses import PlainTextResponse
 
 from mediaserver.client import EffectDocument, EffectState, PlayerDocument, PlayerStateDocument
-from roomservice.accounts import Accounts
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
 from roomservice.hub import Hub
-from roomservice.interface import Addresses, MediaError, MediaRoom, SoundRefusedError, Storage
+from roomservice.interface import Addresses, Media, MediaError, MediaRoom, Push, Sound, SoundRefusedError, Storage
 from roomservice.operations.world import World
 from roomservice.passwords import Passwords
 from roomservice.presence import Presence
-from roomservice.room_signs import RoomSigns
 from roomservice.settings import ServiceSettings, SignUp
 from roomservice.storage.memory import MemoryStorage
-from roomservice.talk.talk import BrowserPush, make_talk
+from roomservice.talk.talk import BrowserPush
 from roomservice.users import OwnUsers
+from roomservice.whole import Whole
 from roomservice.wire.app import Wire
 from roomservice.wire.protocol import MAX_MESSAGE_BYTES, BoundedWebSocket
-from roomservice.words import AnyWords
 from tests.rpc import Rpc
 
 SECRET = "a secret of at least 32 bytes, for tests only"
@@ -106,6 +103,12 @@ class Played:
     async def sounds(self) -> list[str]:
         return ["applause"]
 
+    async def library(self, search: str) -> list[Any]:
+        return []
+
+    async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
+        """It is so."""
+
     async def participants(self, room: str) -> list[Any]:
         return []
 
@@ -147,8 +150,10 @@ async def wired(
     storage: Storage | None = None,
     settings: ServiceSettings = SETTINGS,
     *,
-    instance: str = "one",
     clock: Callable[[], float] = time.time,
+    media: Media | None = None,
+    sound: Sound | None = None,
+    push: Push | None = None,
     browsers: BrowserPush | None = None,
     **settings_: Any,
 ) -> AsyncIterator[Wired]:
@@ -159,21 +164,32 @@ async def wired(
         return clock() + ahead[0]
 
     kept = MemoryStorage() if storage is None else storage
-    bus = LocalBus()
-    engine = Engine(kept, bus, now)
-    hub = Hub(kept, bus, poll_s=0.2)
-    users = OwnUsers(kept, CHEAP, settings.sign_up)  # type: ignore[arg-type]
-    accounts = Accounts(kept, users, settings, now)
     played = Played()
-    talk = make_talk(engine, users, played, AnyWords(), browsers)
-    presence = Presence(engine, settings, instance, now, [RoomSigns(engine), talk.calls])
-    world = World(engine, accounts, presence, played, played, talk, settings, now)
-    wire = Wire(PlainTextResponse("not here", 404), world, hub)
+    async with httpx.AsyncClient(trust_env=False) as outside:
+        whole = Whole(
+            settings,
+            kept,
+            LocalBus(),
+            users=OwnUsers(kept, CHEAP, settings.sign_up),  # type: ignore[arg-type]
+            media=media or played,
+            sound=sound or played,
+            http=outside,
+            clock=now,
+            push=push,
+            browsers=browsers,
+        )
+        async with served(whole) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+            engine, hub = whole.instance.engine, whole.instance.hub
+            yield Wired(url, whole.wire, whole.world, engine, hub, whole.presence, played, ahead, http)
+
+
+@asynccontextmanager
+async def served(whole: Whole) -> AsyncIterator[str]:
+    """Its address."""
     config = uvicorn.Config(
-        wire,
+        whole,
         port=0,
         log_level="warning",
-        lifespan="off",
         ws=BoundedWebSocket,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
@@ -181,21 +197,15 @@ async def wired(
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment, method-assign]
-    await hub.start()
     serving = asyncio.create_task(server.serve())
-    ticking = asyncio.create_task(wire.sockets.run())
+    ticking = asyncio.create_task(whole.wire.sockets.run())
     try:
         while not server.started:
             assert not serving.done()
             await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
-            yield Wired(url, wire, world, engine, hub, presence, played, ahead, http)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
-        await engine.stop()
-        await hub.stop()

@@ -12,6 +12,7 @@ from mediaserver.client.patience import Patience
 from mediaserver.client.server import MediaServer
 from mediaserver.client.tagged import Tagged
 from mediaserver.schema import ParticipantDocument, RoomDocument, ScenarioName, SpeakerDocument, TokenRequest
+from mediaserver.schema_media import MediaDocument
 from mediaserver.schema_programme import EffectDocument, EffectState, PlayerDocument, PlayerStateDocument, TrackDocument
 from mediaserver.webhook_signature import sign as sign_webhook
 from mediaserver.webhook_signature import verify as verify_webhook
@@ -21,6 +22,7 @@ __all__ = [
     "CallError",
     "EffectDocument",
     "EffectState",
+    "MediaDocument",
     "MediaServer",
     "ParticipantDocument",
     "Patience",

@@ -14,6 +14,7 @@ from mediaserver.http import reference
 from mediaserver.http.problems import KINDS
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+PARTS = ("", "ops", "sdk")  # of web/; the rest is the room service's
 HEADERS = {
     "Cache-Control": "no-cache",
     # The page needs its own files, the microphone and nothing from elsewhere.
@@ -32,19 +33,20 @@ def router(development: bool) -> APIRouter:
     """The pages. FileNotFoundError when those of the voice room are missing."""
     router = APIRouter(include_in_schema=False)
     for address, path in web_files().items():
-        router.add_api_route(address, _serve(path, BANNER if development else ""), methods=["GET", "HEAD"])
+        banner = BANNER if development and address == "/" else ""
+        router.add_api_route(address, _serve(path, banner), methods=["GET", "HEAD"])
     router.add_api_route("/problems", problems, methods=["GET", "HEAD"])
     router.add_api_route("/docs", docs, methods=["GET", "HEAD"])
     return router
 
 
 def web_files() -> dict[str, Path]:
-    """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this package,
-    in a checkout and in site-packages alike."""
+    """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this
+    package, in a checkout and in site-packages alike."""
     web = Path(mediaserver.__file__).parent.parent / "web"
     if not (web / "index.html").is_file():
         raise FileNotFoundError(f"There is no page at {web}.")
-    files = sorted(path for path in web.rglob("*") if path.suffix in TYPES)
+    files = sorted(path for part in PARTS for path in (web / part).iterdir() if path.suffix in TYPES)
     return {f"/{path.relative_to(web).as_posix()}".removesuffix("index.html"): path for path in files}
 
 

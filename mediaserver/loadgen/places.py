@@ -57,21 +57,22 @@ class Addresses:
 
 
 class OwnRooms:
-    """Rooms of this project's server, made by its control API for the load and deleted after it."""
+    """Rooms of this project's server, made by its control API for the load and deleted after it. document: what they
+    are beside the load's own seats."""
 
-    def __init__(self, server: MediaServer, url: str) -> None:
+    def __init__(self, server: MediaServer, url: str, document: RoomDocument = RoomDocument()) -> None:  # noqa: B008
         self._server = server
+        self._document = document
         self._url = url.rstrip("/")
         self._tokens: dict[tuple[int, bool, int], str] = {}
 
     async def open(self, plan: Plan) -> None:
         """client.CallError when the server refuses."""
-        seats = {f"speaker-{number}": SpeakerDocument() for number in range(plan.speakers)}
+        own = {f"speaker-{number}": SpeakerDocument() for number in range(plan.speakers)}
+        document = self._document.model_copy(update={"speakers": {**self._document.speakers, **own}})
         names = [plan.room_name(room) for room in range(plan.rooms)]
         for start in range(0, len(names), ROOMS_PER_CALL):
-            put = await self._server.put_rooms(
-                {name: RoomDocument(speakers=seats) for name in names[start : start + ROOMS_PER_CALL]}
-            )
+            put = await self._server.put_rooms(dict.fromkeys(names[start : start + ROOMS_PER_CALL], document))
             for name, result in put.rooms.items():
                 if result.problem is not None:
                     why = result.problem.get("detail") or result.problem.get("title") or result.status

@@ -52,13 +52,13 @@ class Peer:
     speaks: bool
     offered_ms: float | None = None
     answered_ms: float | None = None
-    checked_ms: float | None = None
     connected_ms: float | None = None
     first_audio_ms: float | None = None
     failed: str | None = None
     disconnected: bool = False
     heard: bool = False
     last_ns: int = 0
+    checked_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

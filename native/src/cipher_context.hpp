@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "bytes.hpp"
+#include "prefetch.hpp"
 
 namespace plane::srtp {
 
@@ -17,6 +18,13 @@ struct CipherContextFree {
     void operator()(EVP_CIPHER_CTX* context) const noexcept { EVP_CIPHER_CTX_free(context); }
 };
 using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, CipherContextFree>;
+
+// OpenSSL 3's context is some 200 bytes, and what its provider keeps is allocated right behind it when the context is keyed as
+// here; where it is not, this asks for memory in vain.
+inline void prefetch_context(const CipherContext& context) noexcept {
+    constexpr std::size_t context_and_provider_size = 192 + 960;
+    prefetch(context.get(), context_and_provider_size);
+}
 
 // `key` has the size that the cipher takes, else std::invalid_argument; std::runtime_error when OpenSSL cannot.
 inline CipherContext make_context(const EVP_CIPHER* cipher, Direction direction, Bytes key) {

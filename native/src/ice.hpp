@@ -42,7 +42,7 @@ public:
     // Wi-Fi, mobile and a VPN, each IPv4 and IPv6, and two to spare. The one unused for longest makes room.
     static constexpr std::size_t max_paths = 8;
 
-    IceLite(IceCredentials credentials, Instant now) : current_{std::move(credentials)}, last_request_{now}, consent_until_{now + consent_lifetime} {}
+    IceLite(IceCredentials credentials, Instant now) : last_request_{now}, consent_until_{now + consent_lifetime}, current_{std::move(credentials)} {}
 
     struct Outcome {
         std::string_view password;         // authenticates the answer; empty: the request is not authentic
@@ -83,14 +83,15 @@ public:
 private:
     Path& admit(const Endpoint& from, std::uint16_t socket, Outcome& outcome);
 
-    IceCredentials current_;
-    std::optional<IceCredentials> previous_;
-    std::array<Path, max_paths> paths_;
-    std::size_t path_count_ = 0;
+    // What each packet needs lies at the front.
     int selected_ = -1;
     bool proved_ = false;
+    std::size_t path_count_ = 0;
+    std::array<Path, max_paths> paths_;
     Instant last_request_;
     Instant consent_until_;
+    IceCredentials current_;
+    std::optional<IceCredentials> previous_;
 };
 
 }  // namespace plane

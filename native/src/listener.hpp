@@ -13,9 +13,9 @@ struct Peer;
 struct Listener {
     Peer* peer = nullptr;
     std::uint32_t csrc = 0;             // its own voice, which never comes back to it
+    std::optional<std::uint32_t> row;   // a mix instead: its only slot carries this row of the gain matrix
     std::vector<Slot> slots;
     std::vector<std::uint32_t> named;   // slot k carries named[k]; empty: the loudest
-    std::optional<std::uint32_t> row;   // a mix instead: its only slot carries this row of the gain matrix
     std::string cname;
 
     // Its tier, by the loss of its slots, and what was counted at the report before. Who hears speakers and has no RED gets

@@ -30,13 +30,15 @@ struct Peer {
 
     PeerId id;
     RoomId room;
-    IceLite ice;
+    // What sending to the peer needs lies together, up to the first path of ICE.
+    static constexpr std::size_t sending_size = 128;
     std::unique_ptr<Keys> keys;            // set when the handshake is complete
+    std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
+    IceLite ice;
     std::unique_ptr<Reception> reception;  // a publisher's
     unsigned home = 0;                     // a publisher's: the worker that is his room's home
     Source* source = nullptr;              // a publisher's, when that is this worker
     std::unique_ptr<Listener> listener;    // a listener's
-    std::shared_ptr<PeerStats> stats = std::make_shared<PeerStats>();
 
     // A handshake takes 4 datagrams, with retransmissions a dozen; what is beyond waits for the next second.
     static constexpr int handshake_datagrams_per_second = 64;

@@ -103,6 +103,14 @@ std::size_t Sealer::rtp(std::uint64_t index, std::size_t header_size, Bytes payl
     return header_size + payload.size() + state_->tag;
 }
 
+void Sealer::prefetch(Ahead ahead) const noexcept {
+    switch (ahead) {
+    case Ahead::state: return plane::prefetch(state_.get());
+    case Ahead::transform: return plane::prefetch(state_->rtp.get(), transform_size);
+    case Ahead::cipher: return state_->rtp->prefetch_cipher();
+    }
+}
+
 std::size_t Sealer::rtcp(Bytes compound, MutableBytes out) noexcept {
     const std::size_t size = compound.size() + state_->tag + rtcp_index_size;
     if (compound.size() < rtcp_header_size || compound.size() > max_packet_size || out.size() < size) return 0;

@@ -58,6 +58,8 @@ public:
         return load32(packet.last(tag_size + rtcp_index_size).data());
     }
 
+    void prefetch_cipher() const noexcept override { prefetch_context(context_); }
+
 private:
     // Counter mode is its own inverse.
     bool crypt(std::uint32_t ssrc, std::uint64_t index, Bytes in, std::uint8_t* out) noexcept {

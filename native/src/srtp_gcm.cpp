@@ -52,6 +52,8 @@ public:
         return load32(packet.last(rtcp_index_size).data());
     }
 
+    void prefetch_cipher() const noexcept override { prefetch_context(context_); }
+
 private:
     bool begin(std::uint32_t ssrc, std::uint64_t index) noexcept {
         std::array<std::uint8_t, iv_size> iv = salt_;

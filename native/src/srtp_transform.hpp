@@ -29,7 +29,13 @@ public:
     virtual bool open_rtcp(MutableBytes packet) noexcept = 0;
     // Flag and index, as the packet claims them.
     virtual std::uint32_t rtcp_index_word(Bytes packet) const noexcept = 0;
+
+    // Asks for the memory of what rtp packets are encrypted with.
+    virtual void prefetch_cipher() const noexcept = 0;
 };
+
+// Of what a transform is, keys left out: enough for a prefetch.
+constexpr std::size_t transform_size = 64;
 
 // std::invalid_argument for an unknown profile, std::runtime_error when OpenSSL cannot.
 std::unique_ptr<Transform> make_transform(Profile, Direction, const SessionKeys&);

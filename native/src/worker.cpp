@@ -16,6 +16,8 @@
 #include <random>
 #include <system_error>
 
+#include "prefetch.hpp"
+
 namespace plane {
 
 namespace {
@@ -208,6 +210,7 @@ void Worker::fan_out() {
             const std::size_t end = std::min(subscribers.size(), job.next + budget);
             budget -= end - job.next;
             for (; job.next < end; ++job.next) {
+                prefetch_behind(subscribers, job.next);
                 const auto [listener, slot] = subscribers[job.next];
                 if (listener) forward(*listener, listener->slots[slot], *job.packet, job.position);
             }
@@ -470,6 +473,30 @@ void Worker::start_fan_out(Audience& audience, Audience::Feed& feed, const Packe
     ++feed.fan_outs;
     if (feed.history) feed.history->record(*packet, position);
     fan_outs_[(fan_out_head_ + fan_out_count_++) % max_fan_outs] = {packet, position, &audience, &feed, 0};
+}
+
+// A listener's state is spread over a dozen lines of memory, which 20 ms of other work have driven out of the nearer caches.
+// Each step reads what an earlier one has asked for, 2 packets before.
+void Worker::prefetch_behind(std::span<const Audience::Subscriber> subscribers, std::size_t next) noexcept {
+    const auto behind = [&](std::size_t steps, auto&& ask) {
+        if (next + steps >= subscribers.size() || !subscribers[next + steps].listener) return;
+        ask(*subscribers[next + steps].listener, subscribers[next + steps].slot);
+    };
+    const auto seal = [](const Listener& listener, srtp::Sealer::Ahead ahead) {
+        if (listener.peer->keys) listener.peer->keys->seal.prefetch(ahead);
+    };
+    behind(12, [](const Listener& listener, std::uint32_t) { prefetch(&listener); });
+    behind(10, [](const Listener& listener, std::uint32_t slot) {
+        prefetch(listener.peer, Peer::sending_size);
+        prefetch(&listener.slots[slot]);
+    });
+    behind(8, [](const Listener& listener, std::uint32_t) {
+        if (listener.peer->keys) prefetch(listener.peer->keys.get());
+        prefetch(listener.peer->stats.get(), 64);
+    });
+    behind(6, [&](const Listener& listener, std::uint32_t) { seal(listener, srtp::Sealer::Ahead::state); });
+    behind(4, [&](const Listener& listener, std::uint32_t) { seal(listener, srtp::Sealer::Ahead::transform); });
+    behind(2, [&](const Listener& listener, std::uint32_t) { seal(listener, srtp::Sealer::Ahead::cipher); });
 }
 
 void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position) {

@@ -93,6 +93,8 @@ private:
     void start_fan_out(const Handover& handover);
     void start_fan_out(Audience& audience, Audience::Feed& feed, const PacketRef& packet, const Position& position);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
+    // What forward() will read of the subscribers behind this one.
+    static void prefetch_behind(std::span<const Audience::Subscriber> subscribers, std::size_t next) noexcept;
     bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant since,
                   Histogram* histogram);
     // Tells the home of a listener's row what he carries of it, unless that was told just now. False when it could not be.

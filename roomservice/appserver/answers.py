@@ -3,8 +3,9 @@ recordings) are empty."""
 
 from datetime import UTC, datetime
 
-from roomservice.interface import Addresses, Stored
+from roomservice.interface import Addresses
 from roomservice.meeting import meeting_json
+from roomservice.service import Stored
 
 
 def room_info(stored: Stored, user: str, addresses: Addresses) -> dict[str, object]:

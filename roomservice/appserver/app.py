@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
@@ -28,12 +28,14 @@ from roomservice.appserver.schema import (
     TokenRequest,
     UpdateRequest,
 )
-from roomservice.interface import Addresses, Listing, MediaError, Stored, Users
+from roomservice.engine import NotFound, TooBusy
+from roomservice.interface import Addresses, MediaError, Unavailable, Users
 from roomservice.meeting import members
 from roomservice.model.attendance import Dismiss
 from roomservice.model.errors import Illegal, Problem
+from roomservice.model.listing import Listing, Pause, Relist, Start
 from roomservice.model.room import Room, UserInfo
-from roomservice.service import PREPARED, STARTED, BusyError, NoRoomError, Service
+from roomservice.service import Service, Stored
 from roomservice.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -156,30 +158,19 @@ async def list_(asked: ListRequest, edge: Now, user: User) -> list[dict[str, obj
 
 
 async def update(asked: UpdateRequest, edge: Now, user: User) -> dict[str, object]:
-    def changed(listing: Listing, _: float) -> Listing:
-        said = {key: value for key, value in asked.model_dump(exclude={"id"}).items() if value is not None}
-        return replace(listing, **said)
-
-    return await _shown(edge, await edge.service.relist(asked.id, user, changed), user)
+    wanted = Relist(user, title=asked.title, notice=asked.notice, extends=asked.extends)
+    return await _shown(edge, await edge.service.change(asked.id, lambda _: [wanted]), user)
 
 
 async def start(asked: RoomRequest, edge: Now, user: User) -> dict[str, object]:
     """Started again after a pause, a room keeps the time of its first start."""
     _check_himself(user, asked.user_id)
-
-    def started(listing: Listing, now: float) -> Listing:
-        return replace(listing, status=STARTED, started_at=listing.started_at or now)
-
-    return await _shown(edge, await edge.service.relist(asked.id, user, started), user)
+    return await _shown(edge, await edge.service.change(asked.id, lambda _: [Start(user)]), user)
 
 
 async def pause(asked: RoomRequest, edge: Now, user: User) -> dict[str, object]:
     _check_himself(user, asked.user_id)
-
-    def paused(listing: Listing, _: float) -> Listing:
-        return replace(listing, status=PREPARED)
-
-    return await _shown(edge, await edge.service.relist(asked.id, user, paused), user)
+    return await _shown(edge, await edge.service.change(asked.id, lambda _: [Pause(user)]), user)
 
 
 async def stop(asked: RoomRequest, edge: Now, user: User) -> dict[str, object]:
@@ -230,8 +221,8 @@ async def healthz() -> PlainTextResponse:
 
 async def readyz(edge: Now) -> PlainTextResponse:
     """Can rooms be read? Without its media server the service still answers."""
-    ready = await edge.service.ready()
-    return PlainTextResponse("ready\n" if ready else "The storage cannot be read.\n", 200 if ready else 503)
+    why_not = await edge.service.ready()
+    return PlainTextResponse(f"{why_not}\n", 503) if why_not else PlainTextResponse("ready\n")
 
 
 # ----
@@ -292,6 +283,11 @@ async def _busy(_: Request, __: Exception) -> JSONResponse:
     return _status(503, "Too many change the room at once.")
 
 
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    log.warning("%s", error)
+    return _status(503, str(error))
+
+
 async def _bug(_: Request, __: Exception) -> JSONResponse:
     return _status(500, "Something is wrong with the service.")
 
@@ -299,10 +295,11 @@ async def _bug(_: Request, __: Exception) -> JSONResponse:
 _ANSWERS: dict[type[Exception], Callable[[Request, Exception], Any]] = {
     RefusedError: _refused,
     Illegal: _illegal,
-    NoRoomError: _no_room,
+    NotFound: _no_room,
     RequestValidationError: _invalid,
     HTTPException: _http,
     MediaError: _media,
-    BusyError: _busy,
+    TooBusy: _busy,
+    Unavailable: _unavailable,
     Exception: _bug,
 }

@@ -102,6 +102,11 @@ class OpenMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopen:
+    """The media room is for something else from now on; speakers stay."""
+
+
+@dataclass(frozen=True, slots=True)
 class PutSpeaker:
     user: str
     speaker: Speaker
@@ -161,6 +166,7 @@ Effect = (
     | SetTimer
     | DropTimer
     | OpenMedia
+    | Reopen
     | PutSpeaker
     | DropSpeaker
     | CutOff

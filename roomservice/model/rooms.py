@@ -28,7 +28,7 @@ from roomservice.model.attendance import (
 from roomservice.model.authority import Operation, check
 from roomservice.model.configuring import Configure
 from roomservice.model.details import DirectSound, Like, SendCommand, SetInfo, SetUserInfo
-from roomservice.model.effects import CutOff, Effect, Elapsed, OpenMedia, What, speaker_changes, timer_changes
+from roomservice.model.effects import CutOff, Effect, Elapsed, OpenMedia, Reopen, What, speaker_changes, timer_changes
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.room import Room, Settings, UserInfo, speakers, timers
 from roomservice.model.seats import LeaveSeat, LockSeat, MoveSeat, Mute, SetListener, TakeSeat
@@ -168,6 +168,8 @@ def _in_order(before: Room, after: Room, done: list[Effect]) -> list[Effect]:
     if after.dismissed_at is None:
         known = {user: speaker for user, speaker in speakers(before).items() if user not in cut}
         media = speaker_changes(known, speakers(after))
+        if before.settings.scenario != after.settings.scenario:
+            media.append(Reopen())
     outside = [effect for effect in done if isinstance(effect, CutOff)]
     told = [effect for effect in done if not isinstance(effect, CutOff)]
     return [*outside, *media, *told, *timer_changes(timers(before), timers(after))]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from roomservice.accounts import Device, Tokens
+from roomservice.model.person import Unsubscribe
 from roomservice.operations.fields import Name, UserId
 from roomservice.operations.problems import FORBIDDEN, TOO_LARGE, UNAUTHORISED, Refused
 from roomservice.operations.rooms import himself
@@ -13,6 +14,10 @@ from roomservice.operations.world import World
 from roomservice.presence import MISSED, TooManyWatchedError
 
 ACCOUNT, PRESENCE = "account", "presence"
+
+LOGIN_WEIGHT = 6.0
+"""Of a login that fails; one that succeeds counts once. With what an address may (wire/desk.py) ten passwords can be
+tried at once, and then one each 3 s."""
 
 DeviceId = Annotated[Name, Field(description="Which of the user's devices it is; the app's own")]
 Users = Annotated[list[UserId], Field(min_length=1, max_length=500)]
@@ -139,7 +144,9 @@ async def unsubscribe_presence(world: World, caller: Caller, asked: AskOnline) -
 
 
 async def _end(world: World, user: str, device: str) -> None:
+    """Nor is the device pushed to any more."""
     await world.accounts.end(user, device)
+    await world.talk.people.command(user, Unsubscribe(device=device))
     await world.presence.end_device(user, device, "logged out")
 
 
@@ -164,7 +171,7 @@ OPERATIONS = (
         "Name and password for tokens of one device.",
         ACCOUNT,
         open=True,
-        weight=6,
+        weight=LOGIN_WEIGHT,
         problems=(UNAUTHORISED,),
     ),
     Operation(

@@ -4,14 +4,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mediaserver.client import EffectDocument, EffectState, ParticipantDocument, PlayerDocument, PlayerStateDocument
+from mediaserver.client import (
+    EffectDocument,
+    EffectState,
+    MediaDocument,
+    ParticipantDocument,
+    PlayerDocument,
+    PlayerStateDocument,
+)
 from roomservice.model.details import DirectSound
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.room import Role
 from roomservice.operations.fields import Name
 from roomservice.operations.problems import INVALID_PARAMS, MEDIA_REFUSED, Refused
 from roomservice.operations.rooms import InRoom, change, himself, read
-from roomservice.operations.table import Caller, Done, Nothing, Operation, Result
+from roomservice.operations.table import Caller, Done, Nothing, Operation, Params, Result
 from roomservice.operations.world import World
 
 TAG = "sound"
@@ -48,6 +55,20 @@ class StartEffect(OfEffect):
     document: Annotated[EffectDocument, Field(description="Which sound, and for whom")]
 
 
+class ConfigureSound(InRoom):
+    ducking_db: Annotated[
+        float | None,
+        Field(ge=0, le=60, description="By how much music goes down while somebody speaks, in dB; 0 is off"),
+    ] = None
+    places: Annotated[
+        bool | None, Field(description="Whether each is heard from his seat's place on an arc, in stereo")
+    ] = None
+
+
+class GetLibrary(Params):
+    search: Annotated[str, Field(max_length=200, description="Words, each somewhere in title, artist or album")] = ""
+
+
 class AddressView(Result):
     whip: str = Field(description="Where to speak: WHIP, the token after `#token=`; empty without a seat")
     whep: str = Field(description="Where to listen: WHEP, the token after `#token=`")
@@ -67,6 +88,10 @@ class EffectView(Result):
 
 class Sounds(Result):
     sounds: list[str] = Field(description="What an effect's `sound` may be")
+
+
+class Library(Result):
+    media: list[MediaDocument] = Field(description="Pieces by title, at most 500; a track's `media` is an `id`")
 
 
 class Participants(Result):
@@ -144,6 +169,16 @@ async def stop_effect(world: World, caller: Caller, asked: OfEffect) -> Done:
 
 async def get_sounds(world: World, _: Caller, __: Nothing) -> Sounds:
     return Sounds(sounds=list(await world.sound.sounds()))
+
+
+async def configure_sound(world: World, caller: Caller, asked: ConfigureSound) -> Done:
+    await _check_leader(world, caller, asked)
+    await world.sound.configure(asked.room, ducking_db=asked.ducking_db, places=asked.places)
+    return Done()
+
+
+async def get_library(world: World, _: Caller, asked: GetLibrary) -> Library:
+    return Library(media=list(await world.sound.library(asked.search)))
 
 
 async def _check_leader(world: World, caller: Caller, asked: InRoom) -> None:
@@ -248,6 +283,27 @@ OPERATIONS = (
         stop_effect,
         "Stops a sound.",
         TAG,
+        problems=_REFUSED,
+    ),
+    Operation(
+        "configure_sound",
+        ("PATCH", "/v1/rooms/{room}/sound"),
+        ConfigureSound,
+        Done,
+        configure_sound,
+        "How music makes way for voices, and where these are heard. What is left out stays.",
+        TAG,
+        problems=_REFUSED,
+    ),
+    Operation(
+        "get_library",
+        ("GET", "/v1/library"),
+        GetLibrary,
+        Library,
+        get_library,
+        "Pieces of the media library.",
+        TAG,
+        weight=5,
         problems=_REFUSED,
     ),
     Operation("get_sounds", ("GET", "/v1/sounds"), Nothing, Sounds, get_sounds, "Sounds that effects can name.", TAG),

@@ -21,7 +21,6 @@ from roomservice.commit import (
 )
 from roomservice.interface import Conflict, Engaged
 from roomservice.model.effects import Timer
-from roomservice.storage.memory_rooms import MemoryRooms
 from roomservice.storage.numbering import counted, number
 from roomservice.storage.retention import Retention
 
@@ -47,14 +46,16 @@ class _Stream:
     events: list[Numbered] = field(default_factory=list)
 
 
-class MemoryStorage(MemoryRooms):
+class MemoryStorage:
     """Nothing here waits: each method is a transaction."""
 
     def __init__(self, retention: Retention | None = None) -> None:
-        super().__init__()
         self._retention = retention or Retention()
         self._documents: dict[tuple[str, str], Kept] = {}
+        self._with_media: set[tuple[str, str]] = set()
         self._infos: dict[str, RoomInfo] = {}
+        self._visitors: dict[str, dict[str, int]] = {}
+        self._users: dict[str, str] = {}
         self._streams: defaultdict[str, _Stream] = defaultdict(_Stream)
         self._follows: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._followers: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -65,6 +66,15 @@ class MemoryStorage(MemoryRooms):
         self._marks: dict[tuple[str, str], int] = {}
         self._records: list[tuple[tuple[str, ...], KeptRecord]] = []
         self._sessions: dict[str, Session] = {}
+
+    async def start(self) -> None:
+        """There is nothing to be made."""
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
+
+    async def ready(self) -> bool:
+        return True
 
     # ---- what is true
 
@@ -137,6 +147,7 @@ class MemoryStorage(MemoryRooms):
 
     def _write(self, commit: Commit) -> None:
         for write in commit.writes:
+            self._with_media.discard((write.kind, write.id))
             if write.body is None:
                 del self._documents[write.kind, write.id]
                 if write.kind == "room":
@@ -144,6 +155,8 @@ class MemoryStorage(MemoryRooms):
                     self._visitors.pop(write.id, None)
                 continue
             self._documents[write.kind, write.id] = Kept(write.kind, write.id, (write.revision or 0) + 1, write.body)
+            if write.media:
+                self._with_media.add((write.kind, write.id))
             if write.info is not None:
                 self._infos[write.id] = write.info
         for mark in commit.marks:
@@ -182,6 +195,13 @@ class MemoryStorage(MemoryRooms):
         ]
         chosen.sort(key=lambda info: (-info.created_at, info.id))
         return [self._documents["room", info.id] for info in chosen[(number - 1) * size : number * size]]
+
+    async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
+        return sorted(key for key in self._with_media if after is None or key > after)[:limit]
+
+    async def visit(self, room: str, user: str) -> None:
+        visitors = self._visitors.setdefault(room, {})
+        visitors[user] = visitors.get(user, 0) + 1
 
     async def visits(self, rooms: Collection[str]) -> Mapping[str, Visits]:
         found = {}
@@ -302,3 +322,12 @@ class MemoryStorage(MemoryRooms):
         gone += len(self._records) - len(records)
         self._records = records
         return gone
+
+    # ---- users
+
+    async def password_of(self, user: str) -> str | None:
+        return self._users.get(user)
+
+    async def add_user(self, user: str, password_hash: str) -> bool:
+        """Whether there was none of this name."""
+        return self._users.setdefault(user, password_hash) is password_hash

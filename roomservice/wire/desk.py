@@ -6,6 +6,7 @@ from typing import Any
 
 from roomservice.accounts import Accounts, Device
 from roomservice.allowance import Allowances, Rate
+from roomservice.operations.account import LOGIN_WEIGHT
 from roomservice.operations.calling import Named, Refusal, perform
 from roomservice.operations.problems import NO_SUCH_OPERATION, TOO_OFTEN, UNAUTHORISED, Refused
 from roomservice.operations.table import Caller, Operation, Result, Table
@@ -76,7 +77,17 @@ class Desk:
             wait_s = self._users.take(caller.user, operation.weight, now)
         if wait_s:
             return Refusal(TOO_OFTEN, "This is asked for too often.", retry_after_s=wait_s)
-        return await perform(self._world, operation, caller or Caller("", ""), params, self._named)
+        result = await perform(self._world, operation, caller or Caller("", ""), params, self._named)
+        if caller is None and not isinstance(result, Refusal):
+            self._addresses.give_back(address, operation.weight - 1, now)
+        return result
+
+    def login_wait_s(self, address: str) -> float:
+        """For a login elsewhere: 0 when it may be tried, else in how many seconds."""
+        return self._addresses.take(address, LOGIN_WEIGHT, self._clock())
+
+    def login_succeeded(self, address: str) -> None:
+        self._addresses.give_back(address, LOGIN_WEIGHT - 1, self._clock())
 
     async def method(
         self, name: str, caller: Caller | None, params: Mapping[str, Any], address: str

@@ -18,7 +18,9 @@ export class Unreachable extends Error {
 export async function request(url, token, {headers, ...options} = {}) {
     const authorization = token?.id ? {Authorization: `Basic ${btoa(`${token.id}:${token.secret}`)}`}
         : token ? {Authorization: `Bearer ${token}`} : {};
-    const response = await fetch(url, {...options, headers: {...authorization, ...headers}}).catch(() => {
+    // Without the browser's own credentials, for it would ask for a password itself when one is refused.
+    const init = {...options, credentials: 'omit', headers: {...authorization, ...headers}};
+    const response = await fetch(url, init).catch(() => {
         throw new Unreachable();
     });
     if (!response.ok) throw new Refusal(response.status, await response.json().catch(() => ({})));

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import {beforeEach, test} from 'node:test';
+
+// A browser's globals, as far as the module uses them; the service is what a test makes of each socket.
+let serve;
+class FakeSocket {
+    constructor() {
+        queueMicrotask(() => serve(this));
+    }
+    open() {
+        this.onopen();
+    }
+    say(message) {
+        this.onmessage?.({data: JSON.stringify(message)});
+    }
+    event(stream, seq, event = 'x') {
+        this.say({jsonrpc: '2.0', method: 'event', params: {stream, seq, at: 0, event, data: {seq}}});
+    }
+    send(text) {
+        const message = JSON.parse(text);
+        this.said = [...this.said ?? [], message];
+        queueMicrotask(() => this.answer(message));
+    }
+    addEventListener(name, listener) {
+        this.closing = listener;
+    }
+    close(code = 1000) {
+        if (this.gone) return;
+        this.gone = true;
+        queueMicrotask(() => {
+            this.closing?.({code});
+            this.onclose?.({code});
+        });
+    }
+}
+const online = new Set();
+Object.assign(globalThis, {
+    WebSocket: FakeSocket,
+    location: {href: 'http://rooms.example/'},
+    addEventListener: (_, listener) => online.add(listener),
+    removeEventListener: (_, listener) => online.delete(listener),
+});
+const {RpcError, Signaling} = await import('../../web/sdk/signaling.js');
+
+/** Ends a pause at once, as the browser's `online` does. */
+const goOn = () => new Promise(resolve => {
+    setTimeout(() => {
+        [...online].forEach(listener => listener());
+        setTimeout(resolve, 5);
+    }, 5);
+});
+const welcome = (streams, reload = []) => ({user: 'ann', device: 'd', session: 's', heartbeat_s: 20, now: 0, streams, reload});
+let sockets, refuses;
+
+beforeEach(() => {
+    sockets = [];
+    refuses = null;
+    serve = socket => {
+        sockets.push(socket);
+        socket.answer = ({id, method, params}) => {
+            if (method !== 'hello') return socket.say({id, result: {method, params}});
+            if (refuses) return socket.say({id, error: refuses});
+            return socket.say({id, result: welcome({'user:ann': 3})});
+        };
+        socket.open();
+    };
+});
+
+test('it says hello, calls, and is told of events once and in order', async () => {
+    const signaling = new Signaling({token: async () => 'secret'});
+    const seen = [];
+    signaling.on('event', ({stream, seq}) => seen.push([stream, seq]));
+    await signaling.connect();
+    assert.equal(signaling.user, 'ann');
+    assert.equal(sockets[0].said[0].params.token, 'secret');
+    assert.deepEqual(await signaling.call('take_seat', {seat: 1}), {method: 'take_seat', params: {seat: 1}});
+    for (const seq of [4, 5, 5, 4, 6]) sockets[0].event('user:ann', seq);
+    assert.deepEqual(seen, [['user:ann', 4], ['user:ann', 5], ['user:ann', 6]]);
+    signaling.close();
+});
+
+test('after a loss it comes back, says what it saw last, and sends what has waited', async () => {
+    const signaling = new Signaling({token: async () => 'secret'});
+    await signaling.connect();
+    sockets[0].event('room:r', 8);
+    sockets[0].close(1006);
+    await new Promise(resolve => setTimeout(resolve, 5));
+    assert.equal(signaling.state, 'reconnecting');
+    const waited = signaling.call('like', {room: 'r'});
+    await goOn();
+    assert.equal((await waited).method, 'like');
+    assert.deepEqual(sockets[1].said[0].params.resume, {'user:ann': 3, 'room:r': 8});
+    signaling.close();
+});
+
+test('what was sent and not answered is refused, for nobody knows whether it was done', async () => {
+    const signaling = new Signaling({token: async () => 'secret'});
+    await signaling.connect();
+    sockets[0].answer = () => {};
+    const asked = signaling.call('take_seat');
+    sockets[0].close(1006);
+    await assert.rejects(asked, error => error instanceof RpcError && error.problem === 'connection-lost');
+    signaling.close();
+});
+
+test('a refused token and a newer device end it for good', async () => {
+    refuses = {code: -32001, message: 'No.', data: {problem: 'unauthorised'}};
+    const refused = new Signaling({token: async () => 'old'});
+    await assert.rejects(refused.connect(), RpcError);
+    assert.equal(refused.state, 'closed');
+    refuses = null;
+    const replaced = new Signaling({token: async () => 'secret'});
+    const reasons = [];
+    replaced.on('closed', reason => reasons.push(reason));
+    await replaced.connect();
+    sockets.at(-1).close(4002);
+    await new Promise(resolve => setTimeout(resolve, 5));
+    assert.deepEqual([replaced.state, reasons], ['closed', ['replaced']]);
+    await assert.rejects(replaced.call('like'), error => error.problem === 'closed');
+});

@@ -1,0 +1,238 @@
+"""The voice-room page in Debian's Chromium, as its users have it: a room service, a media server, microphones of WAV
+files. Sound is measured by Web Audio in each page, not assumed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser import Chromium, chromium
+from tests.conftest import StartServer
+from tests.server import Server
+from tests.test_rs_serve import Process
+
+ANN_HZ, BOB_HZ, CEM_HZ = 440, 590, 790
+HEARD_DB, SILENT_DB = -45, -55
+
+# The loudest that one pitch was in what the page plays, in dB: its room's or its call's.
+LISTEN = """async ([pitch, milliseconds]) => {
+    const app = document.querySelector('voice-app');
+    const media = app.querySelector('call-bar').current?.media ?? app.room?.media;
+    const slots = media?.listener?.slots ?? [];
+    if (!slots.length) return -120;
+    const context = new AudioContext();
+    await context.resume();
+    const ears = slots.map(({stream}) => {
+        const analyser = new AnalyserNode(context, {fftSize: 8192, smoothingTimeConstant: 0});
+        context.createMediaStreamSource(stream).connect(analyser);
+        return analyser;
+    });
+    const bins = new Float32Array(ears[0].frequencyBinCount);
+    const bin = Math.round(pitch * 8192 / context.sampleRate);
+    let loudest = -120;
+    const end = performance.now() + milliseconds;
+    while (performance.now() < end) {
+        await new Promise(resolve => setTimeout(resolve, 40));
+        for (const ear of ears) {
+            ear.getFloatFrequencyData(bins);
+            loudest = Math.max(loudest, ...bins.subarray(bin - 1, bin + 2));
+        }
+    }
+    await context.close();
+    return loudest;
+}"""
+
+# Whether what a page made of events is what the service says.
+AS_TOLD = """async () => {
+    const {signaling, room} = document.querySelector('voice-app');
+    const view = await signaling.call('get_room', {room: room.id});
+    const people = await signaling.call('get_attendee_list', {room: room.id});
+    const of = ({title, host, admins, seats, hands, invites, likes, online, settings: {mode}}) =>
+        JSON.stringify([title, host, admins, seats, hands, invites, likes, online, mode]);
+    const one = ({user, role, seat, mutes, away}) => [user, role, seat, mutes, away];
+    const sorted = people => JSON.stringify(people.map(one).sort());
+    return of(view) === of(room.state) && sorted(people.attendees) === sorted([...room.state.people.values()]);
+}"""
+
+
+@dataclass
+class User:
+    """Somebody with the page open."""
+
+    name: str
+    page: Page
+    errors: list[str]
+
+    async def press(self, words: str, *, exact: bool = False) -> None:
+        await self.page.get_by_role("button", name=words, exact=exact).click()
+
+    async def sees(self, words: str) -> None:
+        await expect(self.page.get_by_text(words).first).to_be_visible(timeout=10_000)
+
+    async def loudest_db(self, pitch_hz: int, seconds: float = 0.6) -> float:
+        return float(await self.page.evaluate(LISTEN, [pitch_hz, 1000 * seconds]))
+
+    async def hears(self, pitch_hz: int, within_s: float = 12.0) -> None:
+        deadline = time.monotonic() + within_s
+        while (level := await self.loudest_db(pitch_hz)) < HEARD_DB:
+            assert time.monotonic() < deadline, f"{self.name} hears {pitch_hz} Hz at {level} dB only; {self.errors}"
+
+    async def hears_no_more(self, pitch_hz: int, within_s: float = 6.0) -> None:
+        deadline = time.monotonic() + within_s
+        while (level := await self.loudest_db(pitch_hz, 1.0)) > SILENT_DB:
+            assert time.monotonic() < deadline, f"{self.name} hears {pitch_hz} Hz at {level} dB still"
+
+    async def until(self, expression: str, within_s: float = 10.0) -> None:
+        """Of JavaScript, with `app` and `room`."""
+        deadline = time.monotonic() + within_s
+        names = "const app = document.querySelector('voice-app'); const {room} = app;"
+        script = f"(() => {{ {names} return {expression}; }})()"
+        while not await self.page.evaluate(script):
+            assert time.monotonic() < deadline, f"{self.name}: not within {within_s} s: {expression}; {self.errors}"
+            await asyncio.sleep(0.1)
+
+
+class House:
+    """Both servers, and everybody's browsers."""
+
+    def __init__(
+        self, media: Server, rooms: Process, stack: AsyncExitStack, microphones: Callable[[int], Path]
+    ) -> None:
+        self.media, self.rooms = media, rooms
+        self._stack, self._microphones = stack, microphones
+
+    async def browser(self, pitch_hz: int | None = None) -> Chromium:
+        return await self._stack.enter_async_context(chromium(self._microphones(pitch_hz) if pitch_hz else None))
+
+    async def comes(
+        self, name: str, pitch_hz: int | None = None, *, browser: Chromium | None = None, hash: str = ""
+    ) -> User:
+        tab = await (browser or await self.browser(pitch_hz)).open(f"{self.rooms.url}/{hash}")
+        user = User(name, tab.page, tab.errors)
+        await tab.page.get_by_label("Your name").fill(name)
+        await tab.page.get_by_label("Password").fill(f"{name}'s password")
+        await user.press("Come in")
+        return user
+
+    async def opens(self, user: User, title: str, mode: str = "by raising a hand") -> None:
+        await user.press("New room")
+        await user.page.get_by_label("What is it about?").fill(title)
+        await user.page.get_by_label(mode).check()
+        await user.press("Open the room")
+        await expect(user.page.get_by_role("heading", name=title)).to_be_visible(timeout=10_000)
+
+    async def enters(self, user: User, title: str) -> None:
+        await user.press(f"Open {title}")
+        await expect(user.page.get_by_role("heading", name=title)).to_be_visible(timeout=10_000)
+
+
+@pytest.fixture
+def media(start_server: StartServer) -> Server:
+    return start_server("--cors-origin", "*")
+
+
+@pytest.fixture
+def rooms(media: Server, tmp_path: Path) -> Iterator[Process]:
+    running = Process(tmp_path, media.url, "--sign-up", "open")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def house(media: Server, rooms: Process, microphones: Callable[[int], Path]) -> AsyncIterator[House]:
+    async with AsyncExitStack() as stack:
+        yield House(media, rooms, stack, microphones)
+
+
+async def a_hand_is_raised(ann: User, bob: User, cem: User) -> None:
+    # bob raises his hand, and ann gives him a seat
+    await bob.press("Raise your hand")
+    await bob.sees("Your hand is up")
+    await ann.press("Give a seat: bob")
+    await expect(bob.page.locator(".seat.me[data-user=bob]")).to_be_visible(timeout=10_000)
+    await ann.hears(BOB_HZ)
+    await cem.hears(BOB_HZ)
+    await cem.hears(ANN_HZ)
+
+
+async def mutes(ann: User, bob: User, cem: User) -> None:
+    # mute by oneself, shown to all; then by the host while he talks, which he cannot undo
+    await bob.press("Mute", exact=True)
+    await cem.hears_no_more(BOB_HZ)
+    await expect(cem.page.locator(".seat.muted[data-user=bob]")).to_contain_text("muted himself")
+    await bob.press("Unmute", exact=True)
+    await cem.hears(BOB_HZ)
+    await ann.page.locator(".seat[data-user=bob]").click()
+    await ann.page.get_by_role("dialog").get_by_role("button", name="Mute", exact=True).click()
+    await cem.hears_no_more(BOB_HZ)
+    await expect(bob.page.locator(".seat.muted[data-user=bob]")).to_contain_text("muted by the host")
+    await ann.page.locator(".seat[data-user=bob]").click()
+    await ann.page.get_by_role("dialog").get_by_role("button", name="Unmute", exact=True).click()
+    await cem.hears(BOB_HZ)
+
+
+async def an_invitation(ann: User, bob: User, cem: User) -> None:
+    # the host invites cem, who accepts; and sets bob back to listening
+    await ann.press("People")
+    await ann.page.get_by_role("complementary").get_by_role("button", name="cem").click()
+    await ann.press("Invite to a seat")
+    await cem.sees("ann invites you to a seat")
+    await cem.press("Accept")
+    await bob.hears(CEM_HZ)
+    await ann.page.locator(".seat[data-user=bob]").click()
+    await ann.press("Back to listening")
+    await cem.hears_no_more(BOB_HZ)
+    await expect(bob.page.get_by_role("button", name="Raise your hand")).to_be_visible()
+
+
+async def chat_and_likes(ann: User, bob: User, cem: User) -> None:
+    # chat and likes reach everybody
+
+    await bob.page.get_by_role("textbox", name="Message").fill("hello <b>all</b>")
+    await bob.press("Send")
+    await expect(ann.page.get_by_role("button", name="Chat")).to_have_attribute("data-unread", "1")
+    await ann.press("Chat")
+    await expect(ann.page.get_by_role("log")).to_contain_text("hello <b>all</b>")
+    await cem.press("Like")
+    await expect(ann.page.locator(".badge")).to_have_text("1")
+
+
+async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House) -> None:
+    """Alibaba: create, enter, request a microphone, leave it, leave the room, dismiss. ZEGO: raise a hand, invite, set
+    to listener, mute by oneself and by the host."""
+    ann, bob, cem = await asyncio.gather(
+        house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ), house.comes("cem", CEM_HZ)
+    )
+    await ann.sees("Nobody is talking yet")
+    await house.opens(ann, "Evening talk")
+    await bob.sees("Evening talk")
+    await house.enters(bob, "Evening talk")
+    await house.enters(cem, "Evening talk")
+    await bob.hears(ANN_HZ)
+    await expect(bob.page.locator(".seat.speaking[data-user=ann]")).to_be_visible(timeout=10_000)
+
+    await a_hand_is_raised(ann, bob, cem)
+    await mutes(ann, bob, cem)
+    await an_invitation(ann, bob, cem)
+    await chat_and_likes(ann, bob, cem)
+
+    for user in (ann, bob, cem):
+        assert await user.page.evaluate(AS_TOLD)
+
+    # cem leaves the seat and the room; the host dismisses it
+    await cem.press("Leave the seat")
+    await bob.hears_no_more(CEM_HZ)
+    await cem.press("Leave", exact=True)
+    await cem.sees("Evening talk")
+    await ann.press("Leave", exact=True)
+    await ann.press("Close the room for all")
+    await bob.sees("The room was closed.")
+    await bob.sees("Nobody is talking yet")
+    assert [user.errors for user in (ann, bob, cem)] == [[], [], []]

@@ -1,0 +1,346 @@
+import {Emitter} from './emitter.js';
+import {Media} from './media.js';
+import {applied, leads, roleOf, roomState, seatOf} from './room-state.js';
+
+const ATTENDEES = 200;
+const MESSAGES = 50;
+const MUSIC = 'music';
+
+/** A voice room as an app uses it: one method for each thing that somebody does in it, over Signaling and Media.
+ *
+ * Every method rejects with RpcError, whose `problem` names the refusal, and changes nothing then. What others do comes as
+ * events, and `state` has all of it (room-state.js).
+ *
+ * Events
+ * - `change`: `state` is another
+ * - `event` ({event, data, at}): each single thing that happened, for notices
+ * - `message` (message), `recalled` ({id}): chat
+ * - `invited` ({by, seat, until}), `invite-ended` ({how}): to a seat
+ * - `media-problem` (error): a seat is taken, but the microphone or the connection failed
+ * - `ended` ({reason}): 'left', 'dismissed', 'kicked', 'banned', 'lost' or 'refused'
+ */
+export class VoiceRoom extends Emitter {
+    state = null;
+    messages = [];
+    invite = null;
+    media = null;
+    microphone = true;  // what Media.publish() takes
+    #signaling;
+    #options;
+    #off = [];
+
+    /** signaling: connected. options: those of Media, but for addresses. */
+    constructor(signaling, options = {}) {
+        super();
+        this.#signaling = signaling;
+        this.#options = options;
+    }
+
+    /** Makes a room, whose host he is, and enters it. */
+    static async create(signaling, {title, notice, cover_url, settings, nick, avatar, ...options}) {
+        const room = await signaling.call('create_room', defined({title, notice, cover_url, settings, nick, avatar}));
+        const entered = new VoiceRoom(signaling, options);
+        await entered.enter(room.id, {nick, avatar});
+        return entered;
+    }
+
+    get id() {
+        return this.state?.id;
+    }
+
+    get user() {
+        return this.#signaling.user;
+    }
+
+    get role() {
+        return this.state ? roleOf(this.state, this.user) : 'stranger';
+    }
+
+    get seat() {
+        return this.state ? seatOf(this.state, this.user) : null;
+    }
+
+    get leads() {
+        return this.state !== null && leads(this.state, this.user);
+    }
+
+    /** Who mutes this user; nobody, and he is heard, when it is empty. */
+    get mutes() {
+        return this.state?.people.get(this.user)?.mutes ?? [];
+    }
+
+    /** Enters and listens. Besides RpcError also what Media.open() throws. */
+    async enter(room, {nick, avatar, extra} = {}) {
+        const signaling = this.#signaling;
+        const early = [];
+        this.#off = [
+            signaling.on('event', event => early ? early.push(event) : 0),
+        ];
+        const view = await signaling.call('login_room', defined({room, nick, avatar, extra}));
+        await this.#load(view);
+        this.#off.forEach(off => off());
+        this.#off = [
+            signaling.on('event', event => this.#happened(event)),
+            signaling.on('reload', streams => this.#reload(streams)),
+            signaling.on('closed', () => this.#end('lost')),
+        ];
+        early.forEach(event => this.#happened(event));
+        this.media = new Media({...this.#options, addresses: () => this.#addresses()});
+        this.media.on('ended', () => this.#end('refused'));
+        await this.media.open();
+        await this.#followSeat();
+    }
+
+    takeSeat(seat) {
+        return this.#call('take_seat', defined({seat}));
+    }
+
+    leaveSeat() {
+        return this.#call('leave_seat');
+    }
+
+    moveSeat(seat, user) {
+        return this.#call('move_seat', defined({seat, user}));
+    }
+
+    /** Raises a hand; lowerHand() takes it back. */
+    requestSeat(seat) {
+        return this.#call('operate_raise_hand', defined({raised: true, seat}));
+    }
+
+    lowerHand() {
+        return this.#call('operate_raise_hand', {raised: false});
+    }
+
+    approve(user, seat) {
+        return this.#call('answer_raise_hand', defined({user, approve: true, seat}));
+    }
+
+    reject(user) {
+        return this.#call('answer_raise_hand', {user, approve: false});
+    }
+
+    inviteToSeat(user, seat) {
+        return this.#call('invite_onstage', defined({user, seat}));
+    }
+
+    async answerInvite(accept) {
+        this.invite = null;
+        this.emit('change');
+        return this.#call('response_onstage_invite', {accept});
+    }
+
+    /** One's own microphone: silent here at once, and shown so to everybody. */
+    async mute(muted = true) {
+        if (muted) this.media?.setMuted(true);
+        await this.#call('mute', {muted});
+    }
+
+    muteUser(user, muted = true) {
+        return this.#call('mute', {user, muted});
+    }
+
+    lockSeat(seat, locked = true) {
+        return this.#call('lock_seat', {seat, locked});
+    }
+
+    setListener(user) {
+        return this.#call('set_listener', {user});
+    }
+
+    kick(user) {
+        return this.#call('kick', {user});
+    }
+
+    /** seconds: null for ever. */
+    ban(user, seconds = null) {
+        return this.#call('ban', defined({user, seconds: seconds ?? undefined}));
+    }
+
+    makeHost(user) {
+        return this.#call('hand_over_host', {user});
+    }
+
+    setAdmin(user, admin = true) {
+        return this.#call('set_admin', {user, admin});
+    }
+
+    configure(settings) {
+        return this.#call('configure_room', {settings});
+    }
+
+    like(count = 1) {
+        return this.#call('like', {count});
+    }
+
+    setInfo(values, version) {
+        return this.#call('set_room_info', defined({values, version}));
+    }
+
+    sendCommand(text, to) {
+        return this.#call('send_command', defined({text, to}));
+    }
+
+    sendMessage(text) {
+        return this.#signaling.call('send_message', {group: this.id, text, id: crypto.randomUUID()});
+    }
+
+    recallMessage(id) {
+        return this.#signaling.call('recall_message', {group: this.id, message: id});
+    }
+
+    /** document: a player's (docs/protocol.md): {tracks: [{media} or {url}], state, volume_db, repeat, …}. */
+    playMusic(document, player = MUSIC) {
+        return this.#call('put_player', {player, document});
+    }
+
+    /** action: 'play', 'pause', 'stop', 'next', 'previous', 'seek' with position_ms, 'volume' with volume_db. */
+    controlMusic(action, more = {}, player = MUSIC) {
+        return this.#call('control_player', {player, action, ...more});
+    }
+
+    stopMusic(player = MUSIC) {
+        return this.#call('delete_player', {player});
+    }
+
+    /** sound: of sounds(). audience: 'everybody', or users. */
+    playEffect(sound, {gain_db, audience} = {}) {
+        return this.#call('play_effect', {document: defined({sound, gain_db, audience})});
+    }
+
+    /** Pieces of the media library: {id, title, artist, duration_s} each. RpcError when there is none. */
+    async library(search = '') {
+        return (await this.#signaling.call('get_library', search ? {search} : {})).media;
+    }
+
+    /** ducking_db: by how much music goes down while somebody speaks, in dB, 0 is not at all; places: whether each is heard
+        from his seat's place, in stereo. What is left out stays. */
+    configureSound({ducking_db, places}) {
+        return this.#call('configure_sound', defined({ducking_db, places}));
+    }
+
+    async sounds() {
+        return (await this.#signaling.call('get_sounds')).sounds;
+    }
+
+    /** Of one person, or the music, for this listener alone, in dB; -60 is silence. */
+    setVolume(gain_db, user = null) {
+        return user === null ? this.media.setMusicVolume(gain_db) : this.media.setVolumeOf(user, gain_db);
+    }
+
+    async leave() {
+        await this.#call('leave_room').catch(() => {});
+        await this.#end('left');
+    }
+
+    async dismiss() {
+        await this.#call('dismiss_room');
+        await this.#end('dismissed');
+    }
+
+    /** For pages that close: ends the sound, and lets the service notice the rest. */
+    abandon() {
+        this.media?.close({keepalive: true});
+    }
+
+    #call(method, params = {}) {
+        return this.#signaling.call(method, {room: this.id, ...params});
+    }
+
+    #addresses() {
+        return this.#call('get_addresses');
+    }
+
+    async #load(view) {
+        const room = view.id;
+        const [{attendees}, {messages}] = await Promise.all([
+            this.#signaling.call('get_attendee_list', {room, limit: ATTENDEES}),
+            this.#signaling.call('get_messages', {group: room, limit: MESSAGES}).catch(() => ({messages: []})),
+        ]);
+        this.messages = [...messages].sort((a, b) => a.number - b.number);
+        this.state = roomState(view, attendees);
+        const own = view.invites.find(({user}) => user === this.user);
+        this.invite = own ?? null;
+        this.emit('change');
+    }
+
+    async #reload(streams) {
+        if (!streams.includes(`room:${this.id}`)) return;
+        try {
+            await this.#load(await this.#call('get_room'));
+            await this.#followSeat();
+        } catch (error) {
+            await this.#end(error.problem === 'no-such-room' ? 'dismissed' : 'lost');
+        }
+    }
+
+    #happened({stream, event, data, at}) {
+        if (stream === `room:${this.id}`) {
+            if (event.startsWith('message')) this.#inChat(event, data);
+            else this.#inRoom(event, data, at);
+        } else if (stream === `user:${this.user}` && data.room === this.id) this.#toUser(event, data);
+    }
+
+    async #inRoom(event, data, at) {
+        this.state = applied(this.state, event, data);
+        this.emit('event', {event, data, at});
+        this.emit('change');
+        if (event === 'room_dismissed') return this.#end('dismissed');
+        if (event === 'attendee_left' && data.user === this.user) return this.#end(data.reason);
+        if (data.user === this.user) await this.#followSeat();
+    }
+
+    #inChat(event, data) {
+        if (event === 'message') {
+            this.messages = [...this.messages, data];
+            this.emit('message', data);
+        } else if (event === 'message_recalled') {
+            this.messages = this.messages.map(message => message.id === data.id ? {...message, recalled: true, data: {}} : message);
+            this.emit('recalled', data);
+        }
+        this.emit('change');
+    }
+
+    #toUser(event, data) {
+        if (event === 'stage_invited') {
+            this.invite = data;
+            this.emit('invited', data);
+        } else if (event === 'stage_invite_ended') {
+            this.invite = null;
+            this.emit('invite-ended', data);
+        } else if (event === 'expelled') {
+            this.#end(data.reason);
+        }
+        this.emit('change');
+    }
+
+    /** The microphone is sent while there is a seat, and silent while anybody mutes it. */
+    async #followSeat() {
+        const {media} = this;
+        if (!media || media.state === 'closed') return;
+        if (this.seat === null) {
+            await media.unpublish('seat');
+            return;
+        }
+        try {
+            await media.publish(this.microphone);
+            media.setMuted(this.mutes.length > 0);
+        } catch (error) {
+            this.emit('media-problem', error);
+        }
+    }
+
+    async #end(reason) {
+        if (!this.state) return;
+        this.#off.forEach(off => off());
+        this.state = null;
+        this.invite = null;
+        const {media} = this;
+        this.media = null;
+        await media?.close();
+        this.emit('ended', {reason});
+        this.emit('change');
+    }
+}
+
+const defined = values => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
