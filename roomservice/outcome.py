@@ -4,7 +4,8 @@ Rules held here
 - All effects on the media of one document are one job, which brings the media server to what the document says when it
   is done: jobs that wait are not many, and their order does not matter.
 - A user who is cut off, and a push, are jobs of their own, named after the revision that made them: the name is the
-  same whenever the job is done, so that the far end can tell a second time from a second one.
+  same whenever the job is done, so that the far end can tell a second time from a second one. Who is cut off loses
+  his seat by that; the room is put all the same, because an earlier job may be putting what it was before.
 - Who follows a document's stream is the difference of who did and who does.
 - What has ended gets a last timer, after which it is forgotten.
 """
@@ -72,6 +73,7 @@ def commit_of(
                 timers.append(TimerChange(kind, id, timer, None))
             case effects.CutOff(user):
                 jobs[f"cut:{mark}"] = Job("media", f"cut:{mark}", {"kind": kind, "id": id, "user": user}, now)
+                jobs[put_key(kind, id)] = put_job(kind, id, now)
             case (
                 effects.OpenMedia()
                 | effects.Reopen()

@@ -4,6 +4,8 @@ files. Sound is measured by Web Audio in each page, not assumed."""
 from __future__ import annotations
 
 import asyncio
+import shutil
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -18,7 +20,7 @@ from tests.conftest import StartServer
 from tests.server import Server
 from tests.test_rs_serve import Process
 
-ANN_HZ, BOB_HZ, CEM_HZ = 440, 590, 790
+ANN_HZ, BOB_HZ, CEM_HZ, SONG_HZ = 440, 590, 790, 1000
 HEARD_DB, SILENT_DB = -45, -55
 
 # The loudest that one pitch was in what the page plays, in dB: its room's or its call's.
@@ -99,12 +101,27 @@ class User:
             await asyncio.sleep(0.1)
 
 
+class Rooms:
+    """A room service that can be killed and started again, and knows its users still."""
+
+    def __init__(self, directory: Path, media_url: str) -> None:
+        self._arguments = (directory, media_url, "--sign-up", "open", "--secret", "s" * 32)
+        self.process = Process(*self._arguments)
+
+    @property
+    def url(self) -> str:
+        return self.process.url
+
+    def restart(self) -> None:
+        port = self.url.rpartition(":")[2]
+        self.process.kill()
+        self.process = Process(*self._arguments, "--port", port)
+
+
 class House:
     """Both servers, and everybody's browsers."""
 
-    def __init__(
-        self, media: Server, rooms: Process, stack: AsyncExitStack, microphones: Callable[[int], Path]
-    ) -> None:
+    def __init__(self, media: Server, rooms: Rooms, stack: AsyncExitStack, microphones: Callable[[int], Path]) -> None:
         self.media, self.rooms = media, rooms
         self._stack, self._microphones = stack, microphones
 
@@ -134,19 +151,22 @@ class House:
 
 
 @pytest.fixture
-def media(start_server: StartServer) -> Server:
-    return start_server("--cors-origin", "*")
+def media(start_server: StartServer, tmp_path: Path, microphones: Callable[[int], Path]) -> Server:
+    library = tmp_path / "library"
+    library.mkdir()
+    shutil.copy(microphones(SONG_HZ), library / "Song.wav")
+    return start_server("--cors-origin", "*", "--media-dir", str(library))
 
 
 @pytest.fixture
-def rooms(media: Server, tmp_path: Path) -> Iterator[Process]:
-    running = Process(tmp_path, media.url, "--sign-up", "open")
+def rooms(media: Server, tmp_path: Path) -> Iterator[Rooms]:
+    running = Rooms(tmp_path, media.url)
     yield running
-    running.stop()
+    running.process.stop()
 
 
 @pytest.fixture
-async def house(media: Server, rooms: Process, microphones: Callable[[int], Path]) -> AsyncIterator[House]:
+async def house(media: Server, rooms: Rooms, microphones: Callable[[int], Path]) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         yield House(media, rooms, stack, microphones)
 
@@ -236,3 +256,89 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     await bob.sees("The room was closed.")
     await bob.sees("Nobody is talking yet")
     assert [user.errors for user in (ann, bob, cem)] == [[], [], []]
+
+
+async def test_a_call_rings_is_answered_heard_muted_and_ends(house: House) -> None:
+    """anyRTC: one to one; Tencent: its duration is in the final message."""
+    ann, bob = await asyncio.gather(house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ))
+    await calls(ann, "bob")
+    await ann.sees("Calling bob")
+    await bob.sees("ann is calling")
+    await bob.press("Decline")
+    await ann.sees("The call is over: declined.")
+
+    await calls(ann, "bob")
+    await bob.press("Accept")
+    await bob.sees("In a call with ann")
+    await ann.hears(BOB_HZ)
+    await bob.hears(ANN_HZ)
+    await bob.page.locator("call-bar").get_by_role("button", name="Mute").click()
+    await ann.hears_no_more(BOB_HZ)
+    await bob.page.locator("call-bar").get_by_role("button", name="Unmute").click()
+    await ann.hears(BOB_HZ)
+    await ann.press("Hang up")
+    await bob.sees("The call is over. It lasted 0:")
+    assert [user.errors for user in (ann, bob)] == [[], []]
+
+
+async def calls(user: User, other: str) -> None:
+    await user.press("Call", exact=True)
+    await user.page.get_by_label("Whom do you want to call?").fill(other)
+    await user.page.get_by_role("dialog").get_by_role("button", name="Call").click()
+
+
+async def test_music_and_effects_are_heard_under_the_voices(house: House) -> None:
+    """Alibaba: background music, sound effects, audio mixing. What is not for a listener is left out for him alone."""
+    ann, bob = await asyncio.gather(house.comes("ann", ANN_HZ), house.comes("bob"))
+    await house.opens(ann, "Concert", "by who takes it")
+    await house.enters(bob, "Concert")
+    await ann.press("Mute", exact=True)  # music makes way for a voice
+    await ann.press("Music")
+    await ann.page.get_by_role("button", name="Song").click()
+    await bob.hears(SONG_HZ)
+    await bob.press("Music")
+    await expect(bob.page.locator(".now strong")).to_have_text("Song")
+    await expect(bob.page.locator(".now .controls")).to_be_hidden()
+    await bob.page.get_by_label("Music for you alone").fill("-60")
+    await bob.hears_no_more(SONG_HZ)
+    await ann.hears(SONG_HZ)
+    await ann.page.locator(".now").get_by_role("button", name="Pause").click()
+    await ann.hears_no_more(SONG_HZ)
+    await ann.press("Ding")
+    await ann.press("Unmute", exact=True)
+    await bob.hears(ANN_HZ)
+    assert [user.errors for user in (ann, bob)] == [[], []]
+
+
+async def test_a_cut_of_five_seconds_and_a_restart_of_either_server_are_survived(
+    house: House, start_server: StartServer
+) -> None:
+    """For five seconds neither server says anything, as behind a tunnel. Then one after the other is killed."""
+    ann, bob = await asyncio.gather(house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ))
+    await house.opens(ann, "Tunnel", "by who takes it")
+    await house.enters(bob, "Tunnel")
+    await bob.press("Take a seat")
+    await ann.hears(BOB_HZ)
+    both = (house.media.process, house.rooms.process.process)
+    for process in both:
+        process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(5)
+    for process in both:
+        process.send_signal(signal.SIGCONT)
+    await bob.hears(ANN_HZ, within_s=20)
+    await ann.hears(BOB_HZ, within_s=20)
+    assert await bob.page.evaluate(AS_TOLD)
+
+    port = house.media.url.rpartition(":")[2]
+    await asyncio.to_thread(house.media.kill)
+    await bob.sees("The sound was interrupted")
+    await asyncio.to_thread(start_server, "--cors-origin", "*", "--port", port)
+    await bob.hears(ANN_HZ, within_s=40)
+    await ann.hears(BOB_HZ, within_s=40)
+
+    await asyncio.to_thread(house.rooms.restart)
+    await bob.until("app.signaling.state === 'connected' && room?.state", within_s=30)
+    await ann.until("app.signaling.state === 'connected' && room?.state", within_s=30)
+    await bob.press("Mute", exact=True)
+    await ann.hears_no_more(BOB_HZ)
+    assert await ann.page.evaluate(AS_TOLD)

@@ -38,7 +38,7 @@ class Two:
 
     async def until_ready(self) -> None:
         async with asyncio.timeout(20):
-            while [await self.is_ready(number) for number in range(2)] != ["ready\n"] * 2:
+            while [await self.is_ready(number) for number in range(2)] != ["ready\n"] * 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from roomservice import model
 from roomservice.model import attributes, groups, invitations, messages
+from roomservice.model.calls import GRACE_S
 from roomservice.model.groups import MAX_AT_ONCE
 from roomservice.operations.everything import TABLE
 from roomservice.operations.problems import PROBLEMS
@@ -243,6 +244,19 @@ async def test_http_does_the_same_and_says_the_same_problems(service: Wired) -> 
     call = await service.call("POST", "/v1/calls", ann, json={"users": ["bob"]})
     assert (await service.call("GET", "/v1/calls/current", bob)).json()["call"]["id"] == call.json()["id"]
     assert (await service.call("GET", "/v1/groups/none", ann)).status_code == 404
+
+
+async def test_who_calls_over_http_alone_and_is_silent_is_missed(service: Wired) -> None:
+    ann = await service.token("ann")
+    async with await service.client("bob") as bob:
+        call = (await service.call("POST", "/v1/calls", ann, json={"users": ["bob"]})).json()["id"]
+        await bob.event("call_incoming")
+        await bob.call("answer_call", call=call)
+        (session,) = (await service.presence.online(["ann"]))["ann"]
+        await service.presence.end(session, "expired")
+        await bob.event("call_party_lost", user="ann")
+        service.ahead[0] += GRACE_S
+        assert (await bob.event("call_ended"))["data"]["call"] == call
 
 
 def test_the_guide_names_what_there_is() -> None:

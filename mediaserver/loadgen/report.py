@@ -154,8 +154,8 @@ class Report:
         }
 
     def join_ms(self) -> dict[str, dict[str, float]]:
-        """From when an offer was due to when it was made, to its answer, to a connectivity check's response, to SRTP
-        keys on our side, and to a listener's first packet."""
+        """From when an offer was due to when it was made, to its answer, to the response to a connectivity check, to
+        SRTP keys on our side, and to a listener's first packet."""
         return {
             "offered": percentiles([peer.offered_ms for peer in self.peers]),
             "answered": percentiles([peer.answered_ms for peer in self.peers]),

@@ -136,6 +136,7 @@ private:
     X(decelerated_ns, "audio of speakers put in to play slower, nanoseconds")                          \
     X(level_decodes, "packets decoded because their sender gives no level")                            \
     X(room_ticks, "ticks of rooms")                                                                    \
+    X(naps, "times that a silent worker waited 1 ms for more to do at once")                           \
     X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
     X(peers, "peers now")                                                                              \
     X(tcp_connections, "TCP connections now")                                                          \

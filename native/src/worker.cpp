@@ -119,7 +119,11 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
     std::array<epoll_event, 16> ready;
     while (!stopping_) {
         const bool busy = fan_out_count_ != 0;
-        const int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
+        int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
+        if (!busy && Clock::now() - awake_ > drowsy_after) {
+            nap();
+            count = epoll_wait(epoll_, ready.data(), ready.size(), 0);
+        }
         for (int i = 0; i < count; ++i) {
             if (ready[static_cast<std::size_t>(i)].data.fd == bell.fd()) bell.clear();
             if (ready[static_cast<std::size_t>(i)].data.fd == tcp_.fd()) tcp_ready_ = true;
@@ -139,6 +143,12 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
 }
 
 // ---- one pass of the loop ------------------------------------------------------------------------------------------
+
+void Worker::nap() {
+    stats.naps.add(1);
+    const timespec length{0, std::chrono::nanoseconds{nap_length}.count()};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
+}
 
 void Worker::receive(Instant now) {
     for (std::uint8_t s = 0; s < sockets_.size(); ++s) {
@@ -183,6 +193,7 @@ void Worker::drain_queues(Instant now) {
 
 void Worker::drain_commands(Instant now) {
     for (std::size_t n = commands.readable(); n > 0; --n) {
+        awake_ = now;
         Command command = commands.pop();
         std::visit([&](auto& c) { on(c, now); }, command);
     }
@@ -269,7 +280,9 @@ void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, s
     if (found == by_address_.end()) return stats.dropped_stranger.add(1);
     Peer& peer = *found->second;
     switch (kind) {
-        case Kind::dtls: return on_dtls(peer, *peer.ice.find(from), datagram);
+        case Kind::dtls:
+            awake_ = now;
+            return on_dtls(peer, *peer.ice.find(from), datagram);
         case Kind::rtp: return on_rtp(now, peer, packet);
         default: return on_rtcp(now, peer, *packet);
     }
@@ -359,6 +372,7 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
         hear(now, *peer.source, packet);
         if (packet.is_shared()) packet = std::move(fresh);
     } else {
+        awake_ = now;  // only the home knows whether it sounds
         hand_over(peer.home, {.kind = Handover::Kind::published, .room = peer.room, .peer = peer.id,
                               .packet = std::exchange(packet, std::move(fresh))});
     }
@@ -370,9 +384,14 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     const Room::Verdict verdict = room.hear(source, *packet, now);
     tell_voice(source);
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
-    if (const auto wanted = room.wanted_tick(source)) align_ticks(room, *wanted, now);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
-    start_ticking(room, now);
+    if (room.active(now)) {
+        awake_ = now;
+        if (const auto wanted = room.wanted_tick(source)) align_ticks(room, *wanted, now);
+        start_ticking(room, now);
+    } else if (source.playout) {
+        source.playout->pass(now);  // nobody needs a tick: what is silent has nothing to mix
+    }
     fill(source, *packet);
     // A copy may have gone in its place: another packet of this index would betray the key stream.
     if (source.passes(packet->position.index)) distribute(room, source_feed(packet->csrcs[0]), packet, packet->position);
@@ -416,7 +435,10 @@ void Worker::on_handover(Instant now, Handover& handover) {
                 tell_voice(*source);
             }
             break;
-        case Handover::Kind::feed: start_fan_out(handover); break;
+        case Handover::Kind::feed:
+            awake_ = now;
+            start_fan_out(handover);
+            break;
         case Handover::Kind::order:
             if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
             break;
@@ -663,7 +685,9 @@ void Worker::tick(Room& room, Instant due) {
     count_mixes(room);
     const Instant end = Clock::now();
     stats.tick_duration.record(end - begin);
-    if (room.active(due) || room.stale_orders != 0) {
+    const bool active = room.active(due);
+    if (active) awake_ = begin;
+    if (active || room.stale_orders != 0) {
         set_room_timer(room, next_tick(room, end));
     } else if (const auto next = room.next_due()) {
         set_room_timer(room, next_tick(room, *next));

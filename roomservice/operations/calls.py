@@ -153,18 +153,29 @@ def _record_view(data: Any) -> CallRecord:
 # ---- what is done
 
 
+async def is_there(world: World, caller: Caller) -> str:
+    """Who he is. A device without a socket is there by its heartbeats over HTTP, from now on: so that it is missed when
+    it is lost, and nobody waits for it for ever."""
+    user = himself(caller)
+    if not caller.session:
+        await world.presence.beat(user, caller.device)
+    return user
+
+
 def commanding(command: Callable[[Caller, C], Command]) -> Callable[[World, Caller, C], Awaitable[CallView]]:
     """An operation that is one command to the model."""
 
     async def run(world: World, caller: Caller, asked: C) -> CallView:
-        himself(caller)
+        await is_there(world, caller)
         return call_view(await world.talk.calls.command(asked.call, command(caller, asked)))
 
     return run
 
 
 async def start_call(world: World, caller: Caller, asked: StartCall) -> CallView:
-    return call_view(await world.talk.calls.start(himself(caller), caller.device, asked.users, asked.data))
+    return call_view(
+        await world.talk.calls.start(await is_there(world, caller), caller.device, asked.users, asked.data)
+    )
 
 
 async def call_in(world: World, caller: Caller, asked: CallInParams) -> CallView:

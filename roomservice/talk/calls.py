@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 
 from roomservice.aggregates import CALL
+from roomservice.allowance import Allowances, Rate
 from roomservice.commit import KeptRecord
 from roomservice.engine import ATTEMPTS, Engine, NotFound, TooBusy
 from roomservice.interface import Addresses, Engaged, Media
@@ -12,6 +13,10 @@ from roomservice.model.calls import Call, Callee, CallIn, Command, DeviceBack, D
 from roomservice.model.errors import Illegal, Problem
 from roomservice.talk.people import People
 
+RATE = Rate(per_s=0.1, burst=10.0)
+"""Calls of one caller, at one instance, and callees who are called in. More lets one make another's phone ring without
+end, less stops who dials the wrong one twice."""
+
 
 class Calls:
     def __init__(self, engine: Engine, people: People, media: Media) -> None:
@@ -19,10 +24,12 @@ class Calls:
         self._people = people
         self._storage = engine.storage
         self._media = media
+        self._allowances = Allowances(RATE)
 
     async def start(self, by: str, device: str, users: Sequence[str], data: str) -> Call:
         """Who is online and who is engaged is looked up; of two who call the same user at once, one finds him busy.
-        TooBusy; Illegal of the model, and no-such-user."""
+        TooBusy; Illegal of the model, and no-such-user, too-fast."""
+        self._spend(by)
         name = str(uuid.uuid4())
         for _ in range(ATTEMPTS):
             busy = await self._storage.engagement(by) is not None
@@ -35,7 +42,8 @@ class Calls:
         raise TooBusy
 
     async def call_in(self, by: str, call: str, users: Sequence[str]) -> Call:
-        """NotFound, TooBusy; Illegal of the model, and no-such-user."""
+        """NotFound, TooBusy; Illegal of the model, and no-such-user, too-fast."""
+        self._spend(by)
         for _ in range(ATTEMPTS):
             callees = await self._callees(users)
             try:
@@ -85,6 +93,10 @@ class Calls:
 
     async def back(self, user: str, device: str) -> None:
         await self._sign(user, DeviceBack(user, device))
+
+    def _spend(self, by: str) -> None:
+        if self._allowances.take(by, 1.0, self._engine.clock()):
+            raise Illegal(Problem.TOO_FAST)
 
     async def _sign(self, user: str, *signs: Command) -> None:
         name = await self._storage.engagement(user)

@@ -65,7 +65,7 @@ class RoomMusic extends HTMLElement {
         this.#timer = setInterval(() => this.#showPosition(), EVERY_MS);
         this.off = room.media.on('players', () => this.show());
         this.show();
-        if (room.leads) this.#load();
+        this.#load();
     }
 
     disconnectedCallback() {
@@ -108,9 +108,9 @@ class RoomMusic extends HTMLElement {
     }
 
     async #load() {
-        const sounds = await this.app.try(() => this.room.sounds()) ?? [];
-        this.board.replaceChildren(...sounds.map(sound => h('button', {onclick: () => this.#do(() => this.#effect(sound))}, humanised(sound))));
-        await this.#loadLibrary();
+        // The library for everybody: a track that has no title of its own has one there.
+        const [sounds] = await Promise.all([this.app.try(() => this.room.sounds()), this.#loadLibrary()]);
+        this.board.replaceChildren(...(sounds ?? []).map(sound => h('button', {onclick: () => this.#do(() => this.#effect(sound))}, humanised(sound))));
     }
 
     async #loadLibrary() {
