@@ -152,11 +152,13 @@ class Server(Process):
         core: int | None = None,
         key: str | None = None,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] | None = None,
     ) -> None:
+        """program: what runs in the place of the installed command, with the same arguments."""
         self._directory = tempfile.TemporaryDirectory(prefix="bench-server-")
-        program = str(Path(sys.executable).with_name("mediaserver"))
+        program = program or [str(Path(sys.executable).with_name("mediaserver"))]
         command = [
-            *(program, "serve", "--port", "0", "--workers", str(workers), "--log-format", "text", "--state", "none"),
+            *(*program, "serve", "--port", "0", "--workers", str(workers), "--log-format", "text", "--state", "none"),
             *("--max-worker-load", "0", "--rate-per-address", "0", "--rate-per-key", "0", "--drain-timeout", "0"),
             *(["--api-key", key, "--media-address", "127.0.0.1"] if key is not None else []),
             *options,
