@@ -50,6 +50,7 @@ ENTRIES = (
         *("music", "What music, effects and care for voices add"),
         quick=("--quick", "--rounds", "1", "--seconds", "0.4"),
     ),
+    Entry("roomservice", "How fast a room's events reach everybody in it"),
     Entry("moved", "What a publisher costs whose room is another worker's", quick=("--rounds", "3")),
     Entry("quality", "How speech and music sound at loss and jitter", quick=None, longest_s=7200.0),
 )
