@@ -169,7 +169,7 @@ class Size:
     join_rate: float = JOIN_RATE
 
 
-QUICK = Size(rooms=(300,), modes=("mix",), idle_s=6.0, pause_s=SETTLE_S)
+QUICK = Size(rooms=(200,), modes=("mix",), idle_s=5.0, pause_s=3.0)
 
 
 def measure(quick: bool, size: Size | None = None) -> Result:

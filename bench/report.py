@@ -112,11 +112,12 @@ def run_all(entries: Sequence[Entry], *, quick: bool, budget_s: float | None, co
     missing: list[Missing] = []
     for entry in entries:
         left_s = float("inf") if budget_s is None else budget_s - (time.monotonic() - begun)
+        longest_s = entry.quick_s if quick else entry.longest_s
         print(f"{entry.name}: {entry.about}", file=sys.stderr, flush=True)
         try:
             if left_s < LEAST_S:
                 raise DidNotRun(f"Nothing is left of the {budget_s:.0f} s that this run may take.")
-            found.append(measure(entry, quick=quick, longest_s=min(entry.longest_s, left_s), logs=logs))
+            found.append(measure(entry, quick=quick, longest_s=min(longest_s, left_s), logs=logs))
         except DidNotRun as error:
             missing.append(Missing(entry.name, str(error)))
             print(f"    {error}", file=sys.stderr, flush=True)
