@@ -245,6 +245,19 @@ async def test_an_instance_that_ends_takes_no_session_and_no_seat_away() -> None
         assert not [one for one in ann.events if one["event"] == "attendee_lost"]
 
 
+async def test_who_was_away_when_the_service_was_has_his_grace_anew() -> None:
+    storage = MemoryStorage()
+    async with wired(storage) as first, await first.client("ann") as ann:
+        room = await room_of(ann, mode="free")
+        async with await first.client("bob") as bob:
+            await bob.call("login_room", room=room)
+            await bob.call("take_seat", room=room, seat=3)
+        await ann.event("attendee_lost", user="bob")
+    async with wired(storage, clock=lambda: time.time() + 1000) as second, await second.client("bob") as bob:
+        view = await bob.call("get_room", room=room)
+        assert (view["seats"][3]["user"], view["host"], view["status"]) == ("bob", "ann", 1)
+
+
 async def test_the_token_of_a_socket_expires_with_it(service: Wired) -> None:
     async with await service.client("ann") as ann, await service.client("bob") as bob:
         service.ahead[0] += 3000

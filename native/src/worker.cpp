@@ -236,7 +236,7 @@ void Worker::fan_out() {
 
 void Worker::finish_pass() {
     for (const auto& socket : sockets_) {
-        if (socket->has_unsent()) socket->flush(stats);
+        socket->finish(stats);
     }
     if (tcp_.has_work()) tcp_.flush(lost_, stats);
     for (const Endpoint& remote : lost_) {
@@ -387,6 +387,7 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
     if (room.active(now)) {
         awake_ = now;
+        if (const auto wanted = room.wanted_tick(source)) align_ticks(room, *wanted, now);
         start_ticking(room, now);
     } else if (source.playout) {
         source.playout->pass(now);  // nobody needs a tick: what is silent has nothing to mix
@@ -527,13 +528,13 @@ void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const
     const auto mapped = slot.map(position);
     if (!mapped) return;
     const bool mixed = listener.row.has_value();
-    if (!send_rtp(peer, *path, slot, *mapped, packet, mixed ? Instant{} : position.time)) return;
+    if (!send_rtp(peer, *path, slot, *mapped, packet, position.time, mixed ? &stats.mix_residence : &stats.residence)) return;
     slot.count(packet.payload_size);
     (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
 }
 
 bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet,
-                      Instant arrival) {
+                      Instant since, Histogram* histogram) {
     const MutableBytes space = reserve(path.remote, path.socket);
     const std::size_t header_size = slot.write_header(space, mapped, packet);
     const Bytes payload = slot.payload(packet, space.subspan(header_size));
@@ -542,7 +543,7 @@ bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot
         stats.dropped_malformed.add(1);
         return false;
     }
-    commit(size, path.remote, path.socket, arrival);
+    commit(size, path.remote, path.socket, since, histogram);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
     return true;
@@ -603,16 +604,16 @@ bool Worker::retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t seque
     const History* history = audience ? audience->history(sent->run.feed) : nullptr;
     if (!history || !history->recall(sent->run.run, sent->feed_index(), recalled_)) return false;
     if (now - recalled_.position.time > useful_age) return false;
-    return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {});
+    return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {}, nullptr);
 }
 
 MutableBytes Worker::reserve(const Endpoint& to, std::uint16_t socket) noexcept {
     return to.is_tcp() ? tcp_.reserve() : sockets_[socket]->reserve(stats);
 }
 
-void Worker::commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival) noexcept {
+void Worker::commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant since, Histogram* histogram) noexcept {
     if (to.is_tcp()) return tcp_.commit(size, to, socket, stats);
-    sockets_[socket]->commit(size, to, arrival);
+    sockets_[socket]->commit(size, to, since, histogram);
 }
 
 void Worker::send_now(Peer& peer, Bytes datagram) {
@@ -672,6 +673,8 @@ void Worker::tick(Room& room, Instant due) {
     stats.room_ticks.add(1);
     stats.tick_lateness.record(begin - due);
     room.timer = {};
+    room.last_tick = due;
+    room.aligned = false;
     if (room.tick(due)) after_order_change(room, due);
     room.each_source([&](Source& source) { tell_voice(source); });
     if (room.stale_orders != 0) publish_order(room, due);
@@ -711,15 +714,26 @@ void Worker::start_ticking(Room& room, Instant now) {
     if (room.timer == Instant{} || room.timer > next) set_room_timer(room, next);
 }
 
+// A room that says nothing may tick at any phase, and takes the one at which its first speaker's packets are due: they wait for no
+// tick then. The first of several has it; else each would put the tick off.
+void Worker::align_ticks(Room& room, Instant wanted, Instant now) {
+    if (std::exchange(room.aligned, true)) return;
+    const Duration interval = room.tick_interval();
+    room.phase = wanted.time_since_epoch() % interval;
+    // Not sooner after the last than a frame lasts: what that one said is not over.
+    set_room_timer(room, next_tick(room, std::max(now, room.last_tick + interval - nanoseconds{1})));
+}
+
 void Worker::set_room_timer(Room& room, Instant due) {
     room.timer = due;
     timers_.push({due, true, room.id()});
 }
 
 Instant Worker::next_tick(const Room& room, Instant now) const {
-    // Each room has a phase of its own, so that their ticks do not fall together.
+    // Each room has a phase of its own, so that their ticks do not fall together: at first anyone, then its first speaker's.
     const auto interval = std::chrono::duration_cast<nanoseconds>(room.tick_interval()).count();
-    const auto phase = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
+    const auto anyone = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
+    const auto phase = room.phase ? std::chrono::duration_cast<nanoseconds>(*room.phase).count() % interval : anyone;
     const auto since_epoch = std::chrono::duration_cast<nanoseconds>(now.time_since_epoch()).count();
     return Instant{nanoseconds{(since_epoch - phase) / interval * interval + interval + phase}};
 }

@@ -95,7 +95,8 @@ private:
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
     // What forward() will read of the subscribers behind this one.
     static void prefetch_behind(std::span<const Audience::Subscriber> subscribers, std::size_t next) noexcept;
-    bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant arrival);
+    bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant since,
+                  Histogram* histogram);
     // Tells the home of a listener's row what he carries of it, unless that was told just now. False when it could not be.
     bool want_row(Peer& peer, Instant now);
     void change_tier(Peer& peer, Instant now);
@@ -104,7 +105,7 @@ private:
     bool retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t sequence);
     // Space for one packet to this address, over this of our sockets or connections, and its sending.
     MutableBytes reserve(const Endpoint& to, std::uint16_t socket) noexcept;
-    void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival = {}) noexcept;
+    void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant since = {}, Histogram* histogram = nullptr) noexcept;
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
 
@@ -156,6 +157,7 @@ private:
     void tell_happenings(Room& room);
     void count_mixes(Room& room);
     void start_ticking(Room& room, Instant now);
+    void align_ticks(Room& room, Instant wanted, Instant now);
     void set_room_timer(Room& room, Instant due);
     Instant next_tick(const Room& room, Instant now) const;
     void after_order_change(Room& room, Instant now);
