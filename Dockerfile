@@ -16,20 +16,47 @@ COPY roomservice roomservice
 COPY web web
 # The wheel first, from the sources alone; what runs is what anybody can install.
 RUN /opt/mediaserver/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
-    && /opt/mediaserver/bin/pip install --no-cache-dir /wheels/*.whl \
+    && /opt/mediaserver/bin/pip install --no-cache-dir /wheels/*.whl
+# What the room service needs for each of its databases and for Redis.
+FROM build AS build-roomservice
+RUN wheel=$(echo /wheels/*.whl) \
+    && /opt/mediaserver/bin/pip install --no-cache-dir "$wheel[postgresql,mysql,redis]" \
     && /opt/mediaserver/bin/pip uninstall -y pip setuptools
+
+FROM debian:12-slim AS roomservice
+RUN apt-get update && apt-get install -y --no-install-recommends python3 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10002 --no-create-home roomservice \
+    && install -d -o roomservice -m 700 /var/lib/roomservice
+COPY --from=build-roomservice /opt/mediaserver /opt/mediaserver
+USER roomservice
+ENV PATH=/opt/mediaserver/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    ROOMSERVICE_HOST=0.0.0.0 \
+    ROOMSERVICE_PORT=8080 \
+    ROOMSERVICE_STORAGE=sqlite:////var/lib/roomservice/rooms.db
+EXPOSE 8080/tcp
+HEALTHCHECK --interval=10s --timeout=3s CMD ["python", "-c", \
+    "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"ROOMSERVICE_PORT\"]}/healthz', timeout=2)"]
+ENTRYPOINT ["roomservice"]
+CMD ["serve"]
+
+FROM build AS build-mediaserver
+ARG KERNEL_CPU
+RUN /opt/mediaserver/bin/pip uninstall -y pip setuptools
 # The kernels, so that a container starts without a compiler's delay. The same three settings must hold when it runs.
 RUN NUMBA_CACHE_DIR=/var/cache/mediaserver NUMBA_CPU_NAME=$KERNEL_CPU NUMBA_CPU_FEATURES= \
         /opt/mediaserver/bin/python -c "import mediaserver.kernels"
 
-FROM debian:12-slim
+# The last target is what `docker build` makes.
+FROM debian:12-slim AS mediaserver
 ARG KERNEL_CPU
 RUN apt-get update && apt-get install -y --no-install-recommends libopus0 libssl3 libwebrtc-audio-processing1 python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home mediaserver
-COPY --from=build /opt/mediaserver /opt/mediaserver
+COPY --from=build-mediaserver /opt/mediaserver /opt/mediaserver
 # numba takes no cache from a directory that it cannot write to.
-COPY --from=build --chown=mediaserver /var/cache/mediaserver /var/cache/mediaserver
+COPY --from=build-mediaserver --chown=mediaserver /var/cache/mediaserver /var/cache/mediaserver
 # Rooms and events that survive the container, when a volume is mounted here.
 RUN install -d -o mediaserver -m 700 /var/lib/mediaserver
 USER mediaserver

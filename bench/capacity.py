@@ -192,8 +192,8 @@ def measure(
     have a core each."""
     server_core, generator_core = two_cores()
     run = Run("capacity", quick=quick)
-    steps = steps or ((250, 1000) if quick else STEPS)
-    seconds = seconds or (3.0 if quick else 6.0)
+    steps = steps or ((200, 600) if quick else STEPS)
+    seconds = seconds or (2.5 if quick else 6.0)
     with Server(core=server_core) as server:
         ramps = [ramp(way, server, generator_core, seconds) for way in ways(steps) if way.key in (only or KEYS)]
     return _result(run, ramps)
@@ -217,9 +217,10 @@ def _result(run: Run, ramps: Sequence[Ramp]) -> Result:
             )
         target = TARGETS.get(way.name)
         if target is not None and extrapolated is not None:
-            said = "measured" if each.by_server else "extrapolated"
-            reached = each.measured if each.by_server else extrapolated
-            remarks.append(f"{way.name}: target {target:,} listeners on one core; {said} {reached:,.0f}.")
+            remarks.append(
+                f"{way.name}: target {target:,} listeners on one core; measured {each.measured:,}, by CPU time alone "
+                f"(extrapolated) {extrapolated:,.0f}."
+            )
         remarks += [
             f"DOUBT {way.name}, {step.listeners:,}: {' '.join(step.charge.report.doubts)}"
             for step in each.steps

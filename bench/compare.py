@@ -43,19 +43,20 @@ class Change:
 
     @property
     def flagged(self) -> bool:
-        """Larger than the noise, in either direction: twice as much is as far as half."""
+        """Larger than the noise, in either direction: twice as much is as far as half. What one of them did not measure
+        has not changed."""
         if self.first is None or self.second is None:
-            return (self.first is None) != (self.second is None)
+            return False
         if self.ratio is None or self.ratio <= 0:
             return self.first != self.second
         return abs(math.log(self.ratio)) > math.log1p(self.noise)
 
     @property
     def verdict(self) -> str:
-        if not self.flagged:
-            return ""
         if self.first is None or self.second is None:
             return "only in one"
+        if not self.flagged:
+            return ""
         target = next((each for each in TARGETS if each.key == self.key), None)
         if target is None:
             return "changed"
@@ -133,7 +134,7 @@ def main() -> None:
         sys.exit(1)
     flagged = [each for each in changes if each.flagged]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(results.grid(table(changes if arguments.all else flagged)))
+    console.print(results.grid(table([each for each in changes if arguments.all or each.verdict])))
     for line in differences(first.machine, second.machine):
         console.print(f"not the same machine: {line}", style="yellow", markup=False)
     runs = " and ".join(f"{each.commit} ({each.started})" for each in (first, second))

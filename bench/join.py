@@ -164,7 +164,7 @@ class Size:
     requests: int = 2000
 
 
-QUICK = Size(alone_s=4.0, storm_s=2.0, rounds=2, ramp_s=1.0, ramp=(200.0, 300.0, 400.0), handshakes=100, requests=500)
+QUICK = Size(alone_s=2.0, storm_s=1.5, rounds=2, ramp_s=1.0, ramp=(300.0, 400.0), handshakes=100, requests=400)
 
 
 def measure(quick: bool, size: Size | None = None) -> Result:

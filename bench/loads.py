@@ -23,8 +23,10 @@ from mediaserver.schema import RoomDocument
 
 LOOK_S = 1.0
 """About how often the generator tells of its progress, and thus how fine the window is."""
-DEAF = {"not_connected", "disconnected", "silent", "stalled", "undecryptable", "foreign", "corrupt"}
+DEAF = {"disconnected", "silent", "stalled", "undecryptable", "foreign", "corrupt"}
 """Faults with which listeners do not hear what they should, however few."""
+MAX_ABSENT = 0.02
+"""Share of the peers that may not have got in: the others are charged."""
 EARLY_WINDOWS = 10
 """Tenths of a second of a mix in which an ear may miss its speakers: they come in while it listens already."""
 MAX_LOST = 0.001
@@ -56,6 +58,11 @@ class Charge:
         return self.plan.rooms * self.plan.listeners
 
     @property
+    def absent(self) -> int:
+        """Peers that did not get in."""
+        return self.report.faults.get("not_connected", 0)
+
+    @property
     def cores(self) -> float:
         """Of the server's."""
         return self.cpu_s / self.seconds
@@ -85,6 +92,8 @@ class Charge:
         """Why listeners did not hear what they should. Empty: they did."""
         faults = self.report.faults
         found = [f"{faults[name]:,} {name}" for name in sorted(DEAF & faults.keys())]
+        if self.absent > MAX_ABSENT * self.plan.peers:
+            found += [f"{count:,} peers {reason}" for reason, count in self.report.failures().items()]
         if faults.get("deaf", 0) > EARLY_WINDOWS * self.plan.rooms * self.plan.ears:
             found.append(f"{faults['deaf']:,} deaf")
         return found + ([f"{self.lost:.1%} lost"] if self.lost > MAX_LOST else [])

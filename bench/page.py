@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from html import escape
 
 from bench import plots
@@ -55,7 +55,7 @@ def page(report: Report) -> str:
             "<h1>What the media server costs, and how long it takes</h1>",
             *_summary(report, judgements),
             *_where(report),
-            *_targets(judgements),
+            *_targets(judgements, {each.name for each in report.results if _doubts(each)}),
             *_missing(report),
             *(line for result in report.results for line in _section(result)),
             *_how(),
@@ -95,7 +95,12 @@ def _where(report: Report) -> Iterator[str]:
     yield f"<dt>command</dt><dd><code>{escape(report.command)}</code></dd></dl>"
 
 
-def _targets(judgements: list[Judgement]) -> Iterator[str]:
+def _doubts(result: Result) -> list[str]:
+    return [remark for remark in result.remarks if remark.startswith("DOUBT")]
+
+
+def _targets(judgements: list[Judgement], doubtful: Set[str]) -> Iterator[str]:
+    """doubtful: benchmarks that doubt their own figures."""
     yield '<h2 id="targets">Targets</h2>'
     yield (
         "<p>CPU times are of the server's process, on a core of its own; what loads it runs on another. "
@@ -106,9 +111,10 @@ def _targets(judgements: list[Judgement]) -> Iterator[str]:
     yield '<th scope="col" class="words">benchmark</th></tr></thead><tbody>'
     for each in judgements:
         figure = "-" if each.figure is None else each.target.say(each.figure)
+        doubts = "; it has doubts" if each.figure is not None and each.target.bench in doubtful else ""
         yield (
             f'<tr><td class="words">{escape(each.target.text)}</td><td>{escape(each.target.limit_text)}</td>'
-            f'<td>{escape(figure)}</td><td class="words {each.state}">{escape(each.verdict)}</td>'
+            f'<td>{escape(figure)}</td><td class="words {each.state}">{escape(each.verdict + doubts)}</td>'
             f'<td class="words"><a href="#{each.target.bench}">{each.target.bench}</a></td></tr>'
         )
     yield "</tbody></table></div>"
@@ -131,7 +137,7 @@ def _section(result: Result) -> Iterator[str]:
     about = next((entry.about for entry in ENTRIES if entry.name == result.name), "")
     yield f'<h2 id="{escape(result.name)}">{escape(result.name)}</h2>'
     yield f"<p>{escape(about)}. <code>{escape(result.command)}</code>, {result.seconds:.0f} s.</p>"
-    doubts = [remark for remark in result.remarks if remark.startswith("DOUBT")]
+    doubts = _doubts(result)
     others = [remark for remark in result.remarks if not remark.startswith("DOUBT")]
     if doubts:
         yield '<div class="doubt" role="note"><ul>'

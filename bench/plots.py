@@ -24,10 +24,10 @@ class Plot:
 
 
 def plots(result: Result) -> list[Plot]:
-    """One for all series of a kind that have the same axes."""
+    """One for all series of a kind that have the same axes. A cost at one place is no line: it is in a table."""
     groups: dict[tuple[str, str, str], list[Series]] = {}
     for series in result.series:
-        if series.x:
+        if len(series.x) > 1 or (series.x and series.kind == "latency"):
             groups.setdefault((series.kind, series.x_name, series.y_name), []).append(series)
     return [plot(result.name, group) for group in groups.values()]
 
@@ -96,7 +96,7 @@ def _lines(name: str, group: Sequence[Series]) -> Plot:
 def _plain(axis: Any, values: Sequence[float]) -> None:
     """The measured places are the ticks, as plain numbers, where they are few."""
     if len(values) <= 8:
-        axis.set_ticks(values, [f"{value:,.4g}" for value in values])
+        axis.set_ticks(values, [f"{value:,.10g}" for value in values])
         axis.set_ticks([], minor=True)
 
 
@@ -104,8 +104,9 @@ def _plain_decades(axis: Any) -> None:
     """1, 2, 5, 10 and so on, as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000 * max(low, 1e-9) else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_locator(NullLocator())
 
 

@@ -152,19 +152,21 @@ class Server(Process):
         core: int | None = None,
         key: str | None = None,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] | None = None,
     ) -> None:
+        """program: what runs in the place of the installed command, with the same arguments."""
         self._directory = tempfile.TemporaryDirectory(prefix="bench-server-")
-        program = str(Path(sys.executable).with_name("mediaserver"))
+        program = program or [str(Path(sys.executable).with_name("mediaserver"))]
         command = [
-            *(program, "serve", "--port", "0", "--workers", str(workers), "--log-format", "text", "--state", "none"),
+            *(*program, "serve", "--port", "0", "--workers", str(workers), "--log-format", "text", "--state", "none"),
             *("--max-worker-load", "0", "--rate-per-address", "0", "--rate-per-key", "0", "--drain-timeout", "0"),
             *(["--api-key", key, "--media-address", "127.0.0.1"] if key is not None else []),
             *options,
         ]
-        super().__init__(command, Path(self._directory.name) / "log", core=core, environment=environment)
         self.key = key if key is not None else DEVELOPMENT_KEY
         basic = base64.b64encode(self.key.encode()).decode()
         self.http = httpx.Client(timeout=20, headers={"Authorization": f"Basic {basic}"})
+        super().__init__(command, Path(self._directory.name) / "log", core=core, environment=environment)
         try:
             self.url = self.wait_for(r"serving on (https?://\S+)/")
             self._wait_until_ready()

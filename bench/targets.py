@@ -55,17 +55,17 @@ TARGETS = (
         unit=" times",
     ),
     Target(
-        *("ratio_janus_audiobridge_further", "peers", "The same for each further listener", 35),
+        *("ratio_janus_audiobridge_marginal", "peers", "The same for each further listener", 35),
         at_most=False,
         unit=" times",
     ),
     Target(
-        *("capacity_mix_20ms", "capacity", "Listeners of mixes on one core, 20 ms packets", 5000),
+        *("mixed_20ms_extrapolated", "capacity", "Listeners of mixes one core has CPU time for, 20 ms packets", 5000),
         at_most=False,
         digits=0,
     ),
     Target(
-        *("capacity_mix_60ms", "capacity", "Listeners of mixes on one core, 60 ms packets", 12000),
+        *("mixed_60ms_extrapolated", "capacity", "Listeners of mixes one core has CPU time for, 60 ms packets", 12000),
         at_most=False,
         digits=0,
     ),

@@ -480,6 +480,21 @@ class Plane:
         How long forwarded packets stayed in the server: upper bounds in seconds, counts (one more, for the rest), sum.
         """
 
+    def mix_residence(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        From the time of a room's tick to the sending of its mix, per packet, in the form of residence().
+        """
+
+    def playout_wait(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        How long what a tick mixes of a speaker has waited, in the form of residence().
+        """
+
+    def playout_target(self, worker: int) -> tuple[list[float], list[int], float]:
+        """
+        How long the speaker's jitter buffer wanted it to wait, in the form of residence().
+        """
+
     def tick_lateness(self, worker: int) -> tuple[list[float], list[int], float]:
         """
         How long after its time a room's tick began, in the form of residence().
@@ -515,9 +530,25 @@ LOAD_GOODBYE: int = 3
 class LoadSound:
     """What speakers repeat."""
 
-    def __init__(self, frames: Sequence[tuple[bytes, int]]) -> None:
+    def __init__(self, frames: Sequence[tuple[bytes, int]], chirp: tuple[int, int, int] | None = None) -> None:
         """
-        Opus packets of one frame of 20 ms each, and their levels (RFC 6464: 0 to 127, -dBov).
+        frames: Opus packets of one frame of 20 ms each, and their levels (RFC 6464: 0 to 127, -dBov). chirp: its kind, and the frame and sample of its middle.
+        """
+
+class LoadPath:
+    """A network as a model."""
+
+    def __init__(
+        self,
+        *,
+        loss: float = 0.0,
+        burst: float = 1.0,
+        delay_ms: float = 0.0,
+        jitter_ms: float = 0.0,
+        duplicate: float = 0.0,
+    ) -> None:
+        """
+        loss, duplicate: shares of datagrams, 0 to 1. burst: the mean number lost in a row. jitter_ms: evenly spread, the order is kept. ValueError for what no network is.
         """
 
 class LoadGenerator:
@@ -525,8 +556,10 @@ class LoadGenerator:
     WebRTC clients, one socket each, moved by one thread; one other thread calls.
     """
 
-    def __init__(self, bind: str) -> None:
-        """The address of the clients' sockets."""
+    def __init__(self, bind: str, up: LoadPath | None = None, down: LoadPath | None = None, seed: int = 0) -> None:
+        """
+        bind: the address of the clients' sockets. up, down: the network between each of them and the server.
+        """
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -578,9 +611,10 @@ class LoadGenerator:
         constant: bool,
         ear: bool = False,
         own_tones: int = 0,
+        chirps: bool = False,
     ) -> int:
         """
-        forwarded: payloads come as they were sent, else mixed. constant: somebody talks at all times. ear: what comes is decoded, and tones are looked for in it that own_tones (bit k: tone k) does not have.
+        forwarded: payloads come as they were sent, else mixed. constant: somebody talks at all times. ear: what comes is decoded, and tones are looked for in it that own_tones (bit k: tone k) does not have; with chirps, chirps.
         """
 
     def send(self, client: int, datagram: bytes) -> None:
@@ -600,6 +634,11 @@ class LoadGenerator:
     def snapshot(self) -> dict[str, Any]:
         """All counters and percentiles, of all clients."""
 
+    def mouth_to_ear_us(self) -> list[int]:
+        """
+        Of each chirp that was heard, up to 65,536: how long before it had been spoken.
+        """
+
     def outcome(self, client: int) -> dict[str, Any]:
         """
         What one client sent, or received and found. IndexError for a number that no client has.
@@ -609,3 +648,10 @@ def load_tone_hz(tone: int) -> float:
     """Of the tones by which an ear knows speakers in a mix."""
 
 LOAD_TONES: int = 32
+
+def load_chirp(kind: int) -> list[float]:
+    """
+    The samples of a chirp at 48 kHz, full scale 1.0; kind: 0 to LOAD_CHIRPS - 1.
+    """
+
+LOAD_CHIRPS: int = 2

@@ -37,6 +37,17 @@ class NodeCollector(Collector):
         yield from webhook_metrics(self._node.webhooks.endpoints)
         plane = self._node.driver.plane
         yield self._histogram("residence", "How long forwarded packets stayed in the server.", plane.residence)
+        yield self._histogram(
+            "mix_residence", "How long after its tick's time a packet of a mix was sent.", plane.mix_residence
+        )
+        yield self._histogram(
+            "playout_wait",
+            "How long a speaker's sound waited for the tick that mixed it, per source and tick.",
+            plane.playout_wait,
+        )
+        yield self._histogram(
+            "playout_target", "How much of that the speaker's jitter buffer wanted.", plane.playout_target
+        )
         yield self._histogram("tick_lateness", "How long after its time a room's tick began.", plane.tick_lateness)
         yield self._histogram("tick_duration", "How long a room's tick took.", plane.tick_duration)
 

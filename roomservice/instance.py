@@ -3,17 +3,26 @@
 Any number of them may run on the same storage and bus; none keeps anything that another needs.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from roomservice.aggregates import AGGREGATES, Aggregate
+from roomservice.aggregates import AGGREGATES, ROOM, Aggregate
 from roomservice.commit import Leased
-from roomservice.engine import Engine
+from roomservice.engine import Engine, NotFound
 from roomservice.hub import Hub
 from roomservice.interface import Bus, Media, Push, Storage
 from roomservice.media_jobs import MediaJobs
+from roomservice.model.attendance import Respite
+from roomservice.model.effects import What
 from roomservice.outbox import Handler, Outbox
 from roomservice.runner import Lost, Runner
+
+LATE_S = 5.0
+"""After which a timer that has not fired says that there was no instance to fire it."""
+
+MAX_LATE = 10_000
+"""Timers that are looked at for that."""
 
 PUSH_ATTEMPTS = 5
 """A push that comes later than these has nothing to say any more: a call rings 60 s."""
@@ -54,7 +63,17 @@ class Instance:
         """All media rooms are put again: the media server may have forgotten them meanwhile. Unavailable."""
         await self.hub.start()
         await self.media_jobs.put_all()
+        await self._give_respite()
         self.runner.start()
+
+    async def _give_respite(self) -> None:
+        """Graces that ran out while no instance was there have not been had: they begin anew."""
+        now = self.clock()
+        late = await self.storage.due_timers(now - LATE_S, MAX_LATE, 0.0)
+        rooms = {due.id for due in late if due.kind == ROOM.kind and due.timer.what in (What.AWAY, What.HOST_GONE)}
+        for room in sorted(rooms):
+            with contextlib.suppress(NotFound):
+                await self.engine.change(ROOM, room, lambda _: [Respite()])
 
     async def stop(self) -> None:
         await self.runner.stop()

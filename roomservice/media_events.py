@@ -1,4 +1,4 @@
-"""What the media server tells of rooms, passed on to the clients of this instance as it happens.
+"""What the media server tells of rooms, passed on to clients of this instance as it happens; and whether it is there.
 
 Every instance reads it for its own clients. Nothing of it is kept: who was away asks how it is now. When the media
 server has forgotten, or events are missing, all documents that have a media room are put again.
@@ -31,8 +31,24 @@ AGAIN_S = 2.0
 """Before the events are asked for again, after the media server could not be reached."""
 
 
+LOOK_S = 2.0
+"""Between looks whether it is there. The stream of events waits longer each time it is not."""
+
+
+class Restarts:
+    """Whether the media server may have forgotten, by how long it says that it is up."""
+
+    def __init__(self) -> None:
+        self._up_s: float | None = 0.0
+
+    def seen(self, up_s: float | None) -> bool:
+        """None when it is not there. True when it came back, or was another process in between."""
+        before, self._up_s = self._up_s, up_s
+        return up_s is not None and (before is None or up_s < before)
+
+
 class MediaEvents:
-    """put_again: brings the media server to all that it shall be."""
+    """put_again: brings the media server to all that it shall be. run() and look() are to be run side by side."""
 
     def __init__(self, server: MediaServer, hub: Hub, put_again: Callable[[], Awaitable[None]]) -> None:
         self._server = server
@@ -54,6 +70,21 @@ class MediaEvents:
             except Exception:
                 log.exception("Events of the media server could not be read.")
             await asyncio.sleep(AGAIN_S)
+
+    async def look(self) -> None:
+        """For ever: after an end of the media server, rooms are there again as soon as it is."""
+        restarts = Restarts()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                up_s: float | None = (await self._server.node()).uptime_s
+            except CallError:
+                up_s = None
+            try:
+                if restarts.seen(up_s):
+                    await self._put_again()
+            except Exception:
+                log.exception("The media server could not be told again.")
 
     async def _take(self, event: StreamEvent) -> None:
         if event.type == "gap":

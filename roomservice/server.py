@@ -91,7 +91,7 @@ async def _serve(settings: ServiceSettings) -> None:
                 ws_per_message_deflate=False,
                 ws_ping_interval=None,  # there are heartbeats
             )
-            beside = [asyncio.create_task(work()) for work in (whole.wire.sockets.run, listening.run)]
+            beside = [asyncio.create_task(work()) for work in (whole.wire.sockets.run, listening.run, listening.look)]
             try:
                 await Server(config).serve()
             finally:

@@ -14,8 +14,10 @@ LOGIN, ACCESS, REFRESH = "login+jwt", "access+jwt", "refresh+jwt"
 
 
 def issue(kind: str, user: str, secret: str, now: float, ttl_s: float, **claims: str) -> str:
+    """A device's says also `at`, exactly when, so that what was issued after a logout is told from what was before."""
+    exactly = {} if kind == LOGIN else {"at": now}
     return jwt.encode(
-        {**claims, "id": user, "orig_iat": int(now), "exp": math.ceil(now + ttl_s)},
+        {**claims, **exactly, "id": user, "orig_iat": int(now), "exp": math.ceil(now + ttl_s)},
         secret,
         algorithm="HS256",
         headers={"typ": kind},

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import delete
+from sqlalchemy import Connection, MetaData, delete
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from roomservice.storage.sql import SqlStorage, address
@@ -60,6 +60,19 @@ async def emptied(url: str) -> str:
             await connection.execute(delete(table))
     await engine.dispose()
     return url
+
+
+async def without_tables(url: str) -> None:
+    engine = create_async_engine(address(url))
+
+    def drop(connection: Connection) -> None:
+        known = MetaData()
+        known.reflect(connection)
+        known.drop_all(connection)
+
+    async with engine.begin() as connection:
+        await connection.run_sync(drop)
+    await engine.dispose()
 
 
 # PostgreSQL and MariaDB do not run as root.

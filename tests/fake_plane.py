@@ -493,6 +493,15 @@ class Plane:
     def residence(self, worker: int) -> tuple[list[float], list[int], float]:
         return [0.001, 0.01], [3, 1, 0], 0.004
 
+    def mix_residence(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [4, 0, 0], 0.001
+
+    def playout_wait(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [0, 0, 5], 0.1
+
+    def playout_target(self, worker: int) -> tuple[list[float], list[int], float]:
+        return [0.001, 0.01], [0, 5, 0], 0.025
+
     def tick_lateness(self, worker: int) -> tuple[list[float], list[int], float]:
         return [0.001, 0.01], [2, 0, 0], 0.001
 

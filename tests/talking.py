@@ -7,7 +7,7 @@ from typing import Any
 from roomservice.bus.local import LocalBus
 from roomservice.commit import Commit, Numbered, Session, SessionChange
 from roomservice.engine import Engine
-from roomservice.interface import Addresses, MediaRoom, Words
+from roomservice.interface import Addresses, MediaRoom, Storage, Words
 from roomservice.storage.memory import MemoryStorage
 from roomservice.talk.talk import make_talk
 from roomservice.words import AnyWords
@@ -42,9 +42,9 @@ class Everybody:
 
 
 class Town:
-    def __init__(self, words: Words | None = None) -> None:
+    def __init__(self, words: Words | None = None, storage: Storage | None = None) -> None:
         self.now = NOW
-        self.storage = MemoryStorage()
+        self.storage = storage or MemoryStorage()
         self.engine = Engine(self.storage, LocalBus(), lambda: self.now)
         self.talk = make_talk(self.engine, Everybody(), NoMedia(), words or AnyWords())
 

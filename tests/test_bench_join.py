@@ -35,7 +35,7 @@ def test_what_packets_cost_is_no_part_of_a_join() -> None:
 
 def test_a_rate_is_kept_up_with_while_joins_do_not_pile_up() -> None:
     def at(offered_ms: float, connected_ms: float | None) -> join.Joined:
-        peers = [Peer(0, False, offered_ms, 5.0, 6.0, connected_ms)] * 10
+        peers = [Peer(0, False, offered_ms, 5.0, connected_ms, checked_ms=6.0)] * 10
         return join.Joined(100.0, peers, Histogram({}), None, [])
 
     assert at(1.0, 20.0).kept_up
@@ -54,8 +54,8 @@ def test_lateness_beyond_the_last_bound_is_at_least_that_bound() -> None:
 
 
 def test_a_joins_time_is_told_by_its_parts() -> None:
-    listener = Peer(0, False, 1.0, 3.0, 6.0, 10.0, 15.0)
-    speaker = Peer(0, True, 1.0, 3.0, 6.0, 10.0)
+    listener = Peer(0, False, 1.0, 3.0, 10.0, 15.0, checked_ms=6.0)
+    speaker = Peer(0, True, 1.0, 3.0, 10.0, checked_ms=6.0)
     refused = Peer(0, False, 2.0, failed="refused with 503")
     assert stages_ms([listener, speaker, refused]) == {
         "offer": [1.0, 1.0, 2.0],

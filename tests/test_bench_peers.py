@@ -61,7 +61,10 @@ def charged(
 ) -> Charge:
     plan = Plan(listeners=listeners, speakers=1)
     packets = 50 * 10 * listeners
-    peers = [Peer(0, n == 0, connected_ms=None if 0 < n <= absent else 1.0, heard=True) for n in range(listeners + 1)]
+    peers = [
+        Peer(0, n == 0, connected_ms=1.0, heard=True) if not 0 < n <= absent else Peer(0, False, failed="late")
+        for n in range(listeners + 1)
+    ]
     report = Report(plan, "markers", peers, snapshot(packets, lost), Usage(10, 1, 1, 10))
     bounds: Mapping[float, float] = {late_ms / 1000: 1000.0, float("inf"): 1000.0}
     return Charge(plan, 10.0, 10 * cores, packets, generator, report, Histogram(bounds))
@@ -73,7 +76,8 @@ def test_a_charge_is_per_listener_and_per_packet() -> None:
     assert found.us_per_packet == pytest.approx(10)
     assert found.troubles == []
     assert charged(100, 0.05, lost=5_000).troubles == ["9.1% lost"]
-    assert charged(100, 0.05, absent=3).troubles == ["3 not_connected"]
+    assert charged(100, 0.05, absent=2).troubles == []
+    assert charged(100, 0.05, absent=3).troubles == ["3 peers late"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,15 @@ def test_janus_is_configured_without_what_is_not_used(tmp_path: Path) -> None:
 
 def test_the_comparison_measures_all_that_is_there_and_names_what_is_not() -> None:
     sizes = Sizes(
-        forward=(3,), videoroom=(3,), mix=(2,), audiobridge=(2,), relay=(1,), floor=(3,), rounds=1, seconds=1.5
+        forward=(3,),
+        videoroom=(3,),
+        as_installed=(),
+        mix=(2,),
+        audiobridge=(2,),
+        relay=(1,),
+        floor=(3,),
+        rounds=1,
+        seconds=1.5,
     )
     found = comparison.measure(True, sizes=sizes)
     assert (found.keys["ratio_forward_to_floor"] or 0) > 0, found

@@ -6,11 +6,13 @@ What a busy machine does to time (gaps, concealed audio) is nobody's fault here,
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mediaserver.client import MediaServer, Patience
+from mediaserver.loadgen.network import Network
 from mediaserver.loadgen.places import OwnRooms, Place
 from mediaserver.loadgen.plan import Join, Plan
 from mediaserver.loadgen.report import Report
@@ -118,6 +120,33 @@ async def test_packets_that_are_overtaken_are_late_and_not_lost(one_worker: Serv
     assert found["reordered"] == found["disordered"]
     assert found["reordered"] / report.snapshot["tally"]["packets"] > 0.04
     assert found.keys() == {"reordered", "disordered"}
+
+
+async def test_what_the_network_model_does_is_no_fault_of_the_servers(server: Server) -> None:
+    up = Network(loss=0.1, delay_ms=10, jitter_ms=10, duplicate=0.1)
+    down = Network(loss=0.1, burst=2, delay_ms=5, duplicate=0.1)
+    report, _ = await load(server, replace(SMALL, up=up, down=down))
+    assert report.connected == 5
+    assert faults(report) == {}
+    tally, network = report.snapshot["tally"], report.document()["network"]
+    assert tally["modelled_lost"] > 10
+    assert tally["modelled_missing"] > 4 * 3
+    assert network["modelled_lost_up"] > 5
+    assert network["modelled_overflow"] == 0
+    assert report.snapshot["delay"]["p50_us"] >= 15_000
+    assert report.snapshot["delay_as_read"]["p50_us"] >= report.snapshot["delay"]["p50_us"]
+
+
+async def test_chirps_say_how_long_a_mix_takes_from_mouth_to_ear(server: Server) -> None:
+    plan = Plan(rooms=3, speakers=2, listeners=1, mode="mix", sound="chirps", join_rate=30, duration_s=3)
+    report, _ = await load(server, plan)
+    assert faults(report) == {}
+    times = report.snapshot["mouth_to_ear"]
+    # A frame, the look-ahead of two encoders and the limiter are in it; what waits beyond depends on the machine.
+    assert times["count"] >= 6
+    assert 38_000 < times["p50_us"] < 500_000
+    assert report.document()["mouth_to_ear_us"]["chirps_said"] >= times["count"]
+    assert report.snapshot["tally"]["unexplained_chirps"] == 0
 
 
 class MixedUp(OwnRooms):

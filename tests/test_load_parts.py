@@ -3,10 +3,11 @@
 import math
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -16,9 +17,10 @@ from mediaserver.loadgen import sounds
 from mediaserver.loadgen.description import AnswerError, Ice, offer, parse_answer
 from mediaserver.loadgen.handshake import ClientHandshake, Identity
 from mediaserver.loadgen.limits import raise_descriptors
+from mediaserver.loadgen.network import Network, parse
 from mediaserver.loadgen.places import Addresses
 from mediaserver.loadgen.plan import Join, Plan
-from mediaserver.loadgen.report import Peer, Report, Usage, percentiles
+from mediaserver.loadgen.report import MODELLED, Peer, Report, Usage, percentiles
 from mediaserver.sdp import Candidate, IceCredentials, Receiving, Sending, answer, listener_sections, parse_offer
 
 # ---- plans
@@ -65,11 +67,41 @@ def test_rooms_have_tones_of_their_own_as_far_as_there_are_tones() -> None:
         ({"silence_s": -1.0}, "silences"),
         ({"seed": -1}, "seed"),
         ({"prefix": "a/b"}, "prefix"),
+        ({"sound": "chirps"}, "mixes"),
+        ({"sound": "chirps", "mode": "mix", "speakers": 3}, "2 speakers"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_in_a_sentence(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Plan(**options)
+
+
+def test_a_network_is_read_as_it_is_written() -> None:
+    network = Network(loss=0.05, burst=3, delay_ms=20, jitter_ms=30.5, duplicate=0.01)
+    assert parse("loss=0.05, burst=3,delay=20,jitter=30.5,duplicate=0.01") == network
+    assert parse(network.text()) == network
+    assert parse("") == Network()
+    assert Network().clean
+    assert Network().text() == "clean"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("loss", "NAME=NUMBER"),
+        ("loss=much", "NAME=NUMBER"),
+        ("delay_ms=3", "NAME=NUMBER"),
+        ("loss=1", "everything"),
+        ("loss=nan", "everything"),
+        ("duplicate=2", "shares"),
+        ("burst=0", "Bursts"),
+        ("delay=1e6", "2,000 ms"),
+        ("jitter=-1", "2,000 ms"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_in_a_sentence(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        parse(text)
 
 
 def test_more_peers_than_the_system_has_descriptors_are_refused() -> None:
@@ -263,6 +295,8 @@ def a_report(
         "tally": CLEAN | (tally or {}),
         "delay": TIMES,
         "lateness": TIMES | {"p99_us": lateness_us},
+        **dict.fromkeys(("delay_as_read", "mouth_to_ear", "queue"), TIMES),
+        **dict.fromkeys(("chirps_said", *MODELLED), 0),
         "packets_sent": 100,
         "packets_skipped": 0,
         "send_failures": 0,
@@ -314,6 +348,36 @@ def test_a_generator_that_was_too_slow_says_so() -> None:
     late = [Peer(0, True, 60, 61, 62, last_ns=1)]
     assert "offers late: 60 ms" in a_report(peers=late).doubts[0]
     assert "busy 90 %" in a_report(usage=Usage(10, 9.5, 9, 1)).doubts[0]
+
+
+def test_a_network_model_that_had_no_room_says_so() -> None:
+    report = a_report()
+    full = replace(report, snapshot={**report.snapshot, "modelled_overflow": 3})
+    assert "no room for 3" in full.doubts[0]
+
+
+def test_the_document_has_the_delays_of_the_kernel_and_as_read_and_what_the_network_model_did() -> None:
+    document = a_report().document()
+    assert {"delay_us", "delay_as_read_us", "mouth_to_ear_us", "network"} <= document.keys()
+    assert document["network"].keys() == set(MODELLED)
+    assert document["generator"]["receive_queue_us"] == TIMES
+    assert document["plan"]["up"] == asdict(Network())
+
+
+def test_a_chirp_is_where_it_is_said_to_be() -> None:
+    for kind in range(_native.LOAD_CHIRPS):
+        chirp = np.asarray(_native.load_chirp(kind))
+        frames, (told, frame, sample) = sounds.chirping(kind, chirp, 1)
+        assert told == kind
+        assert len(frames) == sounds.CHIRP_PERIODS[kind]
+        assert all(level < 60 for _, level in frames)  # never silent
+        decoder = av.CodecContext.create("libopus", "r")
+        assert isinstance(decoder, av.AudioCodecContext)
+        decoder.sample_rate, decoder.layout = 48_000, "mono"
+        pcm = np.concatenate([f.to_ndarray().ravel() for p, _ in frames for f in decoder.decode(av.Packet(p))])
+        begin = int(np.argmax(np.correlate(pcm.astype(np.float64), chirp)))
+        look_ahead = begin + len(chirp) // 2 - (frame * 960 + sample)
+        assert abs(look_ahead - 312) < 24  # Opus's
 
 
 def test_what_a_peer_costs_is_per_peer_and_second() -> None:

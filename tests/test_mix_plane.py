@@ -369,6 +369,28 @@ def test_a_room_in_which_nobody_has_spoken_has_no_tick(room: MixPlane) -> None:
     assert not listener.packets()
 
 
+def test_packets_of_silence_make_no_tick_and_let_the_worker_nap_until_somebody_speaks() -> None:
+    with MixPlane() as room:
+        room.plane.add_row(ROOM, AUDIENCE, [])
+        listener = room.mix_listener(STRANGER, AUDIENCE)
+        speaker = room.publisher(1)
+        counted = ("rtp_received", "room_ticks", "packets_mixed", "naps")
+        with room.talk(say(speaker, tone(440, 2.6, level_db=-90), level_dbov=-90)) as pacer:
+            room.deltas(1.6)  # commands and handshakes are a second ago
+            received, ticks, mixed, naps = room.deltas(0.5, *counted)
+            pacer.finish()
+        assert received > 10
+        assert (ticks, mixed) == (0, 0)
+        assert naps > 0
+        assert not listener.packets()
+        with room.talk(say(speaker, tone(440, 1.2))) as pacer:
+            room.deltas(0.3)
+            received, ticks, mixed, naps = room.deltas(0.5, *counted)
+            pacer.finish()
+        assert min(received, ticks, mixed) > 10
+        assert naps == 0
+
+
 # What speakers send
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from roomservice.model import rooms
-from roomservice.model.attendance import Appoint, Back, Ban, Dismiss, Enter, HandOver, Kick, Leave, Lost, Unban
+from roomservice.model.attendance import Appoint, Back, Ban, Dismiss, Enter, HandOver, Kick, Leave, Lost, Respite, Unban
 from roomservice.model.configuring import Configure
 from roomservice.model.details import Like, SendCommand, SetInfo, SetUserInfo
 from roomservice.model.effects import (
@@ -165,6 +165,17 @@ def test_who_leaves_the_room_leaves_his_seat() -> None:
     stage.do(TakeSeat("ann"))
     assert stage.do(Leave("ann"))[0] == CutOff("ann")
     assert stage.told("attendee_left")[0].data == {"user": "ann", "reason": "left"}
+
+
+def test_after_the_service_was_away_graces_begin_anew() -> None:
+    stage = Stage(SeatMode.FREE)
+    stage.do(Lost("ann"), 10)
+    [moved] = stage.do(Respite(), 60)
+    assert isinstance(moved, SetTimer)
+    assert (moved.timer, moved.deadline) == (Timer(What.AWAY, "ann"), stage.room.away["ann"])
+    assert stage.do(Elapsed(moved.timer), 70) == []
+    assert stage.do(Back("ann"), 80)
+    assert stage.do(Respite(), 90) == []
 
 
 def test_who_is_lost_keeps_his_seat_for_the_grace_period() -> None:

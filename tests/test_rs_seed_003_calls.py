@@ -3,17 +3,26 @@ peers: is who answers heard, and who is removed not?"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
+import httpx
 import pytest
+from py_vapid import Vapid02
 
 from mediaserver.client import verify_webhook
 from roomservice.model.calls import GRACE_S, RING_S
+from roomservice.model.person import PushSubscription
+from roomservice.push.webpush import WebPush
+from roomservice.talk.people import KeptSubscriptions, People
 from tests.client import Listener, until
 from tests.phones import SECRET, Phone, Phones, phones
-from tests.push_receiver import Receiver
+from tests.push_receiver import Browser, Receiver, receiver
 from tests.server import Server
+from tests.test_music_gate import certificate_of
 from tests.test_rooms import ANN_HZ, BOB_HZ, CYD_HZ, hears, loudness
+from tests.wired import wired
 
 RING_BACK_HZ = 425
 SILENT_DB, THERE_DB = -50, -35
@@ -128,6 +137,46 @@ async def test_one_to_one_offline_and_rejected_after_the_push(town: Phones) -> N
     bob = await town.phone("bob")
     await bob.call("reject_call", call=(await bob.call("get_current_call"))["call"]["id"])
     assert (await ann.event("call_ended"))["data"]["reason"] == "rejected"
+
+
+class Registered:
+    """What users of a service have registered; the service comes later than what pushes for it."""
+
+    people: People
+
+    async def of(self, user: str) -> Sequence[PushSubscription]:
+        return await KeptSubscriptions(self.people).of(user)
+
+    async def forget(self, user: str, endpoint: str) -> None:
+        await KeptSubscriptions(self.people).forget(user, endpoint)
+
+
+async def test_one_to_one_offline_is_pushed_to_the_browser_which_alone_can_read_it(tmp_path: Path) -> None:
+    context, trusting = certificate_of("localhost", tmp_path)
+    registered, key = Registered(), Vapid02()
+    key.generate_keys()
+    with receiver(context) as known:
+        host = known.url.replace("https://127.0.0.1", "localhost")
+        async with httpx.AsyncClient(verify=trusting) as http:
+            push = WebPush(http, registered, key, "mailto:ops@example.org", time.time, services=(host,))
+            async with wired(push=push, browsers=push) as service:
+                registered.people = service.world.talk.people
+                browser = Browser(f"https://{host}/push/1")
+                async with await service.client("bob") as bob:
+                    await bob.call("register_push", endpoint=browser.endpoint, keys=browser.keys)
+                async with await service.client("ann") as ann:
+                    call = (await ann.call("start_call", users=["bob"]))["id"]
+                    await until(lambda: known.received, say="bob's browser is pushed to")
+                    said = json.loads(browser.read(known.received[0].body))
+                    assert (said["event"], said["data"]["call"]) == ("call_incoming", call)
+                    async with await service.client("bob") as bob:
+                        await bob.call("answer_call", call=call)
+                        await ann.event("call_answered", user="bob")
+                    known.answers = [410]
+                    await ann.call("send_direct_message", user="bob", text="are you there?")
+                    await until(lambda: len(known.received) > 2, say="a message is pushed, too")
+                    pushed = [json.loads(browser.read(one.body))["event"] for one in known.received]
+                    assert pushed == ["call_incoming", "call_stopped", "message"]
 
 
 async def test_who_is_offline_finds_the_call_among_what_he_missed(town: Phones) -> None:

@@ -121,9 +121,11 @@ async def test_who_takes_a_seat_is_heard_and_who_is_taken_out_is_not(server: Ser
             assert room not in [one["name"] for one in rooms["rooms"]]
 
 
-def test_schemathesis_finds_nothing_that_the_document_does_not_say(server: Server, tmp_path: Path) -> None:
+def test_schemathesis_finds_nothing_that_the_document_does_not_say(
+    server: Server, tmp_path: Path, storage_url: str
+) -> None:
     """Some hundreds of requests, good and bad, to all twelve endpoints; answers as the document describes them."""
-    with room_service(tmp_path, server.url, "--sign-up", "open") as url:
+    with room_service(tmp_path, server.url, "--sign-up", "open", "--storage", storage_url) as url:
         # The document's own example of a user.
         asked = {"username": "主播userId", "password": "p"}
         token = httpx.post(f"{url}/login", json=asked, timeout=20).raise_for_status().json()["token"]

@@ -1,5 +1,6 @@
 """What every storage does alike."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -182,6 +183,27 @@ async def test_who_follows_is_told_in_his_own_stream_from_where_to_where(storage
     assert told[-1].data == {"stream": "room:r", "last": 4}
     assert shown(await storage.commit(leave, NOW)) == [("room:r", 5, "left")]
     assert await storage.streams_of("ann") == {}
+
+
+async def test_of_many_commits_at_once_each_is_numbered_once_and_none_blocks_another(storage: Storage) -> None:
+    """They tell several streams, in different orders, of which some are new; and two users change places in calls."""
+    streams = [f"room:{number}" for number in range(4)]
+
+    async def tell(number: int) -> None:
+        turned = [*streams[number % 4 :], *streams[: number % 4]]
+        call = f"c{number}"
+        engaged = (Engagement(f"u{number}", call), Engagement(f"u{number}", call, False))
+        told = tuple(Event(stream, str(number)) for stream in turned)
+        follows = (Subscription(f"u{number % 5}", streams[number % 4], number % 2 == 0),)
+        await storage.commit(Commit(events=told, engagements=engaged[: 1 + number % 2], subscriptions=follows), NOW)
+
+    await asyncio.gather(*(tell(number) for number in range(5)))
+    for number in range(5, 30, 5):
+        await asyncio.gather(*(tell(number + one) for one in range(5)))
+    assert await storage.last(streams) == dict.fromkeys(streams, 30)
+    for stream in streams:
+        kept = (await storage.events(stream, 25, 100)).events
+        assert [event.seq for event in kept] == list(range(26, 31))
 
 
 # ---- messages and records

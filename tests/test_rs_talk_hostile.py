@@ -131,8 +131,10 @@ async def moment() -> AsyncIterator[Wired]:
 async def test_a_flood_of_messages_is_held_back_and_others_go_on(moment: Wired) -> None:
     async with await moment.client("ann") as ann, await moment.client("bob") as bob:
         await moment.token("cyd")
-        said = [await problem(ann, "send_direct_message", {"user": "cyd", "text": "x" * 8000}) for _ in range(40)]
+        said = [await problem(ann, "send_direct_message", {"user": "cyd", "text": "x"}) for _ in range(40)]
         assert said == [""] * 20 + ["too-fast"] * 20
+        said = [await problem(bob, "send_direct_message", {"user": "cyd", "text": "x" * 8192}) for _ in range(4)]
+        assert said == ["", "", "too-fast", "too-fast"]
         await bob.call("send_direct_message", user="cyd", text="hello")
         moment.ahead[0] += 1 / RATE.per_s
         assert await problem(ann, "send_direct_message", {"user": "cyd", "text": "hello"}) == ""

@@ -12,10 +12,13 @@ import httpx
 import pytest
 
 from mediaserver.client import verify_webhook
-from tests.client import until
+from tests.client import Listener, listen, speak, until
+from tests.conftest import StartServer
+from tests.phones import parted
 from tests.push_receiver import Receiver, receiver
 from tests.rpc import Rpc
 from tests.server import Server
+from tests.test_rooms import ANN_HZ, BOB_HZ, connected, hears
 from tests.test_rs_serve import Process
 
 SECRET = "the app and the service know it"
@@ -87,3 +90,40 @@ async def test_messages_invitations_and_calls_survive_a_kill(service: Restarted)
         assert len(late) == 1
         numbers = [one["seq"] for one in bob.events if one["stream"] == "user:bob"]
         assert numbers == list(range(seen["user:bob"] + 1, seen["user:bob"] + 1 + len(numbers)))
+
+
+async def test_a_call_is_heard_again_after_the_media_server_was_killed(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    first = Server(tmp_path / "first")
+    first.wait_ready()
+    with receiver() as hook:
+        service = Restarted(tmp_path, first.url, hook)
+        try:
+            async with AsyncExitStack() as stack:
+                http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+
+                async def joins(client: Rpc, call: str, pitch_hz: int) -> Listener:
+                    media = await client.call("get_call_media", call=call)
+                    speaker = await stack.enter_async_context(await speak(http, *parted(media["whip"]), pitch_hz))
+                    ear = await listen(http, *parted(media["whep"], "?mode=mix"), slots=1)
+                    await stack.enter_async_context(ear)
+                    await connected(speaker, ear)
+                    return ear
+
+                ann, bob = [await stack.enter_async_context(await service.client(user)) for user in ("ann", "bob")]
+                call = (await ann.call("start_call", users=["bob"]))["id"]
+                await bob.call("answer_call", call=call)
+                ears = await joins(ann, call, ANN_HZ), await joins(bob, call, BOB_HZ)
+                await hears(ears[0], BOB_HZ)
+                first.kill()
+                start_server("--port", first.url.rpartition(":")[2])
+                await ann.call("mute_party", call=call, user="bob")  # while the media server hardly is there
+                await bob.event("call_muted")
+                await ann.call("mute_party", call=call, user="bob", muted=False)
+                ears = await joins(ann, call, ANN_HZ), await joins(bob, call, BOB_HZ)
+                await hears(ears[0], BOB_HZ)
+                await hears(ears[1], ANN_HZ)
+                assert not [one for one in bob.events if one["event"] in ("call_ended", "call_party_lost")]
+        finally:
+            service.process.stop()

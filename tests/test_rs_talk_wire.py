@@ -61,6 +61,7 @@ async def test_a_group_is_made_joined_led_and_dismissed(people: People) -> None:
     assert ([one["user"] for one in page["members"]], page["total"], page["next"]) == (["ann", "bob"], 3, "bob")
     page = await bob.call("get_member_list", group=name, after="bob")
     assert [(one["user"], one["role"], one["card"]) for one in page["members"]] == [("cyd", "member", "drums")]
+    assert await bob.refused("get_member_list", group=name, after="dan") == "invalid-params"
     await ann.call("set_group_admin", group=name, user="bob")
     assert (await cyd.event("group_role", user="bob"))["data"]["role"] == "admin"
     await bob.call("set_group_profile", group=name, notice="Tonight", version=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ from tests.wired import Wired, wired
 @pytest.fixture
 async def service() -> Any:
     async with wired() as running:
+        yield running
+
+
+@pytest.fixture
+async def frozen() -> Any:
+    """A service whose clock stands still: allowances do not come back while a slow machine is at work."""
+    now = time.time()
+    async with wired(clock=lambda: now) as running:
         yield running
 
 
@@ -236,6 +245,19 @@ async def test_an_instance_that_ends_takes_no_session_and_no_seat_away() -> None
         assert not [one for one in ann.events if one["event"] == "attendee_lost"]
 
 
+async def test_who_was_away_when_the_service_was_has_his_grace_anew() -> None:
+    storage = MemoryStorage()
+    async with wired(storage) as first, await first.client("ann") as ann:
+        room = await room_of(ann, mode="free")
+        async with await first.client("bob") as bob:
+            await bob.call("login_room", room=room)
+            await bob.call("take_seat", room=room, seat=3)
+        await ann.event("attendee_lost", user="bob")
+    async with wired(storage, clock=lambda: time.time() + 1000) as second, await second.client("bob") as bob:
+        view = await bob.call("get_room", room=room)
+        assert (view["seats"][3]["user"], view["host"], view["status"]) == ("bob", "ann", 1)
+
+
 async def test_the_token_of_a_socket_expires_with_it(service: Wired) -> None:
     async with await service.client("ann") as ann, await service.client("bob") as bob:
         service.ahead[0] += 3000
@@ -269,26 +291,36 @@ async def test_a_message_that_cannot_be_one_closes_the_socket(service: Wired, me
         await ann.call("heartbeat")
 
 
-async def test_who_asks_too_often_is_refused_and_at_last_closed(service: Wired) -> None:
-    async with await service.client("ann") as ann:
+async def test_who_asks_too_often_is_refused_and_at_last_closed(frozen: Wired) -> None:
+    async with await frozen.client("ann") as ann:
         batch = '[{"jsonrpc": "2.0", "method": "heartbeat"}' + ', {"jsonrpc": "2.0", "method": "heartbeat"}' * 49 + "]"
         for _ in range(10):
             await ann.socket.send(batch)
         assert await ann.closed() == (4008, "too-often")
-    async with await service.client("bob") as bob:
+    async with await frozen.client("bob") as bob:
+        await bob.call("heartbeat")
+
+
+async def test_hello_is_not_said_without_end(frozen: Wired) -> None:
+    token = await frozen.token("ann")
+    async with Rpc(frozen.url, token) as ann:
+        for _ in range(39):
+            await ann.call("hello", token=token)
+        assert await ann.refused("hello", token=token) == "too-often"
+    async with await frozen.client("bob") as bob:
         await bob.call("heartbeat")
 
 
 @pytest.mark.parametrize("path", ["/login", "/v1/login"])
-async def test_passwords_are_not_tried_quickly_and_users_log_in(service: Wired, path: str) -> None:
+async def test_passwords_are_not_tried_quickly_and_users_log_in(frozen: Wired, path: str) -> None:
     async def tried(user: str, password: str) -> int:
-        return (await service.http.post(path, json={"username": user, "password": password})).status_code
+        return (await frozen.http.post(path, json={"username": user, "password": password})).status_code
 
     assert {await tried(f"user {number}", "right") for number in range(20)} == {200}
     answers = [await tried("user 1", f"wrong {number}") for number in range(15)]
     assert answers[0] == 401
     assert answers[-1] == 429
-    service.ahead[0] += 3
+    frozen.ahead[0] += 3
     assert await tried("user 1", "right") == 200
 
 

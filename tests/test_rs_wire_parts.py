@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 from pydantic import Field
 
 from roomservice.allowance import Allowances, Rate
+from roomservice.media_events import Restarts
 from roomservice.model.errors import Illegal, Problem
 from roomservice.operations.calling import Refusal, perform
 from roomservice.operations.problems import PROBLEMS, UNAUTHORISED, Refused
@@ -136,6 +137,15 @@ def test_many_names_take_no_more_memory_than_there_may_be() -> None:
 def test_every_close_code_has_a_meaning_of_its_own() -> None:
     assert set(MEANINGS) == set(Close)
     assert Close.TOO_SLOW.reason == "too-slow"
+
+
+# ---- the media server
+
+
+def test_a_media_server_that_is_another_process_or_was_away_is_told_again() -> None:
+    restarts = Restarts()
+    seen = [5.0, 7.0, None, None, 1.0, 3.0, 2.0, None, 9.0]
+    assert [restarts.seen(up_s) for up_s in seen] == [False, False, False, False, True, False, True, False, True]
 
 
 # ---- a table, and what is made of it

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from mediaserver.loadgen.plan import Mode, Plan
 from mediaserver.loadgen.sounds import speech
 
 TALKERS = {"forward": 1, "mix": 2}
+AS_INSTALLED = "Janus VideoRoom, a thread each"
 OURS, VIDEOROOM, AUDIOBRIDGE, RELAY = "this server", "Janus VideoRoom", "Janus AudioBridge", "aiortc relay"
 Kind = Literal["forward", "mix"]
 ISSUE_LISTENERS = {"forward": 1000, "mix": 200}
@@ -39,18 +41,19 @@ ISSUE_LISTENERS = {"forward": 1000, "mix": 200}
 class Sizes:
     """Listeners at which each is measured; rounds of all; seconds of each window."""
 
-    forward: tuple[int, ...] = (25, 200, 1000)
-    videoroom: tuple[int, ...] = (25, 100, 200)
-    mix: tuple[int, ...] = (1, 50, 100, 200)
+    forward: tuple[int, ...] = (25, 100, 200, 1000)
+    videoroom: tuple[int, ...] = (25, 200)
+    as_installed: tuple[int, ...] = (25, 100)
+    mix: tuple[int, ...] = (1, 50, 200)
     audiobridge: tuple[int, ...] = (1, 50, 100)
     relay: tuple[int, ...] = (1, 10)
-    floor: tuple[int, ...] = (200, 1000)
+    floor: tuple[int, ...] = (1000,)
     rounds: int = 3
     seconds: float = 5.0
 
     @classmethod
     def quick(cls) -> Sizes:
-        return cls((100, 1000), (100,), (1, 100), (1, 50), (5,), (1000,), rounds=1, seconds=3.5)
+        return cls((100, 1000), (100,), (100,), (1, 50), (1, 50), (5,), (1000,), rounds=1, seconds=3.5)
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,9 @@ def _contenders(
     stack: contextlib.ExitStack, sizes: Sizes, core: int, generator_core: int, remarks: list[str]
 ) -> Iterator[Contender]:
     server = stack.enter_context(Server(core=core))
-    for kind, counts in (("forward", sizes.forward), ("mix", sizes.mix)):
-        yield Contender(OURS, kind, counts, lambda: ServerRooms(server), server.cpu_s, join_rate=200.0)  # type: ignore[arg-type]
+    ours: tuple[tuple[Kind, tuple[int, ...]], ...] = (("forward", sizes.forward), ("mix", sizes.mix))
+    for own_kind, own_counts in ours:
+        yield Contender(OURS, own_kind, own_counts, partial(ServerRooms, server), server.cpu_s, join_rate=200.0)
 
     version, address = janus.version(), janus.own_address()
     if version is None:
@@ -142,22 +146,15 @@ def _contenders(
     elif address is None:
         remarks.append("Janus was not measured: it needs an address beside loopback's, and this machine has none.")
     else:
-        remarks.append(f"Janus {version}: one event loop, ICE-lite, no event handlers, its plugins' defaults else.")
-        other = stack.enter_context(janus.Janus(address, core=core, gateway_core=generator_core))
-        for name, kind, plugin, counts in (
-            (VIDEOROOM, "forward", "videoroom", sizes.videoroom),
-            (AUDIOBRIDGE, "mix", "audiobridge", sizes.audiobridge),
-        ):
-            whip, whep = (f"{other.url}/{way}/{plugin}/{{room}}" for way in ("whip", "whep"))
-            yield Contender(
-                name,
-                kind,  # type: ignore[arg-type]
-                counts,
-                lambda whip=whip, whep=whep: Addresses(whip, whep),  # type: ignore[misc]
-                other.server.cpu_s,
-                bind=address,
-                join_rate=50.0,
+        remarks.append(f"Janus {version}: ICE-lite, no event handlers, its plugins' defaults else.")
+        for event_loops in (1, 0):
+            other = stack.enter_context(
+                janus.Janus(address, core=core, gateway_core=generator_core, event_loops=event_loops)
             )
+            for name, kind, plugin, counts in _of_janus(sizes, event_loops):
+                whip, whep = (f"{other.url}/{way}/{plugin}/{{room}}" for way in ("whip", "whep"))
+                places = partial(Addresses, whip, whep)
+                yield Contender(name, kind, counts, places, other.server.cpu_s, bind=address, join_rate=50.0)
 
     log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-relay-"))) / "log"
     command = [sys.executable, "-m", "bench.peers.relay", "127.0.0.1"]
@@ -172,6 +169,16 @@ def _contenders(
         join_rate=10.0,
         forwards=False,
     )
+
+
+def _of_janus(sizes: Sizes, event_loops: int) -> list[tuple[str, Kind, str, tuple[int, ...]]]:
+    """Name, kind, plugin and listeners of what is measured of one Janus."""
+    if event_loops == 0:
+        return [(AS_INSTALLED, "forward", "videoroom", sizes.as_installed)]
+    return [
+        (VIDEOROOM, "forward", "videoroom", sizes.videoroom),
+        (AUDIOBRIDGE, "mix", "audiobridge", sizes.audiobridge),
+    ]
 
 
 def _price(contender: Contender, listeners: int, seconds: float, core: int) -> Price:
@@ -265,6 +272,7 @@ def _result(run: Run, prices: list[Price], floors: dict[int, list[float]], remar
     findings = Findings(prices, floors, remarks)
     findings.to_floor()
     findings.to_janus("ratio_janus_videoroom", VIDEOROOM, "forward")
+    findings.to_janus("ratio_janus_videoroom_as_installed", AS_INSTALLED, "forward")
     findings.to_janus("ratio_janus_audiobridge", AUDIOBRIDGE, "mix")
     remarks += [
         f"{price.contender} with {price.listeners} listeners: {price.trouble}. It is not counted."

@@ -130,6 +130,10 @@ class Gateway:
             name = f"listener-{next(self._numbers)}"
             return await self._bridge(handle, room, offer, name, muted=True), handle
         client = description.parse(offer)
+        for _ in range(round(ANSWER_S / RETRY_S)):
+            if self._feeds[room]:
+                break
+            await asyncio.sleep(RETRY_S)  # whoever is to be heard is about to come
         streams = [{"feed": feed} for feed in self._feeds[room][: len(client.sections)]]
         join = {"request": "join", "ptype": "subscriber", "room": room, "streams": streams}
         server = description.parse(str((await self._subscribe(handle, join))["jsep"]["sdp"]))

@@ -1,7 +1,8 @@
 """Debian's Janus on a core of its own, as an admin who wants speed would configure it, behind the gateway.
 
-One event loop in place of a thread for each client, ICE-lite, no event handlers, only the plugins and the transport
-that are used, log lines of errors alone. Rooms are of 48 kHz, Opus alone, and tell nobody who comes and who talks.
+One event loop in place of a thread for each client (or those, as installed), ICE-lite, no event handlers, only the
+plugins and the transport that are used, log lines of errors alone. Rooms are of 48 kHz, Opus alone, and tell nobody who
+comes and who talks.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def own_address() -> str | None:
     return addresses[0] if addresses else None
 
 
-def configuration(directory: Path, plugins: Path, address: str, port: int) -> dict[str, str]:
-    """File name -> contents. plugins: of Debian's package; its transports are beside them."""
+def configuration(directory: Path, plugins: Path, address: str, port: int, *, event_loops: int = 1) -> dict[str, str]:
+    """File name -> contents. plugins: of Debian's package; its transports are beside them. event_loops: 0 is a
+    thread for each peer, as Debian has it."""
     transports = plugins.with_name("transports")
 
     def others(folder: Path) -> str:
@@ -68,7 +70,7 @@ def configuration(directory: Path, plugins: Path, address: str, port: int) -> di
     loggers_folder = "{directory}"
     debug_level = 2
     session_timeout = 0
-    event_loops = 1
+    event_loops = {event_loops}
 }}
 media: {{ ipv6 = false }}
 nat: {{ ice_lite = true, ice_enforce_list = "{address}" }}
@@ -89,12 +91,12 @@ admin: {{ admin_http = false }}
 class Janus:
     """Janus and its gateway, in a `with` statement. RuntimeError with the log when they do not start."""
 
-    def __init__(self, address: str, *, core: int | None, gateway_core: int | None) -> None:
+    def __init__(self, address: str, *, core: int | None, gateway_core: int | None, event_loops: int = 1) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="bench-janus-")
         directory = Path(self._directory.name)
         plugins = next(Path("/usr/lib").glob("*/janus/plugins"))
         port = _free_port()
-        for name, text in configuration(directory, plugins, address, port).items():
+        for name, text in configuration(directory, plugins, address, port, event_loops=event_loops).items():
             (directory / name).write_text(text, encoding="utf-8")
         files = ["-F", str(directory), "-C", str(directory / "janus.jcfg")]
         self.server = Process(["janus", *files], directory / "janus.log", core=core)

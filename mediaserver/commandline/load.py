@@ -16,12 +16,21 @@ from rich.text import Text
 from mediaserver.client import CallError
 from mediaserver.commandline.connection import Connection, connects
 from mediaserver.commandline.output import console, percent, printable, table
+from mediaserver.loadgen.network import Network
+from mediaserver.loadgen.network import parse as parse_network
 from mediaserver.loadgen.places import Addresses, OwnRooms, Places
 from mediaserver.loadgen.plan import Plan
 from mediaserver.loadgen.report import FAULTS, Report
 from mediaserver.loadgen.run import Load, Progress
 
 _DEFAULTS = Plan()
+
+
+def _network(text: str) -> Network:
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(context_settings={"show_default": True, "max_content_width": 100})
@@ -39,9 +48,10 @@ _DEFAULTS = Plan()
 )
 @click.option(
     "--sound",
-    help="What speakers say: recorded speech (of Debian's asterisk-core-sounds-en-g722, else a synthetic voice), or "
-    "tones that tell speakers apart in a mix.  [default: markers in a mix, else speech]",
-    type=click.Choice(["speech", "markers"]),
+    help="What speakers say: recorded speech (of Debian's asterisk-core-sounds-en-g722, else a synthetic voice), "
+    "tones that tell speakers apart in a mix, or chirps that tell how long a mix takes from mouth to ear.  "
+    "[default: markers in a mix, else speech]",
+    type=click.Choice(["speech", "markers", "chirps"]),
 )
 @click.option("--spurt", help="Mean seconds of talk.", type=float, default=_DEFAULTS.spurt_s)
 @click.option("--silence", help="Mean seconds of silence between; 0: they talk all the time.", type=float, default=0.0)
@@ -49,6 +59,18 @@ _DEFAULTS = Plan()
 @click.option("--join-rate", help="Offers a second.", type=float, default=_DEFAULTS.join_rate)
 @click.option("--duration", help="Seconds after the last offer.", type=float, default=_DEFAULTS.duration_s)
 @click.option("--seed", help="Of names, phases and talk.", type=int, default=_DEFAULTS.seed)
+@click.option(
+    "--up",
+    help="A network between each peer and the server, any of loss, burst, delay, jitter and duplicate: "
+    "loss=0.05,burst=3,delay=20,jitter=30,duplicate=0.01 loses 5 %, 3 in a row on average, and takes 20 to 50 ms.",
+    metavar="NETWORK",
+    type=_network,
+    default="",
+    show_default=False,
+)
+@click.option(
+    "--down", help="The same on the way back.", metavar="NETWORK", type=_network, default="", show_default=False
+)
 @click.option("--prefix", help="Rooms are PREFIX-0, PREFIX-1 and so on.", default=_DEFAULTS.prefix)
 @click.option("--bind", help="Address of the peers' sockets.", default="127.0.0.1")
 @click.option(
@@ -152,7 +174,13 @@ def summary(report: Report) -> RenderableType:
     for name, times in report.join_ms().items():
         if times:
             figures.add_row(f"join: {name.replace('_', ' ')} (ms)", *(f"{times[p]:.1f}" for p in times))
-    for name, kind in (("delay", "delay"), ("generator sent late", "lateness")):
+    for name, kind in (
+        ("delay", "delay"),
+        ("delay, as read", "delay_as_read"),
+        ("mouth to ear", "mouth_to_ear"),
+        ("generator read late", "queue"),
+        ("generator sent late", "lateness"),
+    ):
         times = snapshot[kind]
         if times["count"]:
             figures.add_row(
@@ -167,6 +195,18 @@ def summary(report: Report) -> RenderableType:
             f"{usage.peak_mib:.0f} MiB"
         )
     )
+    if not (plan.up.clean and plan.down.clean):
+        ways = (
+            f"{way} ({network.text()}) lost {snapshot[f'modelled_lost_{way}']:,} and doubled "
+            f"{snapshot[f'modelled_twice_{way}']:,} datagrams"
+            for way, network in (("up", plan.up), ("down", plan.down))
+        )
+        lines.append(Text(f"network model: {'; '.join(ways)}: no faults of the server's"))
+    if plan.kind == "chirps":
+        said, heard = snapshot["chirps_said"], snapshot["mouth_to_ear"]["count"]
+        lines.append(
+            Text(f"{said:,} chirps said, {heard:,} heard by {plan.rooms * min(plan.ears, plan.listeners):,} ears")
+        )
     for reason, count in report.failures().items():
         lines.append(Text(f"{count:,} peers: {printable(reason)}", "bold red"))
     for name, count in report.faults.items():

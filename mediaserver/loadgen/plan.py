@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from mediaserver.loadgen.network import CLEAN, Network
+
 MAX_PEERS = 20_000
 """Each has a port of one address, of which Linux gives 28,232."""
 MAX_SLOTS = 8
@@ -15,7 +17,9 @@ MAX_SPEAKERS = 64
 FRAME_S = 0.02
 
 Mode = Literal["mix", "select"]
-SoundKind = Literal["speech", "markers"]
+SoundKind = Literal["speech", "markers", "chirps"]
+MAX_CHIRPING = 2
+"""Speakers of a room whose chirps an ear tells apart; see chirp_kinds in native/load/chirp.hpp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,8 @@ class Plan:
     """speakers, listeners: of each room. slots: audio sections of a listener's offer, None: one for a mix, else one for
     each speaker, at most 8. spurt_s, silence_s: means of talking and being silent; without silence, speakers talk all
     the time. sound: None is speech when it is forwarded, markers when it is mixed. ears: listeners of each room whose
-    mix is decoded. join_rate: offers a second. duration_s: from the last offer to the end."""
+    mix is decoded. join_rate: offers a second. duration_s: from the last offer to the end. up, down: each peer's
+    network, on its way to the server and back."""
 
     rooms: int = 1
     speakers: int = 1
@@ -52,6 +57,8 @@ class Plan:
     duration_s: float = 10.0
     seed: int = 1
     prefix: str = "load"
+    up: Network = CLEAN
+    down: Network = CLEAN
 
     def __post_init__(self) -> None:
         """ValueError, with a sentence, when it cannot be done."""
@@ -65,6 +72,8 @@ class Plan:
             raise ValueError(f"A listener has 1 to {MAX_SLOTS} slots.")
         if self.mode == "mix" and self.slots not in (None, 1):
             raise ValueError("A mix has one slot.")
+        if self.sound == "chirps" and (self.mode != "mix" or self.speakers > MAX_CHIRPING):
+            raise ValueError(f"Chirps are for mixes of at most {MAX_CHIRPING} speakers.")
         if not 0.1 <= self.join_rate <= 10_000:
             raise ValueError("The join rate is 0.1 to 10,000 a second.")
         if not 0 < self.duration_s <= 86_400:

@@ -15,6 +15,11 @@ LATE_OFFER_MS = 50.0
 BUSY = 0.85
 """Share of a core of the generator's thread, above which what it measures waits in its own sockets."""
 STALL_S = 1.0
+# What the network model did to datagrams of every kind, each way.
+MODELLED = (
+    *("modelled_lost_up", "modelled_lost_down", "modelled_twice_up", "modelled_twice_down"),
+    "modelled_overflow",
+)
 
 # Fault -> what it means, in the order in which they are printed.
 FAULTS = {
@@ -71,10 +76,11 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class Report:
     plan: Plan
-    voice: str  # what was played: "recorded", "synthesised" or "markers"
+    voice: str  # what was played: "recorded", "synthesised", "markers" or "chirps"
     peers: Sequence[Peer]
     snapshot: Mapping[str, Any]
     usage: Usage
+    mouth_to_ear_us: Sequence[int] = ()  # of each chirp that was heard, as far as they are kept
     faults: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +106,8 @@ class Report:
             )
         if self.snapshot["send_failures"]:
             found.append(f"The system refused to send {self.snapshot['send_failures']:,} datagrams.")
+        if self.snapshot["modelled_overflow"]:
+            found.append(f"The network model had no room for {self.snapshot['modelled_overflow']:,} datagrams.")
         if self.usage.seconds and self.usage.thread_s / self.usage.seconds > BUSY:
             share = 100 * self.usage.thread_s / self.usage.seconds
             found.append(f"The generator's thread was busy {share:.0f} % of the time.")
@@ -124,6 +132,7 @@ class Report:
             "core_percent_per_peer": self.cpu_percent_per_peer(),
             "cpu_us_per_datagram": self.cpu_us_per_datagram(),
             "send_lateness_us": self.snapshot["lateness"],
+            "receive_queue_us": self.snapshot["queue"],
             "packets_skipped": self.snapshot["packets_skipped"],
             "send_failures": self.snapshot["send_failures"],
             "doubts": self.doubts,
@@ -136,14 +145,17 @@ class Report:
             "packets_sent": self.snapshot["packets_sent"],
             "received": dict(self.snapshot["tally"]),
             "delay_us": self.snapshot["delay"],
+            "delay_as_read_us": self.snapshot["delay_as_read"],
+            "mouth_to_ear_us": self.snapshot["mouth_to_ear"] | {"chirps_said": self.snapshot["chirps_said"]},
+            "network": {name: self.snapshot[name] for name in MODELLED},
             "rooms_are_verified": self.rooms_are_verified,
             "faults": dict(self.faults),
             "generator": generator,
         }
 
     def join_ms(self) -> dict[str, dict[str, float]]:
-        """From when an offer was due to when it was made, to its answer, to a connectivity check's response, to SRTP keys
-        on our side, and to a listener's first packet."""
+        """From when an offer was due to when it was made, to its answer, to the response to a connectivity check, to
+        SRTP keys on our side, and to a listener's first packet."""
         return {
             "offered": percentiles([peer.offered_ms for peer in self.peers]),
             "answered": percentiles([peer.answered_ms for peer in self.peers]),

@@ -16,10 +16,11 @@ from mediaserver.loadgen.description import MAX_ANSWER_BYTES, Answer, AnswerErro
 from mediaserver.loadgen.handshake import ClientHandshake, Identity
 from mediaserver.loadgen.http import Http, HttpError
 from mediaserver.loadgen.limits import raise_descriptors
+from mediaserver.loadgen.network import Network
 from mediaserver.loadgen.places import Places
 from mediaserver.loadgen.plan import FRAME_S, Join, Plan
 from mediaserver.loadgen.report import Peer, Report, Usage
-from mediaserver.loadgen.sounds import speech, tones
+from mediaserver.loadgen.sounds import chirping, speech, tones
 
 JOIN_TIMEOUT_S = 15.0
 """From an offer's time to keys. Lower counts slow joins as failures, higher lets those that hang hold up the rest."""
@@ -95,7 +96,7 @@ class Load:
         self._places_at_once = asyncio.Semaphore(AT_ONCE)
         self._ending = self._opened = False
         self._run_id = plan.random(Join(0, 0, True, 0)).getrandbits(32) ^ (time.time_ns() & 0xFFFFFFFF)
-        self._generator = _native.LoadGenerator(bind)
+        self._generator = _native.LoadGenerator(bind, _path(plan.up), _path(plan.down), plan.seed)
 
     async def run(self) -> Report:
         """The whole load. client.CallError, OSError and ValueError, with a sentence, when it cannot begin."""
@@ -141,7 +142,8 @@ class Load:
         )
         self._ending = True
         self._generator.hush()
-        await asyncio.sleep(DRAIN_S)
+        ways = (self._plan.up, self._plan.down)
+        await asyncio.sleep(DRAIN_S + sum(way.delay_ms + way.jitter_ms for way in ways) / 1000)
         return usage
 
     async def _until(self, at_s: float) -> None:
@@ -211,18 +213,21 @@ class Load:
                 report_ssrc=ssrc,
                 forwarded=plan.mode == "select",
                 constant=plan.constant,
-                ear=plan.mode == "mix" and plan.kind == "markers" and join.number < plan.ears,
+                ear=plan.mode == "mix" and plan.kind != "speech" and join.number < plan.ears,
                 own_tones=plan.own_tones(join.room, _native.LOAD_TONES),
+                chirps=plan.kind == "chirps",
             )
-        markers = plan.kind == "markers"
+        sound = plan.tone(join.room, join.number, _native.LOAD_TONES) if plan.kind == "markers" else 0
+        if plan.kind == "chirps":
+            sound = join.number
         return self._generator.add_speaker(
             **common,
             speaker=join.number,
             payload_type=answer.payload_type,
             level_id=answer.level_id,
             ssrc=ssrc,
-            sound=self._sounds[plan.tone(join.room, join.number, _native.LOAD_TONES) if markers else 0],
-            first_frame=0 if markers else random.getrandbits(16),
+            sound=self._sounds[sound],
+            first_frame=0 if plan.kind == "markers" else random.getrandbits(16),
             spurt_frames=plan.spurt_s / FRAME_S,
             silence_frames=plan.silence_s / FRAME_S,
             phase_ms=random.random() * FRAME_S * 1000,
@@ -233,6 +238,9 @@ class Load:
         if plan.kind == "speech":
             frames, voice = speech(plan.seed)
             return [_native.LoadSound(frames)], voice
+        if plan.kind == "chirps":
+            chirps = [chirping(kind, _native.load_chirp(kind), plan.seed) for kind in range(plan.speakers)]
+            return [_native.LoadSound(frames, chirp) for frames, chirp in chirps], "chirps"
         count = min(_native.LOAD_TONES, plan.rooms * plan.speakers)
         made = tones(_native.load_tone_hz(tone) for tone in range(count))
         return [_native.LoadSound(frames) for frames in made], "markers"
@@ -300,7 +308,9 @@ class Load:
         return Progress(stage, elapsed_s, total_s, len(self._clients), snapshot["connected"], failed, snapshot)
 
     def _report(self, voice: str, usage: Usage) -> Report:
-        return Report(self._plan, voice, [*self._peers()], self._generator.snapshot(), usage)
+        return Report(
+            self._plan, voice, [*self._peers()], self._generator.snapshot(), usage, self._generator.mouth_to_ear_us()
+        )
 
     def _peers(self) -> Iterator[Peer]:
         for client in self._clients:
@@ -336,3 +346,13 @@ class Load:
 
 def _datagrams(snapshot: dict[str, Any]) -> int:
     return int(snapshot["datagrams_sent"] + snapshot["datagrams_received"])
+
+
+def _path(network: Network) -> _native.LoadPath:
+    return _native.LoadPath(
+        loss=network.loss,
+        burst=network.burst,
+        delay_ms=network.delay_ms,
+        jitter_ms=network.jitter_ms,
+        duplicate=network.duplicate,
+    )

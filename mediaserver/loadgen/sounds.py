@@ -1,5 +1,6 @@
 """What speakers say: recorded speech where Debian's package of it is installed, else a synthetic voice; or tones by
-which a speaker is known in a mix. As Opus packets of 20 ms, and their levels."""
+which a speaker is known in a mix, or chirps by which it is known when he is heard. As Opus packets of 20 ms, and their
+levels."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -21,6 +22,10 @@ SENTENCES = (
     *("confbridge-only-participant", "demo-nomatch", "pm-invalid-option", "vm-newpassword", "vm-reenterpassword"),
 )
 SPEECH_RMS = 0.05  # -26 dB, ITU-T P.56's usual
+CHIRP_PEAK = 0.25
+HISS_RMS = 0.008  # -42 dB, all the time: he who chirps is never silent
+CHIRP_FRAME, CHIRP_SAMPLE = 10, 480  # where the middle of a chirp is
+CHIRP_PERIODS = 50, 53  # frames, by kind: those of two speakers fall together now and then only
 TONE_PEAK = 0.1  # -20 dB: 15 above what an ear takes for a tone, and 8 of them do not clip
 
 
@@ -94,3 +99,17 @@ def speech(seed: int) -> tuple[Frames, str]:
 
 def tones(frequencies_hz: Iterable[float]) -> list[Frames]:
     return [encode(tone(hz), tonal=True) for hz in frequencies_hz]
+
+
+def chirping(kind: int, chirp: Iterable[float], seed: int) -> tuple[Frames, tuple[int, int, int]]:
+    """What a speaker repeats who chirps once in it, in hiss like a quiet voice's; and the chirp's kind, and the frame
+    and sample of its middle."""
+    pattern = np.fromiter(chirp, np.float32)
+    random = np.random.default_rng((seed, kind))
+    white = np.fft.rfft(random.standard_normal(CHIRP_PERIODS[kind] * FRAME))
+    hz = np.fft.rfftfreq(CHIRP_PERIODS[kind] * FRAME, 1 / RATE)
+    hiss = np.fft.irfft(white / np.maximum(hz, 200.0) * (hz > 100))  # falls by 6 dB an octave, as voices do
+    sound = hiss * (HISS_RMS / np.sqrt(np.mean(hiss**2)))
+    begin = CHIRP_FRAME * FRAME + CHIRP_SAMPLE - len(pattern) // 2
+    sound[begin : begin + len(pattern)] += CHIRP_PEAK * pattern
+    return encode(np.asarray(sound, np.float32)), (kind, CHIRP_FRAME, CHIRP_SAMPLE)

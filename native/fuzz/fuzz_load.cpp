@@ -21,12 +21,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     // Packets of one byte of length each, cut from the input.
     load::Hearing hearing{{.run = 1, .room = 2, .ear = true, .own_tones = 1}};
-    load::Latencies delay;
+    load::Times times;
     Instant now{seconds{1}};
     std::uint64_t packets = 0;
     for (std::size_t at = 0; at < size;) {
         const std::size_t length = std::min<std::size_t>(input[at], size - at - 1);
-        hearing.packet(now, input.subspan(at + 1, length), delay);
+        hearing.packet(now, input.subspan(at + 1, length), times);
         at += 1 + length;
         now += milliseconds{20};
         ++packets;

@@ -1,8 +1,10 @@
 // Python bindings of the load generator: conversions only. Methods that wait for the loop let go of the interpreter.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
@@ -20,13 +22,28 @@ using plane::Bytes;
 
 Bytes view(const nb::bytes& bytes) { return {reinterpret_cast<const std::uint8_t*>(bytes.c_str()), bytes.size()}; }
 
-std::shared_ptr<Sound> make_sound(const std::vector<std::pair<nb::bytes, unsigned>>& frames) {
+std::shared_ptr<Sound> make_sound(const std::vector<std::pair<nb::bytes, unsigned>>& frames,
+                                  const std::optional<std::tuple<unsigned, std::size_t, std::uint32_t>>& chirp) {
     auto sound = std::make_shared<Sound>();
     for (const auto& [payload, level] : frames) {
         if (level > 127) throw std::invalid_argument("a level is 0 to 127");
         sound->frames.push_back({{view(payload).begin(), view(payload).end()}, static_cast<std::uint8_t>(level)});
     }
+    if (chirp) {
+        const auto& [kind, frame, sample] = *chirp;
+        if (kind >= chirp_kinds || frame >= frames.size() || sample >= 960) throw std::invalid_argument("the sound has no such chirp");
+        sound->chirp = Sound::Chirp{kind, frame, sample};
+    }
     return sound;
+}
+
+PathConfig path(double loss, double burst, double delay_ms, double jitter_ms, double duplicate) {
+    const auto time = [](double ms) { return std::chrono::duration_cast<plane::Duration>(std::chrono::duration<double, std::milli>{ms}); };
+    if (!(loss >= 0 && loss <= 1 && duplicate >= 0 && duplicate <= 1 && burst >= 0 && burst <= 1000)) {
+        throw std::invalid_argument("shares are 0 to 1, bursts up to 1,000 packets");
+    }
+    if (!(delay_ms >= 0 && delay_ms <= 10'000 && jitter_ms >= 0 && jitter_ms <= 10'000)) throw std::invalid_argument("a path takes up to 10 s");
+    return {loss, burst, time(delay_ms), time(jitter_ms), duplicate};
 }
 
 AgentConfig agent(const std::pair<std::string, std::string>& local, const std::pair<std::string, std::string>& remote,
@@ -67,6 +84,9 @@ nb::dict to_dict(const Tally& tally) {
     LOAD_ENTRY(foreign);
     LOAD_ENTRY(corrupt);
     LOAD_ENTRY(unmarked);
+    LOAD_ENTRY(modelled_lost);
+    LOAD_ENTRY(modelled_missing);
+    LOAD_ENTRY(unexplained_chirps);
     LOAD_ENTRY(windows);
     LOAD_ENTRY(own_windows);
     LOAD_ENTRY(foreign_windows);
@@ -93,7 +113,10 @@ nb::dict snapshot(Generator& generator) {
     }
     nb::dict dict;
     dict["tally"] = to_dict(now.tally);
-    dict["delay"] = to_dict(now.measured.delay);
+    dict["delay"] = to_dict(now.measured.times.delay);
+    dict["delay_as_read"] = to_dict(now.measured.times.delay_as_read);
+    dict["mouth_to_ear"] = to_dict(now.measured.times.mouth_to_ear.delays);
+    dict["queue"] = to_dict(now.measured.queue);
     dict["lateness"] = to_dict(now.measured.lateness);
     dict["datagrams_sent"] = now.measured.datagrams_sent;
     dict["datagrams_received"] = now.measured.datagrams_received;
@@ -101,6 +124,12 @@ nb::dict snapshot(Generator& generator) {
     dict["packets_received"] = now.measured.packets_received;
     dict["packets_skipped"] = now.measured.packets_skipped;
     dict["connected"] = now.measured.connected;
+    dict["chirps_said"] = now.measured.chirps_said;
+    dict["modelled_lost_up"] = now.measured.modelled_lost_up;
+    dict["modelled_lost_down"] = now.measured.modelled_lost_down;
+    dict["modelled_twice_up"] = now.measured.modelled_twice_up;
+    dict["modelled_twice_down"] = now.measured.modelled_twice_down;
+    dict["modelled_overflow"] = now.measured.modelled_overflow;
     dict["silent"] = now.silent;
     dict["send_failures"] = now.send_failures;
     dict["events_dropped"] = now.events_dropped;
@@ -142,11 +171,25 @@ void bind(nb::module_& m) {
     m.attr("LOAD_GOODBYE") = static_cast<int>(Happened::goodbye);
 
     nb::class_<Sound>(m, "LoadSound", "What speakers repeat.")
-        .def(nb::new_(&make_sound), "frames"_a,
-             "Opus packets of one frame of 20 ms each, and their levels (RFC 6464: 0 to 127, -dBov).");
+        .def(nb::new_(&make_sound), "frames"_a, "chirp"_a = nb::none(),
+             "frames: Opus packets of one frame of 20 ms each, and their levels (RFC 6464: 0 to 127, -dBov). chirp: its kind, and the "
+             "frame and sample of its middle.");
+    nb::class_<PathConfig>(m, "LoadPath", "A network as a model.")
+        .def(nb::new_([](double loss, double burst, double delay_ms, double jitter_ms, double duplicate) {
+                 return std::make_shared<PathConfig>(path(loss, burst, delay_ms, jitter_ms, duplicate));
+             }),
+             nb::kw_only(), "loss"_a = 0.0, "burst"_a = 1.0, "delay_ms"_a = 0.0, "jitter_ms"_a = 0.0, "duplicate"_a = 0.0,
+             "loss, duplicate: shares of datagrams, 0 to 1. burst: the mean number lost in a row. jitter_ms: evenly spread, the order is "
+             "kept. ValueError for what no network is.");
 
     nb::class_<Generator>(m, "LoadGenerator", "WebRTC clients, one socket each, moved by one thread; one other thread calls.")
-        .def(nb::init<const std::string&>(), "bind"_a, "The address of the clients' sockets.")
+        .def(
+            "__init__",
+            [](Generator* self, const std::string& bind, const PathConfig* up, const PathConfig* down, std::uint64_t seed) {
+                new (self) Generator{bind, up ? *up : PathConfig{}, down ? *down : PathConfig{}, seed};
+            },
+            "bind"_a, "up"_a.none() = nb::none(), "down"_a.none() = nb::none(), "seed"_a = 0,
+            "bind: the address of the clients' sockets. up, down: the network between each of them and the server.")
         .def("start", &Generator::start)
         .def("stop", &Generator::stop, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("event_fd", &Generator::event_fd, "Readable when poll() has something; poll() clears it.")
@@ -172,14 +215,14 @@ void bind(nb::module_& m) {
             "add_listener",
             [](Generator& g, const Pair& local, const Pair& remote, const Candidates& candidates, std::uint64_t seed, std::uint32_t run,
                std::uint32_t room, std::uint32_t report_ssrc, const std::string& cname, bool forwarded, bool constant, bool ear,
-               std::uint32_t own_tones) {
+               std::uint32_t own_tones, bool chirps) {
                 return g.add({agent(local, remote, candidates, seed), report_ssrc, cname, {},
-                              HearingConfig{run, room, forwarded, constant, ear, own_tones}});
+                              HearingConfig{run, room, forwarded, constant, ear, own_tones, chirps}});
             },
             nb::kw_only(), "local"_a, "remote"_a, "candidates"_a, "seed"_a, "run"_a, "room"_a, "report_ssrc"_a, "cname"_a, "forwarded"_a,
-            "constant"_a, "ear"_a = false, "own_tones"_a = 0,
+            "constant"_a, "ear"_a = false, "own_tones"_a = 0, "chirps"_a = false,
             "forwarded: payloads come as they were sent, else mixed. constant: somebody talks at all times. ear: what comes is decoded, "
-            "and tones are looked for in it that own_tones (bit k: tone k) does not have.")
+            "and tones are looked for in it that own_tones (bit k: tone k) does not have; with chirps, chirps.")
         .def(
             "send", [](Generator& g, ClientId client, const nb::bytes& datagram) { g.send(client, view(datagram)); }, "client"_a,
             "datagram"_a, "Of DTLS, to the selected candidate.")
@@ -195,10 +238,15 @@ void bind(nb::module_& m) {
         .def("leave", &Generator::leave, "client"_a, "Says goodbye (RTCP BYE) and closes its socket; its outcome stays.")
         .def("hush", &Generator::hush, "All speakers fall silent.")
         .def("snapshot", &snapshot, nb::sig("def snapshot(self) -> dict[str, typing.Any]"), "All counters and percentiles, of all clients.")
+        .def("mouth_to_ear_us", [](Generator& g) { return g.snapshot().measured.times.mouth_to_ear.kept_us; },
+             "Of each chirp that was heard, up to 65,536: how long before it had been spoken.")
         .def("outcome", &outcome, "client"_a, nb::sig("def outcome(self, client: int) -> dict[str, typing.Any]"),
              "What one client sent, or received and found. IndexError for a number that no client has.");
     m.def("load_tone_hz", &tone_hz, "tone"_a, "Of the tones by which an ear knows speakers in a mix.");
     m.attr("LOAD_TONES") = tones;
+    m.def("load_chirp", [](unsigned kind) { return kind < chirp_kinds ? chirp(kind) : throw std::invalid_argument("no such chirp"); }, "kind"_a,
+          "The samples of a chirp at 48 kHz, full scale 1.0; kind: 0 to LOAD_CHIRPS - 1.");
+    m.attr("LOAD_CHIRPS") = chirp_kinds;
 }
 
 }  // namespace load

@@ -55,7 +55,19 @@ void Client::advance(Instant now, Outbox& out, Measured& measured) {
     if (now >= next_report_) report(now, out);
 }
 
-void Client::receive(Instant now, const Endpoint& from, MutableBytes datagram, Outbox& out, Measured& measured) {
+bool Client::is_rtp(Bytes datagram) noexcept {
+    return datagram.size() >= rtp::fixed_header_size && datagram[0] >= 128 && datagram[0] <= 191 && !is_rtcp(datagram);
+}
+
+void Client::lose(Instant now, MutableBytes datagram) {
+    if (left_ || !opener_ || !hearing_ || !is_rtp(datagram)) return;
+    if (hearing_->is_duplicate(load32(&datagram[8]), load16(&datagram[2]))) return hearing_->count_duplicate();
+    const auto opened = opener_->rtp(datagram);
+    if (!opened) return hearing_->count_undecryptable();
+    hearing_->lose(now, datagram.first(opened->size));
+}
+
+void Client::receive(Instant now, const Endpoint& from, MutableBytes datagram, Outbox& out, Measured& measured, Duration waited) {
     if (left_ || datagram.size() < 12) return;
     const std::uint8_t first = datagram[0];  // RFC 7983
     if (first < 4) {
@@ -72,7 +84,7 @@ void Client::receive(Instant now, const Endpoint& from, MutableBytes datagram, O
         if (is_rtcp(datagram)) {
             on_rtcp(now, datagram, out);
         } else {
-            on_rtp(now, datagram, measured);
+            on_rtp(now, datagram, measured, waited);
         }
     }
 }
@@ -119,7 +131,8 @@ void Client::speak(Instant now, Outbox& out, Measured& measured) {
         const Instant due = next_frame_;
         const bool talks = talk_.next();
         const std::vector<Frame>& frames = speaking.sound->frames;
-        const Frame& sound = frames[(speaking.first_frame + frames_) % frames.size()];
+        const std::size_t place = (speaking.first_frame + frames_) % frames.size();
+        const Frame& sound = frames[place];
         ++frames_;
         timestamp_ += frame_samples;
         if (!talks) {
@@ -130,7 +143,13 @@ void Client::speak(Instant now, Outbox& out, Measured& measured) {
             ++measured.packets_skipped;
             continue;
         }
-        const Marker marker{speaking.run, speaking.room, speaking.speaker, static_cast<std::uint32_t>(packets_sent_), due};
+        if (const auto& chirp = speaking.sound->chirp; chirp && chirp->frame == place && speaking.board) {
+            // What is sent now began to be spoken a frame ago.
+            speaking.board->say(chirp->kind, due - frame + nanoseconds{std::int64_t{chirp->sample} * 1'000'000 / 48});
+            ++measured.chirps_said;
+        }
+        const auto number = static_cast<std::uint32_t>(packets_sent_);
+        const Marker marker{speaking.run, speaking.room, speaking.speaker, number, due};
         const std::size_t size = write_marked(payload, sound.payload, marker);
         if (size == 0) continue;  // set-up has refused such sounds
         const std::array<std::uint8_t, 1> level{static_cast<std::uint8_t>(0x80 | sound.level)};
@@ -146,7 +165,9 @@ void Client::speak(Instant now, Outbox& out, Measured& measured) {
         last_sent_ = now;
         ++measured.packets_sent;
         measured.lateness.record(now - due);
-        if (sealed != 0) out.send(*agent_.selected(), Bytes{packet}.first(sealed));
+        if (sealed == 0) continue;
+        const bool on_its_way = out.send(*agent_.selected(), Bytes{packet}.first(sealed));
+        if (!on_its_way && speaking.board) speaking.board->withhold(speaking.speaker, number);
     }
 }
 
@@ -172,13 +193,13 @@ void Client::report(Instant now, Outbox& out) {
     if (size != 0) out.send(*agent_.selected(), Bytes{compound}.first(size));
 }
 
-void Client::on_rtp(Instant now, MutableBytes datagram, Measured& measured) {
+void Client::on_rtp(Instant now, MutableBytes datagram, Measured& measured, Duration waited) {
     if (!hearing_) return;
     ++measured.packets_received;
     if (hearing_->is_duplicate(load32(&datagram[8]), load16(&datagram[2]))) return hearing_->count_duplicate();
     const auto opened = opener_->rtp(datagram);
     if (!opened) return hearing_->count_undecryptable();
-    hearing_->packet(now, datagram.first(opened->size), measured.delay);
+    hearing_->packet(now, datagram.first(opened->size), measured.times, waited);
 }
 
 void Client::on_rtcp(Instant now, MutableBytes datagram, Outbox& out) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agent.hpp"
+#include "board.hpp"
 #include "hearing.hpp"
 #include "srtp.hpp"
 #include "talk.hpp"
@@ -20,6 +21,13 @@ struct Frame {
 };
 struct Sound {
     std::vector<Frame> frames;
+    // A chirp in it: which, and where its middle is.
+    struct Chirp {
+        unsigned kind = 0;
+        std::size_t frame = 0;
+        std::uint32_t sample = 0;  // of the frame
+    };
+    std::optional<Chirp> chirp{};
 };
 
 struct SpeakingConfig {
@@ -31,6 +39,7 @@ struct SpeakingConfig {
     std::size_t first_frame = 0;        // where in the sound he begins
     plane::Duration phase{};            // within 20 ms, so that a thousand speakers do not send at once
     std::shared_ptr<const Sound> sound;
+    std::shared_ptr<Board> board{};     // of the room: what he chirps, and what of his packets the network model loses
 };
 
 struct ClientConfig {
@@ -43,12 +52,16 @@ struct ClientConfig {
 
 // What all clients of a generator measure together.
 struct Measured {
-    Latencies delay;     // from when a packet was due to when it was received
+    Times times;
+    Latencies queue;     // of the generator itself: from when the kernel had a datagram to when it was read
     Latencies lateness;  // of the generator itself: from when a packet was due to when it was sent
     std::uint64_t datagrams_sent = 0, datagrams_received = 0;
     std::uint64_t packets_sent = 0, packets_received = 0;  // RTP
     std::uint64_t packets_skipped = 0;                     // a second too late to be sent: the generator was overloaded
     std::uint64_t connected = 0;                           // with keys
+    std::uint64_t chirps_said = 0;
+    // The network model: datagrams that it lost and doubled, each way, and those that it could hold no more.
+    std::uint64_t modelled_lost_up = 0, modelled_lost_down = 0, modelled_twice_up = 0, modelled_twice_down = 0, modelled_overflow = 0;
 };
 
 enum class Happened : std::uint8_t { datagram, ice_connected, ice_failed, goodbye };
@@ -56,7 +69,8 @@ enum class Happened : std::uint8_t { datagram, ice_connected, ice_failed, goodby
 class Outbox {
 public:
     virtual ~Outbox() = default;
-    virtual void send(const plane::Endpoint& to, plane::Bytes datagram) = 0;
+    // False: the network model has lost it.
+    virtual bool send(const plane::Endpoint& to, plane::Bytes datagram) = 0;
     // data: of a datagram of DTLS.
     virtual void tell(Happened what, plane::Bytes data) = 0;
 };
@@ -71,8 +85,12 @@ public:
 
     plane::Instant due() const noexcept;
     void advance(plane::Instant now, Outbox& out, Measured& measured);
-    // `datagram` is decrypted in place.
-    void receive(plane::Instant now, const plane::Endpoint& from, plane::MutableBytes datagram, Outbox& out, Measured& measured);
+    // It came at `now`, and was read so much later. `datagram` is decrypted in place.
+    void receive(plane::Instant now, const plane::Endpoint& from, plane::MutableBytes datagram, Outbox& out, Measured& measured,
+                 plane::Duration waited = {});
+    // One that the network model lost, or doubled, on its way here: only what the server did is to be known of it.
+    void lose(plane::Instant now, plane::MutableBytes datagram);
+    static bool is_rtp(plane::Bytes datagram) noexcept;
     // DTLS; nothing before a candidate is selected.
     void send(plane::Bytes datagram, Outbox& out);
     // The handshake is complete; material as of RFC 5764 section 4.2. False when it has another size than the profile's.
@@ -95,7 +113,7 @@ public:
 private:
     void speak(plane::Instant now, Outbox& out, Measured& measured);
     void report(plane::Instant now, Outbox& out);
-    void on_rtp(plane::Instant now, plane::MutableBytes datagram, Measured& measured);
+    void on_rtp(plane::Instant now, plane::MutableBytes datagram, Measured& measured, plane::Duration waited);
     void on_rtcp(plane::Instant now, plane::MutableBytes datagram, Outbox& out);
 
     ClientConfig config_;

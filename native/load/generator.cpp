@@ -34,7 +34,11 @@ double thread_cpu_s() noexcept {
 class Generator::Peer final : public Outbox {
 public:
     Peer(Generator& generator, ClientId id, ClientConfig config, Instant now)
-        : client{std::move(config), now}, generator_{generator}, id_{id} {
+        : up{generator.up_, Random{generator.seed_ ^ (std::uint64_t{id} << 1)}.bits()},
+          down{generator.down_, Random{generator.seed_ ^ (std::uint64_t{id} << 1 | 1)}.bits()},
+          client{std::move(config), now},
+          generator_{generator},
+          id_{id} {
         fd = socket(generator.bind_.is_ipv6() ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0) fail("no socket for another peer");
         if (bind(fd, generator.bind_.raw(), generator.bind_.raw_size()) != 0) {
@@ -43,6 +47,7 @@ public:
             errno = error;
             fail("cannot bind a peer's socket to " + generator.bind_.address_text());
         }
+        Stamps::ask(fd);
     }
     ~Peer() override { close(); }
     Peer(const Peer&) = delete;
@@ -53,7 +58,26 @@ public:
         fd = -1;
     }
 
-    void send(const Endpoint& to, Bytes datagram) override {
+    bool send(const Endpoint& to, Bytes datagram) override {
+        if (up.config().clean()) return put(to, datagram), true;
+        Measured& measured = generator_.measured_;
+        const Instant now = Clock::now();
+        const auto arrivals = up.pass(now);
+        measured.modelled_lost_up += arrivals.empty();
+        measured.modelled_twice_up += arrivals.size() > 1;
+        bool any = false;
+        for (const Instant arrival : arrivals) {
+            if (arrival <= now) {
+                put(to, datagram);
+                any = true;
+            } else {
+                any |= generator_.hold(arrival, id_, Held::Fate::up, to, datagram);
+            }
+        }
+        return any;
+    }
+
+    void put(const Endpoint& to, Bytes datagram) {
         if (fd < 0) return;
         const ssize_t sent = sendto(fd, datagram.data(), datagram.size(), 0, to.raw(), to.raw_size());
         if (sent < 0) {
@@ -73,15 +97,19 @@ public:
     }
 
     int fd = -1;
+    Path up, down;
     Client client;
     Instant scheduled = Instant::max();
+
+    ClientId id() const noexcept { return id_; }
 
 private:
     Generator& generator_;
     ClientId id_;
 };
 
-Generator::Generator(const std::string& bind) {
+Generator::Generator(const std::string& bind, const PathConfig& up, const PathConfig& down, std::uint64_t seed)
+    : up_{up}, down_{down}, seed_{seed} {
     const auto endpoint = Endpoint::from_text(bind, 0);
     if (!endpoint) throw std::invalid_argument("not an IP address: " + bind);
     bind_ = *endpoint;
@@ -128,6 +156,11 @@ ClientId Generator::add(ClientConfig config) {
     }
     const std::lock_guard lock{mutex_};
     const auto id = static_cast<ClientId>(peers_.size());
+    const std::uint32_t room = config.speaking ? config.speaking->room : config.hearing ? config.hearing->room : 0;
+    std::shared_ptr<Board>& board = boards_[room];
+    if (!board) board = std::make_shared<Board>();
+    if (config.speaking) config.speaking->board = board;
+    if (config.hearing) config.hearing->board = board;
     auto peer = std::make_unique<Peer>(*this, id, std::move(config), Clock::now());
     epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, peer->fd, &event) != 0) fail("epoll");
@@ -141,6 +174,7 @@ void Generator::send(ClientId client, Bytes datagram) {
     const std::lock_guard lock{mutex_};
     Peer& peer = *peers_.at(client);
     peer.client.send(datagram, peer);
+    if (!held_.empty()) bell_.ring();  // the loop may wait for something later
 }
 
 bool Generator::set_keys(ClientId client, srtp::Profile profile, Bytes material, bool we_are_client) {
@@ -197,11 +231,15 @@ void Generator::run() {
     std::array<epoll_event, max_ready> ready;
     std::unique_lock lock{mutex_};
     while (!stopping_) {
-        advance(Clock::now());
+        const Instant now = Clock::now();
+        release(now);
+        advance(now);
         cpu_s_ = thread_cpu_s();
+        Instant next = timers_.empty() ? Instant::max() : timers_.top().due;
+        if (!held_.empty()) next = std::min(next, held_.front().due);
         timespec wait{1, 0};
-        if (!timers_.empty()) {
-            const auto ns = std::clamp<std::int64_t>((timers_.top().due - Clock::now()) / nanoseconds{1}, 0, 999'999'999);
+        if (next != Instant::max()) {
+            const auto ns = std::clamp<std::int64_t>((next - Clock::now()) / nanoseconds{1}, 0, 999'999'999);
             wait = {0, static_cast<long>(ns)};
         }
         lock.unlock();
@@ -212,26 +250,84 @@ void Generator::run() {
             if (key == bell_key) {
                 bell_.clear();
             } else {
-                // Read anew for each: what the ones before cost is no delay of the server's.
-                receive(static_cast<ClientId>(key), Clock::now());
+                receive(static_cast<ClientId>(key));
             }
         }
     }
     cpu_s_ = thread_cpu_s();
 }
 
-void Generator::receive(ClientId id, Instant now) {
+void Generator::receive(ClientId id) {
     Peer& peer = *peers_[id];
     if (peer.fd < 0) return;
     // One: to ask for more that is rarely there would cost as much again, and epoll tells of the rest in the next pass.
     std::array<std::uint8_t, datagram_size> datagram;
+    alignas(cmsghdr) std::array<std::uint8_t, Stamps::control_size> control;
     Endpoint from;
-    socklen_t size = Endpoint::capacity;
-    const ssize_t got = recvfrom(peer.fd, datagram.data(), datagram.size(), 0, from.raw(), &size);
+    iovec vector{datagram.data(), datagram.size()};
+    msghdr message{};
+    message.msg_name = from.raw();
+    message.msg_namelen = Endpoint::capacity;
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = recvmsg(peer.fd, &message, 0);
     if (got < 0) return;  // the echo of an ICMP error
     ++measured_.datagrams_received;
-    peer.client.receive(now, from, MutableBytes{datagram}.first(static_cast<std::size_t>(got)), peer, measured_);
-    schedule(id);
+    // When the kernel had it: what waited in our own sockets is no delay of the server's.
+    const Instant read = Clock::now();
+    const Instant arrival = stamps_.arrival(message, read);
+    measured_.queue.record(read - arrival);
+    const MutableBytes data = MutableBytes{datagram}.first(static_cast<std::size_t>(got));
+    if (peer.down.config().clean()) return deliver(peer, arrival, read - arrival, from, data);
+
+    const auto arrivals = peer.down.pass(arrival);
+    if (arrivals.empty()) {
+        ++measured_.modelled_lost_down;
+        // Not before those that came before it.
+        const Instant missed = std::max(arrival, peer.down.last());
+        if (missed <= read || !hold(missed, id, Held::Fate::lost, from, data)) peer.client.lose(missed, data);
+        return;
+    }
+    // Of a copy, every protocol here throws away the second; counted as received it would be the server's fault.
+    measured_.modelled_twice_down += arrivals.size() > 1;
+    const Instant heard = arrivals.front();
+    if (heard <= read) return deliver(peer, heard, read - heard, from, data);
+    if (!hold(heard, id, Held::Fate::down, from, data)) peer.client.lose(arrival, data);
+}
+
+void Generator::deliver(Peer& peer, Instant arrival, Duration waited, const Endpoint& from, MutableBytes datagram) {
+    peer.client.receive(arrival, from, datagram, peer, measured_, waited);
+    schedule(peer.id());
+}
+
+bool Generator::hold(Instant due, ClientId client, Held::Fate fate, const Endpoint& other, Bytes data) {
+    if (held_.size() >= max_held) {
+        ++measured_.modelled_overflow;
+        return false;
+    }
+    held_.push_back({due, held_ever_++, client, fate, other, {data.begin(), data.end()}});
+    std::push_heap(held_.begin(), held_.end(), std::greater<>{});
+    return true;
+}
+
+void Generator::release(Instant now) {
+    while (!held_.empty() && held_.front().due <= now) {
+        std::pop_heap(held_.begin(), held_.end(), std::greater<>{});
+        Held held = std::move(held_.back());
+        held_.pop_back();
+        Peer& peer = *peers_[held.client];
+        if (peer.fd < 0) continue;
+        switch (held.fate) {
+            case Held::Fate::up:
+                measured_.lateness.record(now - held.due);
+                peer.put(held.other, held.data);
+                break;
+            case Held::Fate::down: deliver(peer, held.due, now - held.due, held.other, held.data); break;
+            case Held::Fate::lost: peer.client.lose(held.due, held.data); break;
+        }
+    }
 }
 
 void Generator::advance(Instant now) {

@@ -8,8 +8,11 @@
 #include <mutex>
 #include <queue>
 #include <thread>
+#include <unordered_map>
 
 #include "client.hpp"
+#include "path.hpp"
+#include "stamp.hpp"
 #include "worker.hpp"
 
 namespace load {
@@ -43,8 +46,13 @@ public:
     // Events that wait for the other thread. DTLS repeats what is dropped beyond.
     static constexpr std::size_t max_events = 1 << 16;
 
-    // bind: address of the clients' sockets. std::system_error when epoll or an eventfd is not to be had.
-    explicit Generator(const std::string& bind);
+    // Datagrams that the network model holds: 5,000 listeners of 50 packets a second behind 250 ms. More costs memory, 300 bytes
+    // each; what comes beyond is lost, and counted.
+    static constexpr std::size_t max_held = 1 << 16;
+
+    // bind: address of the clients' sockets. up, down: the network of each, on its way to the server and back.
+    // std::system_error when epoll or an eventfd is not to be had.
+    explicit Generator(const std::string& bind, const PathConfig& up = {}, const PathConfig& down = {}, std::uint64_t seed = 0);
     ~Generator();
     Generator(const Generator&) = delete;
     Generator& operator=(const Generator&) = delete;
@@ -70,7 +78,9 @@ public:
 private:
     class Peer;
     void run();
-    void receive(ClientId id, plane::Instant now);
+    void receive(ClientId id);
+    void deliver(Peer& peer, plane::Instant arrival, plane::Duration waited, const plane::Endpoint& from, plane::MutableBytes datagram);
+    void release(plane::Instant now);
     void advance(plane::Instant now);
     void schedule(ClientId id);
 
@@ -80,7 +90,22 @@ private:
         bool operator>(const Timer& other) const noexcept { return due > other.due; }
     };
 
+    // A datagram on its way through the network model.
+    struct Held {
+        plane::Instant due;
+        std::uint64_t order = 0;  // of those of one instant
+        ClientId client = 0;
+        enum class Fate : std::uint8_t { up, down, lost } fate = Fate::up;  // lost: on its way down, when all before it have come
+        plane::Endpoint other;    // where it goes, or came from
+        std::vector<std::uint8_t> data;
+        bool operator>(const Held& more) const noexcept { return due != more.due ? due > more.due : order > more.order; }
+    };
+    // False: there is no room.
+    bool hold(plane::Instant due, ClientId client, Held::Fate fate, const plane::Endpoint& other, plane::Bytes data);
+
     plane::Endpoint bind_;
+    PathConfig up_, down_;
+    std::uint64_t seed_;
     int epoll_ = -1;
     plane::Bell bell_, events_bell_;
     std::atomic<bool> stopping_{false};
@@ -89,6 +114,10 @@ private:
     std::mutex mutex_;  // of all below; the loop lets go of it while it waits
     std::vector<std::unique_ptr<Peer>> peers_;
     std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
+    std::vector<Held> held_;  // a heap, the next in front
+    std::uint64_t held_ever_ = 0;
+    Stamps stamps_;
+    std::unordered_map<std::uint32_t, std::shared_ptr<Board>> boards_;  // by room
     std::vector<Event> events_;
     Measured measured_;
     double cpu_s_ = 0;

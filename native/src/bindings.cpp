@@ -482,6 +482,12 @@ NB_MODULE(_native, m) {
              "Counters and gauges of one worker, by name; counter_meanings() explains them.")
         .def("residence", &histogram_of<&plane::WorkerStats::residence>, "worker"_a,
              "How long forwarded packets stayed in the server: upper bounds in seconds, counts (one more, for the rest), sum.")
+        .def("mix_residence", &histogram_of<&plane::WorkerStats::mix_residence>, "worker"_a,
+             "From the time of a room's tick to the sending of its mix, per packet, in the form of residence().")
+        .def("playout_wait", &histogram_of<&plane::WorkerStats::playout_wait>, "worker"_a,
+             "How long what a tick mixes of a speaker has waited, in the form of residence().")
+        .def("playout_target", &histogram_of<&plane::WorkerStats::playout_target>, "worker"_a,
+             "How long the speaker's jitter buffer wanted it to wait, in the form of residence().")
         .def("tick_lateness", &histogram_of<&plane::WorkerStats::tick_lateness>, "worker"_a,
              "How long after its time a room's tick began, in the form of residence().")
         .def("tick_duration", &histogram_of<&plane::WorkerStats::tick_duration>, "worker"_a,

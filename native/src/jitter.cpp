@@ -240,6 +240,8 @@ Duration JitterBuffer::delay(Instant now) const noexcept {
     return playing_ ? delay_of(now, next_media_) : Duration::zero();
 }
 
+Instant JitterBuffer::wanted() const noexcept { return lateness_.earliest(media_time(last_media_)) + target(); }
+
 bool JitterBuffer::ready() const noexcept {
     const Entry* entry = playing_ ? held(next_index_) : nullptr;
     return entry && entry->media <= next_media_;

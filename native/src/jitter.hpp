@@ -79,6 +79,8 @@ public:
     std::uint32_t packet_samples() const noexcept { return last_samples_; }
     // So long that nearly all packets come in time, and where much is lost, what repairs it as well.
     Duration target() const noexcept { return std::clamp<Duration>(lateness_.target() + repair_time(), min_delay, max_delay); }
+    // When the packet that came last should be heard.
+    Instant wanted() const noexcept;
     // How much later than the fastest packets come, on average: delay() counts from the fastest.
     Duration lateness() const noexcept { return lateness_.mean(); }
     const Counters& counters() const noexcept { return counters_; }

@@ -272,6 +272,7 @@ void Mixer::follow(Row& row, Row& leader) {
 void Mixer::pull(Instant now, WorkerStats& stats) {
     inputs_.resize(columns_.size() * frame_size_);
     sounding_.assign(columns_.size(), false);
+    const Duration frame_time = Mixer::frame();
     for (std::size_t c = 0; c < columns_.size(); ++c) {
         const std::span<float> frame = frame_of(inputs_, c);
         const bool heard = std::any_of(mixing_.begin(), mixing_.end(),
@@ -285,6 +286,11 @@ void Mixer::pull(Instant now, WorkerStats& stats) {
         sounding_[c] = playout ? playout->pull(now, frame, need_of(c, false)) : columns_[c].input.sound->pull(now, frame);
         columns_[c].decoded = !playout || playout->decoded();
         columns_[c].input.sound->count(stats);
+        // Of the frame that was pulled: what the next one has waited by now, and a frame more.
+        if (playout && sounding_[c] && playout->buffer().playing()) {
+            stats.playout_wait.record(playout->delay(now) + frame_time);
+            stats.playout_target.record(playout->buffer().target());
+        }
         if (columns_[c].decoded) {
             run_chain(columns_[c], frame);
         } else {

@@ -6,6 +6,14 @@
 
 namespace plane {
 
+namespace {
+
+// After what the jitter buffer wants now: so much it may come to want more before a speaker is played slower for it, which is heard,
+// and costs a passthrough. Less than that (its step, less what a playout bears) mixes who could be passed on; more is delay.
+constexpr Duration spare = milliseconds{3};
+
+}  // namespace
+
 bool Room::set_column(std::uint32_t csrc, float gain, Place place, Instant now) {
     Column& column = columns_[csrc];
     const bool was_audible = column.gain > 0 && column.source;
@@ -272,6 +280,14 @@ void Room::mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& output
         if (ended) leaving_.emplace_back(entry->first, entry->second);
         entry = ended ? columns_.erase(entry) : std::next(entry);
     }
+}
+
+std::optional<Instant> Room::wanted_tick(const Source& source) const noexcept {
+    if (!mixer_ || !source.playout || mixer_->active() || !leaving_.empty()) return std::nullopt;
+    for (const auto& [csrc, column] : columns_) {
+        if (column.is_played()) return std::nullopt;
+    }
+    return source.playout->buffer().wanted() + spare;
 }
 
 bool Room::active(Instant now) const noexcept {

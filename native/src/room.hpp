@@ -90,6 +90,9 @@ public:
     // The rows' frames of the tick whose time is `due`, appended to `outputs`.
     void mix(Instant due, PacketPool& pool, std::vector<Mixer::Output>& outputs, WorkerStats& stats);
     Duration tick_interval() const noexcept { return milliseconds{config_.mix.ptime_ms}; }
+    // When a tick should be, so that what has just come from this source waits no longer than his jitter buffer wants. Nothing while
+    // a mix goes on, or something that is played: their time runs from tick to tick.
+    std::optional<Instant> wanted_tick(const Source& source) const noexcept;
     // Whether the next tick has anything to do; when not, the next moment at which something is due.
     bool active(Instant now) const noexcept;
     std::optional<Instant> next_due() const noexcept { return mixer_ ? mixer_->next_sign_of_life() : std::nullopt; }
@@ -107,10 +110,13 @@ public:
     }
 
     // Set by the worker. Workers whose audiences want this room's packets, by bit, and those that have not got the latest
-    // order; when the room's timer is due; what the worker's count of mixes has of this room.
+    // order; when the room's timer is due, and the tick before; what the worker's count of mixes has of this room.
     std::uint64_t audiences = 0;
     std::uint64_t stale_orders = 0;
     Instant timer{};
+    Instant last_tick{};
+    std::optional<Duration> phase{};  // of its ticks; nothing: anyone
+    bool aligned = false;             // it was chosen since the last tick
     std::size_t counted_mixes = 0;
 
 private:

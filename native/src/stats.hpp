@@ -136,6 +136,7 @@ private:
     X(decelerated_ns, "audio of speakers put in to play slower, nanoseconds")                          \
     X(level_decodes, "packets decoded because their sender gives no level")                            \
     X(room_ticks, "ticks of rooms")                                                                    \
+    X(naps, "times that a silent worker waited 1 ms for more to do at once")                           \
     X(cpu_ns, "CPU time of the worker thread, nanoseconds")                                            \
     X(peers, "peers now")                                                                              \
     X(tcp_connections, "TCP connections now")                                                          \
@@ -149,6 +150,9 @@ struct WorkerStats {
     PLANE_COUNTERS(PLANE_FIELD)
 #undef PLANE_FIELD
     Histogram residence;      // arrival of a publisher's packet to its send call, per forwarded packet
+    Histogram mix_residence;  // time of a tick to the send call of its mix, per packet
+    Histogram playout_wait;   // how long what a tick mixes of a speaker has waited: arrival on the fastest path to the tick
+    Histogram playout_target; // how much of that the jitter buffer wanted
     Histogram tick_lateness;  // how long after its time a room's tick began
     Histogram tick_duration;  // from the beginning of a room's tick to its last encoded frame
 };

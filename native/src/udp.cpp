@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -67,16 +68,20 @@ std::size_t UdpSocket::receive(std::array<Received, receive_batch>& into) noexce
 }
 
 MutableBytes UdpSocket::reserve(WorkerStats& stats) noexcept {
-    if (count_ == send_batch) flush(stats);
+    if (count_ == batch_) {
+        flush(stats);
+        batch_ = std::min(send_batch, 4 * batch_);
+    }
     return {arena_.get() + arena_used_, max_datagram};
 }
 
-void UdpSocket::commit(std::size_t size, const Endpoint& to, Instant arrival) noexcept {
-    outgoing_[count_++] = {to, {arena_.get() + arena_used_, size}, arrival};
+void UdpSocket::commit(std::size_t size, const Endpoint& to, Instant since, Histogram* histogram) noexcept {
+    outgoing_[count_++] = {to, {arena_.get() + arena_used_, size}, since, histogram};
     arena_used_ += size;
 }
 
 void UdpSocket::flush(WorkerStats& stats) noexcept {
+    if (count_ == 0) return;
     std::array<mmsghdr, send_batch> messages;
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count_; ++i) {
@@ -108,8 +113,9 @@ void UdpSocket::flush(WorkerStats& stats) noexcept {
     const Instant now = Clock::now();
     for (std::size_t i = 0; i < count_;) {
         std::size_t end = i + 1;
-        while (end < count_ && outgoing_[end].arrival == outgoing_[i].arrival) ++end;
-        if (outgoing_[i].arrival != Instant{}) stats.residence.record(now - outgoing_[i].arrival, end - i);
+        const Outgoing& first = outgoing_[i];
+        while (end < count_ && outgoing_[end].since == first.since && outgoing_[end].histogram == first.histogram) ++end;
+        if (first.histogram) first.histogram->record(now - first.since, end - i);
         i = end;
     }
     count_ = 0;

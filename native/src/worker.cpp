@@ -119,7 +119,11 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
     std::array<epoll_event, 16> ready;
     while (!stopping_) {
         const bool busy = fan_out_count_ != 0;
-        const int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
+        int count = epoll_wait(epoll_, ready.data(), ready.size(), busy ? 0 : -1);
+        if (!busy && Clock::now() - awake_ > drowsy_after) {
+            nap();
+            count = epoll_wait(epoll_, ready.data(), ready.size(), 0);
+        }
         for (int i = 0; i < count; ++i) {
             if (ready[static_cast<std::size_t>(i)].data.fd == bell.fd()) bell.clear();
             if (ready[static_cast<std::size_t>(i)].data.fd == tcp_.fd()) tcp_ready_ = true;
@@ -139,6 +143,12 @@ void Worker::run(std::span<const std::unique_ptr<Worker>> workers) {
 }
 
 // ---- one pass of the loop ------------------------------------------------------------------------------------------
+
+void Worker::nap() {
+    stats.naps.add(1);
+    const timespec length{0, std::chrono::nanoseconds{nap_length}.count()};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
+}
 
 void Worker::receive(Instant now) {
     for (std::uint8_t s = 0; s < sockets_.size(); ++s) {
@@ -183,6 +193,7 @@ void Worker::drain_queues(Instant now) {
 
 void Worker::drain_commands(Instant now) {
     for (std::size_t n = commands.readable(); n > 0; --n) {
+        awake_ = now;
         Command command = commands.pop();
         std::visit([&](auto& c) { on(c, now); }, command);
     }
@@ -225,7 +236,7 @@ void Worker::fan_out() {
 
 void Worker::finish_pass() {
     for (const auto& socket : sockets_) {
-        if (socket->has_unsent()) socket->flush(stats);
+        socket->finish(stats);
     }
     if (tcp_.has_work()) tcp_.flush(lost_, stats);
     for (const Endpoint& remote : lost_) {
@@ -269,7 +280,9 @@ void Worker::on_datagram(Instant now, PacketRef& packet, const Endpoint& from, s
     if (found == by_address_.end()) return stats.dropped_stranger.add(1);
     Peer& peer = *found->second;
     switch (kind) {
-        case Kind::dtls: return on_dtls(peer, *peer.ice.find(from), datagram);
+        case Kind::dtls:
+            awake_ = now;
+            return on_dtls(peer, *peer.ice.find(from), datagram);
         case Kind::rtp: return on_rtp(now, peer, packet);
         default: return on_rtcp(now, peer, *packet);
     }
@@ -359,6 +372,7 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
         hear(now, *peer.source, packet);
         if (packet.is_shared()) packet = std::move(fresh);
     } else {
+        awake_ = now;  // only the home knows whether it sounds
         hand_over(peer.home, {.kind = Handover::Kind::published, .room = peer.room, .peer = peer.id,
                               .packet = std::exchange(packet, std::move(fresh))});
     }
@@ -371,7 +385,13 @@ void Worker::hear(Instant now, Source& source, const PacketRef& packet) {
     tell_voice(source);
     if (verdict == Room::Verdict::inaudible) return stats.dropped_muted.add(1);
     if (verdict == Room::Verdict::order_changed) after_order_change(room, now);
-    start_ticking(room, now);
+    if (room.active(now)) {
+        awake_ = now;
+        if (const auto wanted = room.wanted_tick(source)) align_ticks(room, *wanted, now);
+        start_ticking(room, now);
+    } else if (source.playout) {
+        source.playout->pass(now);  // nobody needs a tick: what is silent has nothing to mix
+    }
     fill(source, *packet);
     // A copy may have gone in its place: another packet of this index would betray the key stream.
     if (source.passes(packet->position.index)) distribute(room, source_feed(packet->csrcs[0]), packet, packet->position);
@@ -415,7 +435,10 @@ void Worker::on_handover(Instant now, Handover& handover) {
                 tell_voice(*source);
             }
             break;
-        case Handover::Kind::feed: start_fan_out(handover); break;
+        case Handover::Kind::feed:
+            awake_ = now;
+            start_fan_out(handover);
+            break;
         case Handover::Kind::order:
             if (Audience* audience = find_audience(handover.room)) audience->set_order(*handover.order);
             break;
@@ -505,13 +528,13 @@ void Worker::forward(Listener& listener, Slot& slot, const Packet& packet, const
     const auto mapped = slot.map(position);
     if (!mapped) return;
     const bool mixed = listener.row.has_value();
-    if (!send_rtp(peer, *path, slot, *mapped, packet, mixed ? Instant{} : position.time)) return;
+    if (!send_rtp(peer, *path, slot, *mapped, packet, position.time, mixed ? &stats.mix_residence : &stats.residence)) return;
     slot.count(packet.payload_size);
     (mixed ? stats.packets_mixed : stats.packets_forwarded).add(1);
 }
 
 bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet,
-                      Instant arrival) {
+                      Instant since, Histogram* histogram) {
     const MutableBytes space = reserve(path.remote, path.socket);
     const std::size_t header_size = slot.write_header(space, mapped, packet);
     const Bytes payload = slot.payload(packet, space.subspan(header_size));
@@ -520,7 +543,7 @@ bool Worker::send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot
         stats.dropped_malformed.add(1);
         return false;
     }
-    commit(size, path.remote, path.socket, arrival);
+    commit(size, path.remote, path.socket, since, histogram);
     peer.stats->packets_sent.add(1);
     peer.stats->bytes_sent.add(size);
     return true;
@@ -581,16 +604,16 @@ bool Worker::retransmit(Instant now, Peer& peer, Slot& slot, std::uint16_t seque
     const History* history = audience ? audience->history(sent->run.feed) : nullptr;
     if (!history || !history->recall(sent->run.run, sent->feed_index(), recalled_)) return false;
     if (now - recalled_.position.time > useful_age) return false;
-    return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {});
+    return send_rtp(peer, *path, slot, Slot::map_again(*sent, recalled_.position), recalled_, {}, nullptr);
 }
 
 MutableBytes Worker::reserve(const Endpoint& to, std::uint16_t socket) noexcept {
     return to.is_tcp() ? tcp_.reserve() : sockets_[socket]->reserve(stats);
 }
 
-void Worker::commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant arrival) noexcept {
+void Worker::commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant since, Histogram* histogram) noexcept {
     if (to.is_tcp()) return tcp_.commit(size, to, socket, stats);
-    sockets_[socket]->commit(size, to, arrival);
+    sockets_[socket]->commit(size, to, since, histogram);
 }
 
 void Worker::send_now(Peer& peer, Bytes datagram) {
@@ -650,6 +673,8 @@ void Worker::tick(Room& room, Instant due) {
     stats.room_ticks.add(1);
     stats.tick_lateness.record(begin - due);
     room.timer = {};
+    room.last_tick = due;
+    room.aligned = false;
     if (room.tick(due)) after_order_change(room, due);
     room.each_source([&](Source& source) { tell_voice(source); });
     if (room.stale_orders != 0) publish_order(room, due);
@@ -660,7 +685,9 @@ void Worker::tick(Room& room, Instant due) {
     count_mixes(room);
     const Instant end = Clock::now();
     stats.tick_duration.record(end - begin);
-    if (room.active(due) || room.stale_orders != 0) {
+    const bool active = room.active(due);
+    if (active) awake_ = begin;
+    if (active || room.stale_orders != 0) {
         set_room_timer(room, next_tick(room, end));
     } else if (const auto next = room.next_due()) {
         set_room_timer(room, next_tick(room, *next));
@@ -687,15 +714,26 @@ void Worker::start_ticking(Room& room, Instant now) {
     if (room.timer == Instant{} || room.timer > next) set_room_timer(room, next);
 }
 
+// A room that says nothing may tick at any phase, and takes the one at which its first speaker's packets are due: they wait for no
+// tick then. The first of several has it; else each would put the tick off.
+void Worker::align_ticks(Room& room, Instant wanted, Instant now) {
+    if (std::exchange(room.aligned, true)) return;
+    const Duration interval = room.tick_interval();
+    room.phase = wanted.time_since_epoch() % interval;
+    // Not sooner after the last than a frame lasts: what that one said is not over.
+    set_room_timer(room, next_tick(room, std::max(now, room.last_tick + interval - nanoseconds{1})));
+}
+
 void Worker::set_room_timer(Room& room, Instant due) {
     room.timer = due;
     timers_.push({due, true, room.id()});
 }
 
 Instant Worker::next_tick(const Room& room, Instant now) const {
-    // Each room has a phase of its own, so that their ticks do not fall together.
+    // Each room has a phase of its own, so that their ticks do not fall together: at first anyone, then its first speaker's.
     const auto interval = std::chrono::duration_cast<nanoseconds>(room.tick_interval()).count();
-    const auto phase = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
+    const auto anyone = static_cast<std::int64_t>(room.id() * 0x9E3779B97F4A7C15ULL >> 32) * interval >> 32;
+    const auto phase = room.phase ? std::chrono::duration_cast<nanoseconds>(*room.phase).count() % interval : anyone;
     const auto since_epoch = std::chrono::duration_cast<nanoseconds>(now.time_since_epoch()).count();
     return Instant{nanoseconds{(since_epoch - phase) / interval * interval + interval + phase}};
 }

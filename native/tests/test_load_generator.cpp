@@ -20,7 +20,8 @@ std::shared_ptr<const load::Sound> sound() {
 }
 
 struct World {
-    World() : plane{{{*Endpoint::from_text("127.0.0.1", 0)}}} {
+    explicit World(const load::PathConfig& up = {}, const load::PathConfig& down = {})
+        : plane{{{*Endpoint::from_text("127.0.0.1", 0)}}}, generator{"127.0.0.1", up, down, 9} {
         plane.start();
         generator.start();
     }
@@ -63,7 +64,7 @@ struct World {
     }
 
     Plane plane;
-    load::Generator generator{"127.0.0.1"};
+    load::Generator generator;
     unsigned connected = 0;
 };
 
@@ -87,7 +88,36 @@ TEST_CASE("listeners hear every packet of their room's speakers once and in orde
     }
     CHECK(world.generator.snapshot().silent == 0);
     CHECK(world.generator.snapshot().measured.connected == 10);
-    CHECK(world.generator.snapshot().measured.delay.count() == all.marked);
+    CHECK(world.generator.snapshot().measured.times.delay.count() == all.marked);
+}
+
+TEST_CASE("a modelled network takes its time and its share, and the server is not blamed for it") {
+    World world{{.loss = 0.1, .delay = milliseconds{15}, .jitter = milliseconds{10}, .duplicate = 0.2},
+                {.loss = 0.1, .burst = 2, .delay = milliseconds{5}, .duplicate = 0.2}};
+    world.plane.add_room(1, 0, {});
+    std::vector<load::ClientId> listeners;
+    for (PeerId peer = 1; peer <= 4; ++peer) listeners.push_back(world.listener(peer, 1, 1));
+    for (PeerId peer = 11; peer <= 12; ++peer) world.speaker(peer, 1, peer);
+    const auto heard = [&](load::ClientId client) { return world.generator.outcome(client).tally.packets; };
+    world.until([&] { return std::all_of(listeners.begin(), listeners.end(), [&](auto client) { return heard(client) >= 150; }); });
+    world.generator.hush();
+
+    const load::Snapshot now = world.generator.snapshot();
+    CHECK(now.tally.packets == now.tally.marked);
+    for (std::uint64_t fault : {now.tally.lost, now.tally.duplicates, now.tally.reordered, now.tally.missing, now.tally.repeated,
+                                now.tally.disordered, now.tally.foreign, now.tally.corrupt, now.tally.undecryptable}) {
+        CHECK(fault == 0);
+    }
+    CHECK(now.tally.modelled_lost > 20);
+    CHECK(now.tally.modelled_missing > 20);
+    CHECK(now.measured.modelled_lost_up > 10);
+    CHECK(now.measured.modelled_lost_down >= now.tally.modelled_lost);
+    CHECK(now.measured.modelled_twice_up > 10);
+    CHECK(now.measured.modelled_twice_down > 20);
+    CHECK(now.measured.modelled_overflow == 0);
+    CHECK(now.measured.times.delay.percentile_us(0.01) >= 20'000);
+    CHECK(now.measured.times.delay_as_read.percentile_us(0.5) >= now.measured.times.delay.percentile_us(0.5));
+    CHECK(now.measured.queue.count() == now.measured.datagrams_received);
 }
 
 TEST_CASE("who gets another room's audio says so") {

@@ -1,14 +1,20 @@
 // The parts of the load generator, each alone on fake time: its ICE agent against the plane's, what is verified of a stream,
 // markers, talk patterns, percentiles.
 #include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include "agent.hpp"
+#include "chirp_ear.hpp"
 #include "hearing.hpp"
 #include "ice.hpp"
 #include "opus.hpp"
+#include "path.hpp"
+#include "stamp.hpp"
 #include "talk.hpp"
 
 using namespace plane;
@@ -84,7 +90,7 @@ std::vector<std::uint8_t> marked_payload(const Marker& marker) {
 // A listener of room 3 of run 1, and packets of a speaker, 20 ms apart.
 struct Scene {
     Hearing hearing;
-    load::Latencies delay;
+    load::Times times;
     Instant now{seconds{5}};
 
     explicit Scene(load::HearingConfig config = {.run = 1, .room = 3}) : hearing{config} {}
@@ -92,7 +98,7 @@ struct Scene {
     void hear(std::uint16_t sequence, std::uint32_t number, std::uint32_t room = 3, std::uint32_t run = 1) {
         now += milliseconds{20};
         const auto payload = marked_payload({run, room, 0, number, now - milliseconds{4}});
-        hearing.packet(now, rtp_packet(sequence, sequence * 960U, payload), delay);
+        hearing.packet(now, rtp_packet(sequence, sequence * 960U, payload), times);
     }
 };
 
@@ -256,8 +262,8 @@ TEST_CASE("a clean stream has no fault, and its delay is that of its markers") {
                                 tally.disordered, tally.foreign, tally.corrupt, tally.unmarked, tally.malformed}) {
         CHECK(fault == 0);
     }
-    CHECK(scene.delay.count() == 500);
-    CHECK(std::abs(scene.delay.percentile_us(0.5) - 4000) < 200);
+    CHECK(scene.times.delay.count() == 500);
+    CHECK(std::abs(scene.times.delay.percentile_us(0.5) - 4000) < 200);
 }
 
 TEST_CASE("each fault of a stream is counted as what it is") {
@@ -304,23 +310,23 @@ TEST_CASE("each fault of a stream is counted as what it is") {
     SUBCASE("changed") {
         auto payload = marked_payload({1, 3, 0, 10, scene.now});
         payload[5] ^= 1;
-        scene.hearing.packet(scene.now, rtp_packet(10, 9600, payload), scene.delay);
+        scene.hearing.packet(scene.now, rtp_packet(10, 9600, payload), scene.times);
         CHECK(scene.hearing.tally().corrupt == 1);
         CHECK(scene.hearing.tally().marked == 10);
     }
     SUBCASE("from the future, or from before the beginning of time") {
         for (const Instant due : {scene.now + seconds{3600}, Instant::min(), Instant::max()}) {
-            scene.hearing.packet(scene.now, rtp_packet(static_cast<std::uint16_t>(scene.hearing.tally().packets), 9600, marked_payload({1, 3, 0, 10, due})), scene.delay);
+            scene.hearing.packet(scene.now, rtp_packet(static_cast<std::uint16_t>(scene.hearing.tally().packets), 9600, marked_payload({1, 3, 0, 10, due})), scene.times);
         }
         CHECK(scene.hearing.tally().corrupt == 3);
-        CHECK(scene.delay.count() == 10);
+        CHECK(scene.times.delay.count() == 10);
     }
     SUBCASE("nobody's") {
-        scene.hearing.packet(scene.now, rtp_packet(10, 9600, frame), scene.delay);
+        scene.hearing.packet(scene.now, rtp_packet(10, 9600, frame), scene.times);
         CHECK(scene.hearing.tally().unmarked == 1);
     }
     SUBCASE("no RTP") {
-        scene.hearing.packet(scene.now, frame, scene.delay);
+        scene.hearing.packet(scene.now, frame, scene.times);
         CHECK(scene.hearing.tally().malformed == 1);
     }
     SUBCASE("a gap") {
@@ -336,11 +342,11 @@ TEST_CASE("a pause between spurts is no gap, audio that stands still is") {
     scene.now += seconds{2};
     const auto payload = marked_payload({1, 3, 0, 2, scene.now});
     SUBCASE("the speaker's time went on") {
-        scene.hearing.packet(scene.now, rtp_packet(2, 960 + 96000, payload), scene.delay);
+        scene.hearing.packet(scene.now, rtp_packet(2, 960 + 96000, payload), scene.times);
         CHECK(scene.hearing.tally().gaps == 0);
     }
     SUBCASE("his next word came 2 s late") {
-        scene.hearing.packet(scene.now, rtp_packet(2, 1920, payload), scene.delay);
+        scene.hearing.packet(scene.now, rtp_packet(2, 1920, payload), scene.times);
         CHECK(scene.hearing.tally().gaps == 1);
     }
 }
@@ -350,10 +356,10 @@ TEST_CASE("once nobody has to talk any more, a pause is no gap") {
     scene.hear(1, 1);
     scene.hearing.allow_silence();
     scene.now += seconds{2};
-    scene.hearing.packet(scene.now, rtp_packet(2, 960 + 96000, marked_payload({1, 3, 0, 2, scene.now})), scene.delay);
+    scene.hearing.packet(scene.now, rtp_packet(2, 960 + 96000, marked_payload({1, 3, 0, 2, scene.now})), scene.times);
     CHECK(scene.hearing.tally().gaps == 0);
     scene.now += seconds{2};
-    scene.hearing.packet(scene.now, rtp_packet(3, 960 + 96960, marked_payload({1, 3, 0, 3, scene.now})), scene.delay);
+    scene.hearing.packet(scene.now, rtp_packet(3, 960 + 96960, marked_payload({1, 3, 0, 3, scene.now})), scene.times);
     CHECK(scene.hearing.tally().gaps == 1);
 }
 
@@ -361,8 +367,8 @@ TEST_CASE("a hostile server's streams and speakers cost bounded memory") {
     Scene scene;
     for (std::uint32_t ssrc = 0; ssrc < 1000; ++ssrc) {
         const auto payload = marked_payload({1, 3, ssrc, 1, scene.now});
-        scene.hearing.packet(scene.now, rtp_packet(1, 960, payload, ssrc), scene.delay);
-        scene.hearing.packet(scene.now, rtp_packet(static_cast<std::uint16_t>(ssrc), 960, payload, 0), scene.delay);
+        scene.hearing.packet(scene.now, rtp_packet(1, 960, payload, ssrc), scene.times);
+        scene.hearing.packet(scene.now, rtp_packet(static_cast<std::uint16_t>(ssrc), 960, payload, 0), scene.times);
     }
     std::array<rtcp::ReportBlock, Hearing::max_streams> blocks;
     CHECK(scene.hearing.report(scene.now, blocks) == Hearing::max_streams);
@@ -446,4 +452,166 @@ TEST_CASE("percentiles are within 4 % of the truth") {
     }
     latencies.record(seconds{100'000});
     CHECK(latencies.percentile_us(1) > 60'000'000);
+}
+
+TEST_CASE("a modelled network loses, delays and doubles as much as it is told, in order, the same for the same seed") {
+    const load::PathConfig config{.loss = 0.1, .burst = 1, .delay = milliseconds{20}, .jitter = milliseconds{30}, .duplicate = 0.05};
+    load::Path path{config, 7}, same{config, 7}, other{config, 8};
+    int lost = 0, twice = 0, differ = 0;
+    double sum_ms = 0;
+    Instant now{seconds{1}}, last{};
+    for (int i = 0; i < 20'000; ++i, now += milliseconds{20}) {
+        const auto arrivals = path.pass(now);
+        const auto again = same.pass(now);
+        CHECK(std::equal(arrivals.begin(), arrivals.end(), again.begin(), again.end()));
+        differ += other.pass(now).size() != arrivals.size();
+        lost += arrivals.empty();
+        twice += arrivals.size() == 2;
+        for (const Instant arrival : arrivals) {
+            CHECK(arrival >= last);
+            CHECK(arrival >= now + milliseconds{20});
+            CHECK(arrival <= now + milliseconds{50});
+            last = arrival;
+        }
+        if (!arrivals.empty()) sum_ms += std::chrono::duration<double, std::milli>(arrivals[0] - now).count();
+    }
+    CHECK(std::abs(lost - 2000) < 200);
+    CHECK(std::abs(twice - 900) < 150);
+    CHECK(differ > 1000);
+    CHECK(sum_ms / (20'000 - lost) > 34);
+    CHECK(sum_ms / (20'000 - lost) < 39);  // who waits for the one before him waits longer
+}
+
+TEST_CASE("loss in bursts is of the share and the mean length that were asked for") {
+    load::Path path{{.loss = 0.05, .burst = 4}, 3};
+    int lost = 0, bursts = 0;
+    bool before = false;
+    for (int i = 0; i < 200'000; ++i) {
+        const bool now = path.pass(Instant{}).empty();
+        lost += now;
+        bursts += now && !before;
+        before = now;
+    }
+    CHECK(std::abs(lost / 200'000.0 - 0.05) < 0.005);
+    CHECK(std::abs(static_cast<double>(lost) / bursts - 4) < 0.3);
+    load::Path all{{.loss = 1, .burst = 3}, 1}, none{{}, 1};
+    for (int i = 0; i < 100; ++i) {
+        CHECK(all.pass(Instant{}).empty());
+        CHECK(none.pass(Instant{seconds{1}}).front() == Instant{seconds{1}});
+    }
+}
+
+TEST_CASE("what the modelled network lost is no fault of the server's, and a loss in its reports") {
+    auto board = std::make_shared<load::Board>();
+    load::HearingConfig config{.run = 1, .room = 3};
+    config.board = board;
+    Scene scene{config};
+    for (std::uint16_t i = 0; i < 100; ++i) {
+        if (i % 10 == 5) {  // lost on the listener's side
+            scene.now += milliseconds{20};
+            scene.hearing.lose(scene.now, rtp_packet(i, i * 960U, marked_payload({1, 3, 0, i, scene.now - milliseconds{4}})));
+        } else if (i % 10 == 7) {  // on the speaker's: the server has a hole, too
+            board->withhold(0, i);
+            scene.now += milliseconds{20};
+        } else if (i % 50 == 2) {  // by the server
+            scene.now += milliseconds{20};
+        } else {
+            scene.hear(i, i);
+        }
+    }
+    const load::Tally tally = scene.hearing.tally();
+    CHECK(tally.lost == 2);
+    CHECK(tally.missing == 2);
+    CHECK(tally.modelled_lost == 10);
+    CHECK(tally.modelled_missing == 10);
+    CHECK(tally.packets == 78);
+    CHECK(tally.marked == 78);
+    CHECK(tally.duplicates + tally.reordered + tally.gaps + tally.disordered == 0);
+    std::array<rtcp::ReportBlock, Hearing::max_streams> blocks;
+    REQUIRE(scene.hearing.report(scene.now, blocks) == 1);
+    CHECK(blocks[0].cumulative_lost == 22);
+}
+
+TEST_CASE("a chirp is found in coded audio to a third of a millisecond, among noise and another's chirps") {
+    for (const bool music : {false, true}) {
+        CAPTURE(music);
+        plane::opus::EncoderConfig coding;
+        coding.bitrate = 32000;
+        coding.music = music;
+        opus::Encoder encoder{coding};
+        opus::Decoder decoder{1};
+        load::Random random{5};
+        std::vector<float> said(48000 * 4);
+        for (float& sample : said) sample = static_cast<float>((random.share() - 0.5) * 0.01);
+        const std::array<std::size_t, 3> up{9000, 57'000, 105'123}, down{30'000, 80'000, 130'001};  // where they begin
+        for (std::size_t i = 0; i < load::chirp_samples; ++i) {
+            for (const std::size_t at : up) said[at + i] += 0.25F * load::chirp(0)[i];
+            for (const std::size_t at : down) said[at + i] += 0.25F * load::chirp(1)[i];
+        }
+        load::ChirpFinder finder;
+        std::vector<load::ChirpFinder::Found> found;
+        for (std::size_t at = 0; at + 960 <= said.size(); at += 960) {
+            std::array<std::uint8_t, 1276> packet;
+            std::array<float, 960> heard;
+            const std::size_t size = encoder.encode(std::span{said}.subspan(at, 960), packet);
+            REQUIRE(decoder.decode(Bytes{packet}.first(size), heard) == 960);
+            finder.add(heard, found);
+        }
+        REQUIRE(found.size() == 6);
+        std::array<std::size_t, 2> next{};
+        for (const auto& each : found) {
+            const auto& places = each.kind == 0 ? up : down;
+            const auto late = static_cast<double>(each.middle) - static_cast<double>(places[next[each.kind]++] + load::chirp_middle);
+            CHECK(std::abs(late - double{opus::encoder_delay}) < 16);
+        }
+    }
+}
+
+TEST_CASE("mouth to ear is from when a chirp was spoken to when it leaves the decoder of the packet it is in") {
+    auto board = std::make_shared<load::Board>();
+    load::ChirpEar ear{board};
+    load::MouthToEar heard;
+    opus::EncoderConfig coding;
+    coding.music = true;
+    opus::Encoder encoder{coding};
+    std::vector<float> said(48000);
+    for (std::size_t i = 0; i < load::chirp_samples; ++i) said[20'000 + i] = 0.25F * load::chirp(1)[i];
+    const Instant begin{seconds{100}};
+    for (std::size_t at = 0; at + 960 <= said.size(); at += 960) {
+        // It is sent when its last sample has been spoken, and takes 7 ms.
+        const Instant sent = begin + nanoseconds{(static_cast<std::int64_t>(at) + 960) * 1'000'000 / 48};
+        if (at <= 20'960 && 20'960 < at + 960) board->say(1, begin + nanoseconds{20'960LL * 1'000'000 / 48});
+        std::array<std::uint8_t, 1276> packet;
+        const std::size_t size = encoder.encode(std::span{said}.subspan(at, 960), packet);
+        ear.hear(sent + milliseconds{7}, Bytes{packet}.first(size), heard);
+    }
+    CHECK(heard.delays.count() == 1);
+    REQUIRE(heard.kept_us.size() == 1);
+    CHECK(std::abs(static_cast<int>(heard.kept_us[0]) - (20'000 + 7'000 + 6'500)) < 400);
+    CHECK(ear.unexplained() == 0);
+}
+
+TEST_CASE("the kernel's time stamp is the arrival, whatever the time of day is, and none is now") {
+    load::Stamps stamps;
+    const auto message_of = [](timespec stamp, std::span<std::uint8_t> space) {
+        msghdr message{};
+        message.msg_control = space.data();
+        message.msg_controllen = CMSG_SPACE(sizeof stamp);
+        cmsghdr* control = CMSG_FIRSTHDR(&message);
+        control->cmsg_level = SOL_SOCKET;
+        control->cmsg_type = SO_TIMESTAMPNS;
+        control->cmsg_len = CMSG_LEN(sizeof stamp);
+        std::memcpy(CMSG_DATA(control), &stamp, sizeof stamp);
+        return message;
+    };
+    alignas(cmsghdr) std::array<std::uint8_t, load::Stamps::control_size> space{};
+    timespec day{};
+    clock_gettime(CLOCK_REALTIME, &day);
+    const Instant now = Clock::now();
+    timespec stamp{day.tv_sec - 1, day.tv_nsec};  // read a second after it came
+    const Instant arrival = stamps.arrival(message_of(stamp, space), now);
+    CHECK(std::abs(std::chrono::duration<double, std::milli>(now - arrival).count() - 1000) < 50);
+    stamp.tv_sec = day.tv_sec - 3600;
+    CHECK(stamps.arrival(message_of(stamp, space), now) == now);
+    CHECK(stamps.arrival(msghdr{}, now) == now);
 }

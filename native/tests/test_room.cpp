@@ -293,3 +293,31 @@ TEST_CASE("stages that a new chain has in common with the old go on from where t
     CHECK(samples[0] == 2);
     CHECK(after.tail_samples() == 1920);
 }
+
+TEST_CASE("a room that says nothing is to tick when what its first speaker says is due, and one that says something as it does") {
+    Bench bench;
+    bench.room.set_column(ann, 1, {}, bench.now());
+    CHECK_FALSE(bench.room.wanted_tick(bench.source));  // nothing came
+    bench.say(true);
+    const auto wanted = bench.room.wanted_tick(bench.source);
+    REQUIRE(wanted);
+    // Its jitter buffer wants 5 ms at first, and may come to want a little more.
+    CHECK(*wanted - bench.now() >= JitterBuffer::min_delay);
+    CHECK(*wanted - bench.now() < milliseconds{10});
+    bench.run(10, true);
+    bench.say(true);
+    CHECK_FALSE(bench.room.wanted_tick(bench.source));
+    bench.run(60, false);
+    bench.run(60);
+    REQUIRE_FALSE(bench.room.active(bench.now()));
+    bench.say(true);
+    CHECK(bench.room.wanted_tick(bench.source));
+}
+
+TEST_CASE("while something is played in a room, its ticks stay where they are") {
+    Bench bench;
+    bench.room.set_column(ann, 1, {}, bench.now());
+    bench.room.add_player(music, 1, {});
+    bench.say(true);
+    CHECK_FALSE(bench.room.wanted_tick(bench.source));
+}

@@ -3,6 +3,7 @@
 Rules held here
 - Entering again is a sign of life and nothing else. Who is banned cannot enter until the ban is over.
 - Of whom there is no sign of life is away; after the grace period he has left, and his seat is free.
+- After the service itself was away, graces begin anew.
 - Who has left, however he did, hears nothing more: his media sessions end.
 - A kick makes a user leave; he may come again. A ban is a kick that lasts. Both take an admin's role away.
 - The host is gone from when he is away or has left. When he comes back in time, nothing has happened; else the next
@@ -89,6 +90,11 @@ class Back:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Respite:
+    """The service was not there for a while, so that nobody could come back. From the service itself."""
+
+
 Outcome = tuple[Room, list[Effect]]
 
 
@@ -139,6 +145,13 @@ def back(room: Room, command: Back, now: float) -> Outcome:
     if user == room.host:
         room = replace(room, host_until=None)
     return room, [Tell("attendee_back", {"user": user})]
+
+
+def respite(room: Room, command: Respite, now: float) -> Outcome:
+    settings = room.settings
+    away = {user: max(until, now + settings.away_grace_s) for user, until in room.away.items()}
+    host_until = None if room.host_until is None else max(room.host_until, now + settings.host_grace_s)
+    return replace(room, away=away, host_until=host_until), []
 
 
 def away_elapsed(room: Room, user: str, now: float) -> Outcome:

@@ -11,7 +11,7 @@ Rules held here
 from dataclasses import dataclass
 from enum import StrEnum
 
-from roomservice.model.attributes import size
+from roomservice.model.attributes import size as bytes_of
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.groups import RANK, GroupRole
 
@@ -70,11 +70,19 @@ def check(content: Content) -> None:
     of_media = content.kind not in (Kind.TEXT, Kind.CUSTOM)
     if of_media != (content.media is not None) or not (of_media or content.text):
         raise Illegal(Problem.MESSAGE_EMPTY)
-    large = size(content.text) > MAX_TEXT_BYTES or len(content.mentions) > MAX_MENTIONS
+    large = bytes_of(content.text) > MAX_TEXT_BYTES or len(content.mentions) > MAX_MENTIONS
     if media := content.media:
-        large = large or size(media.url) > MAX_URL_BYTES or max(size(media.name), size(media.mime)) > MAX_NAME_BYTES
+        large = large or bytes_of(media.url) > MAX_URL_BYTES
+        large = large or max(bytes_of(media.name), bytes_of(media.mime)) > MAX_NAME_BYTES
     if large:
         raise Illegal(Problem.MESSAGE_TOO_LARGE)
+
+
+def size(content: Content) -> int:
+    """Bytes of what the sender chose."""
+    media = content.media
+    texts = (content.text, *content.mentions, *((media.url, media.name, media.mime) if media else ()))
+    return sum(bytes_of(text) for text in texts)
 
 
 def check_recall(message: Sent, by: str, now: float, *, role: GroupRole | None, of_sender: GroupRole | None) -> bool:

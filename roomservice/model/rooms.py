@@ -23,6 +23,7 @@ from roomservice.model.attendance import (
     Leave,
     Lost,
     Outcome,
+    Respite,
     Unban,
 )
 from roomservice.model.authority import Operation, check
@@ -71,7 +72,7 @@ Command = (
 )
 """What somebody may want; `by` is who, and None the service itself."""
 
-Sign = Lost | Back | Elapsed
+Sign = Lost | Back | Respite | Elapsed
 """What the service sees happen; no role is asked for it."""
 
 
@@ -151,6 +152,8 @@ def _signs(room: Room, sign: Sign, now: float) -> Outcome:
             return attendance.lost(room, sign, now)
         case Back():
             return attendance.back(room, sign, now)
+        case Respite():
+            return attendance.respite(room, sign, now)
         case Elapsed(timer):
             if timer.what is What.AWAY:
                 return attendance.away_elapsed(room, timer.of, now)

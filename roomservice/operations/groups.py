@@ -24,6 +24,7 @@ from roomservice.model.groups import (
     Silence,
 )
 from roomservice.operations.fields import Text, UserId, Version
+from roomservice.operations.problems import INVALID_PARAMS, Refused
 from roomservice.operations.rooms import himself
 from roomservice.operations.table import Caller, Done, Operation, Params, Result
 from roomservice.operations.talking import AttributesView, GroupId, Values, attributes_view
@@ -210,7 +211,9 @@ async def join_group(world: World, caller: Caller, asked: JoinGroup) -> GroupVie
 async def get_member_list(world: World, caller: Caller, asked: ListMembers) -> MemberPage:
     found = await world.talk.groups.inside(asked.group, himself(caller))
     people = list(found.people)
-    first = people.index(asked.after) + 1 if asked.after in people else 0
+    if asked.after and asked.after not in people:
+        raise Refused(INVALID_PARAMS, "The member has left after whom the page would begin: begin anew.")
+    first = people.index(asked.after) + 1 if asked.after else 0
     page = people[first : first + asked.limit]
     more = first + asked.limit < len(people)
     return MemberPage(

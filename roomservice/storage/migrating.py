@@ -17,11 +17,15 @@ LOCK = 0x726F6F6D
 
 LOCK_S = 50
 
+_one_at_a_time = asyncio.Lock()
+"""Alembic's context belongs to the process."""
+
 
 async def migrate(connection: AsyncConnection, revision: str = "head") -> None:
     """ValueError, with a sentence, when a newer version of the service has made the tables; Unavailable."""
     try:
-        await _locked(connection, revision)
+        async with _one_at_a_time:
+            await _locked(connection, revision)
     except CommandError as error:
         raise ValueError(f"The tables are of another version of the service: {error}") from None
 

@@ -107,7 +107,7 @@ class SqlStorage:
 
     async def start(self) -> None:
         """ValueError, with a sentence, when a newer version of the service has made the tables."""
-        async with self._in_time(START_S), self._engine.connect() as connection:
+        async with self._in_time(START_S), self._writing.connect() as connection:
             await migrate(connection)
 
     async def close(self) -> None:

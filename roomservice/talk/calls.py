@@ -13,7 +13,7 @@ from roomservice.model.calls import Call, Callee, CallIn, Command, DeviceBack, D
 from roomservice.model.errors import Illegal, Problem
 from roomservice.talk.people import People
 
-RATE = Rate(per_s=0.5, burst=10.0)
+RATE = Rate(per_s=0.1, burst=10.0)
 """Calls of one caller, at one instance, and callees who are called in. More lets one make another's phone ring without
 end, less stops who dials the wrong one twice."""
 

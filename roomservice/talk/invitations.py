@@ -15,15 +15,15 @@ from roomservice.talk.groups import Groups
 from roomservice.talk.people import People
 from roomservice.talk.pushing import Pushed, push_jobs
 
-KEEP_OPEN_S = 7 * 24 * 3600.0
+KEEP_OPEN_S = 24 * 3600.0
 """An invitation without a timeout that nobody answers is forgotten then, and nobody is told."""
 
 PUSHED = 100
 """Invitees who are pushed to when they are offline; those that were named first."""
 
 
-RATE = Rate(per_s=1.0, burst=20.0)
-"""Invitations of one user, at one instance."""
+RATE = Rate(per_s=0.2, burst=20.0)
+"""Invitations of one user, at one instance. More lets one fill the storage with those that nobody answers."""
 
 
 class Invitations:

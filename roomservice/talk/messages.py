@@ -14,7 +14,7 @@ from roomservice.interface import Conflict, Words
 from roomservice.model import messages
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.groups import check_speaks
-from roomservice.model.messages import Content, Kind, Sent
+from roomservice.model.messages import Content, Kind, Sent, size
 from roomservice.model.person import Meet
 from roomservice.storage.numbering import counter
 from roomservice.talk.groups import Gathering, Groups
@@ -25,7 +25,8 @@ from roomservice.talk.pushing import Pushed, push_jobs
 log = logging.getLogger(__name__)
 
 RATE = Rate(per_s=2.0, burst=20.0)
-"""Messages of one sender, at one instance. More lets one flood a room, less stops who writes in short lines."""
+"""Messages of one sender, at one instance; each counts once, and once more for each KiB. More lets one flood a room and
+fill the storage, less stops who writes in short lines."""
 
 WORDS_S = 5.0
 """For how long a word filter may think."""
@@ -132,7 +133,7 @@ class Messages:
         messages.check(content)
         if id is not None and (known := await self._storage.message(where.conversation, id)):
             return _again(known, by)
-        if self._allowances.take(by, 1.0, self._engine.clock()):
+        if self._allowances.take(by, 1.0 + size(content) // 1024, self._engine.clock()):
             raise Illegal(Problem.TOO_FAST)
         content = await self._filtered(by, where.conversation, content)
         if where.meets is not None and not await self._last(where.conversation):

@@ -19,6 +19,9 @@ lively room."""
 PER_ADDRESS = Rate(per_s=2.0, burst=60.0)
 """Operations that need no token, logins above all: passwords can be tried no faster."""
 
+HELLO_WEIGHT = 5.0
+"""Each begins a session, ends another, and reads what was missed."""
+
 HTTP_DEVICE = "http"
 
 
@@ -81,6 +84,10 @@ class Desk:
         if caller is None and not isinstance(result, Refusal):
             self._addresses.give_back(address, operation.weight - 1, now)
         return result
+
+    def hello_wait_s(self, user: str) -> float:
+        """0 when he may say it, else in how many seconds."""
+        return self._users.take(user, HELLO_WEIGHT, self._clock())
 
     def login_wait_s(self, address: str) -> float:
         """For a login elsewhere: 0 when it may be tried, else in how many seconds."""

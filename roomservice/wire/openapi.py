@@ -125,7 +125,7 @@ def _operation(operation: Operation[Any, Any, Any], references: Any, schemas: di
 
 def _problems(operation: Operation[Any, Any, Any]) -> dict[str, Any]:
     """By status. Which of the model's names can come is in the guide, docs/rooms.md."""
-    names: dict[int, list[str]] = {403: [], 404: [], 409: []}
+    names: dict[int, list[str]] = {403: [], 404: [], 409: [], 422: []}
     every = [INVALID_PARAMS, TOO_LARGE, TOO_OFTEN, INTERNAL, CONTENDED, MEDIA_UNREACHABLE, *operation.problems]
     for name in [*every, *([] if operation.open else [UNAUTHORISED])]:
         names.setdefault(PROBLEMS[name].status, []).append(name)

@@ -221,6 +221,8 @@ class Socket:
             return invalid(error)
         except Refused as refused:
             return Refusal(refused.problem, str(refused))
+        if wait_s := self._desk.hello_wait_s(device.user):
+            return Refusal(TOO_OFTEN, "This is asked for too often.", retry_after_s=wait_s)
         if self.session is not None:
             return await self._again(device)
         self.session = await self._presence.begin(device.user, device.id)
