@@ -26,7 +26,7 @@ from tests.test_rs_serve import Process
 
 ANN_HZ, BOB_HZ, CEM_HZ, SONG_HZ = 550, 690, 790, 1000
 HEARD_DB, SILENT_DB = -45, -55
-FIREFOX_HZ = 440  # its fake microphone's
+FIREFOX_HZ = 1000  # its fake microphone's
 BROWSERS = Path(__file__).parent / "browsers"
 
 # The loudest that one pitch was in what the page plays, in dB: its room's or its call's.
@@ -395,7 +395,7 @@ async def test_debians_firefox_joins_talks_and_listens(
 @contextmanager
 def sound_server(directory: Path) -> Iterator[str]:
     """Firefox's Web Audio stands still without an output device: PulseAudio has one that nobody hears. Its address."""
-    socket = directory / "pulse"
+    socket = directory / "sound"
     modules = ("module-null-sink", f"module-native-protocol-unix socket={socket} auth-anonymous=1")
     command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
     for module in modules:

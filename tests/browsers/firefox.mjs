@@ -10,6 +10,7 @@ const browser = await puppeteer.launch({
     headless: true,
     extraPrefsFirefox: {
         'media.navigator.streams.fake': true,
+        'media.navigator.audio.fake_frequency': 1000,
         'media.navigator.permission.disabled': true,
         'media.autoplay.default': 0,
         'media.peerconnection.ice.obfuscate_host_addresses': false,

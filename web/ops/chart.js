@@ -10,7 +10,7 @@ export class Chart {
     constructor(title, {unit, top, limit, digits = 0}) {
         Object.assign(this, {title, unit, top, limit, digits});
         this.element = document.createElement('figure');
-        this.svg = node('svg', {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img'});
+        this.svg = node('svg', {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': title});
         this.caption = document.createElement('figcaption');
         this.element.append(this.caption, this.svg);
     }

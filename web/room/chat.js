@@ -5,7 +5,8 @@ const LONGEST = 1000;
 
 /** What was written in the room. */
 class RoomChat extends HTMLElement {
-    #messages = h('ol', {class: 'messages', role: 'log', 'aria-label': t('chat'), tabindex: 0});
+    #list = h('ol');
+    #messages = h('div', {class: 'messages', role: 'log', 'aria-label': t('chat'), tabindex: 0}, this.#list);
     #empty = h('p', {class: 'empty'}, t('no-messages'));
 
     follow(app, room, {close}) {
@@ -31,7 +32,7 @@ class RoomChat extends HTMLElement {
         const {room} = this;
         const atEnd = this.#messages.scrollHeight - this.#messages.scrollTop - this.#messages.clientHeight < 40;
         this.#empty.hidden = room.messages.length > 0;
-        list(this.#messages, room.messages, ({id}) => id, ({by, at}) => h('li', {class: by === room.user ? 'own' : null},
+        list(this.#list, room.messages, ({id}) => id, ({by, at}) => h('li', {class: by === room.user ? 'own' : null},
             h('span', {class: 'quiet'}, h('strong', {}, by), ' ', h('time', {}, new Date(1000 * at).toLocaleTimeString(language, {hour: '2-digit', minute: '2-digit'}))),
             h('p'),
         ), (item, {id, by, data, recalled}) => {

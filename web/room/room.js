@@ -48,7 +48,7 @@ class VoiceRoomScreen extends HTMLElement {
             h('header', {class: 'bar'},
                 h('div', {class: 'grow'}, this.title_, this.count),
                 this.signal,
-                h('button', {class: 'leave', onclick: () => this.#leave()}, icon('leave'), h('span', {}, t('leave'))),
+                h('button', {class: 'leave', 'aria-label': t('leave'), onclick: () => this.#leave()}, icon('leave'), h('span', {}, t('leave'))),
             ),
             h('div', {class: 'content'}, h('div', {class: 'middle'}, this.blocked, this.invite, this.notice, this.hands, this.stage), this.aside),
             this.bar,

@@ -20,7 +20,7 @@ class RoomStage extends HTMLElement {
         const {state} = room;
         const hosts = state.seats.find(({user}) => user === state.host);
         const make = ({seat}) => h('button', {class: 'seat', onclick: () => this.person.openSeat(seat)},
-            h('span', {class: 'face'}), h('span', {class: 'name'}), h('span', {class: 'note quiet'}));
+            h('span', {class: 'face', 'aria-hidden': 'true'}), h('span', {class: 'name'}), h('span', {class: 'note quiet'}), h('span', {class: 'unseen'}));
         list(this.#host, hosts ? [hosts] : [], ({seat}) => seat, make, (element, seat) => this.#showSeat(element, seat));
         list(this.#seats, state.seats.filter(seat => seat !== hosts), ({seat}) => seat, make, (element, seat) => this.#showSeat(element, seat));
         this.showLevels();
@@ -40,7 +40,7 @@ class RoomStage extends HTMLElement {
 
     #showSeat(element, {seat, user, locked, mutes}) {
         const {state} = this.room;
-        const [picture, name, note] = element.children;
+        const [picture, name, note, unseen] = element.children;
         const person = state.people.get(user);
         set(element, 'data-user', user);
         element.classList.toggle('free', user === null);
@@ -52,7 +52,7 @@ class RoomStage extends HTMLElement {
             picture.replaceChildren(icon(locked ? 'lock' : 'plus'));
             text(name, String(seat + 1));
             text(note, '');
-            set(element, 'aria-label', t(locked ? 'locked-seat' : 'free-seat', {seat: seat + 1}));
+            text(unseen, t(locked ? 'is-locked' : 'is-free'));
             return;
         }
         const shown = person?.nick || user;
@@ -60,7 +60,7 @@ class RoomStage extends HTMLElement {
         picture.replaceChildren(...mutes.length ? [h('span', {class: 'mark'}, icon('muted'))] : []);
         text(name, shown);
         text(note, this.#note(user, mutes, person));
-        element.dataset.words = JSON.stringify({seat: seat + 1, name: shown});
+        element.dataset.seat = seat + 1;
     }
 
     #note(user, mutes, person) {
@@ -73,9 +73,8 @@ class RoomStage extends HTMLElement {
     }
 
     #label(element, speaking) {
-        const words = JSON.parse(element.dataset.words ?? '{}');
         const state = element.classList.contains('muted') ? t('is-muted') : speaking ? t('speaking') : '';
-        set(element, 'aria-label', t('taken-seat', {...words, state}));
+        text(element.lastChild, t('taken-seat', {state, seat: element.dataset.seat}));
     }
 }
 
