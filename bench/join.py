@@ -173,7 +173,7 @@ def measure(quick: bool, size: Size | None = None) -> Result:
     run = Run("join", quick=quick)
     server_core, generator_core = two_cores()
     try:
-        with bound_to(generator_core), Server(core=server_core) as server:
+        with bound_to(generator_core), Server("--real-time", core=server_core) as server:
             alone = storm(server, ALONE_RATE, size.alone_s, size.rooms, "alone")
             storms = [
                 storm(server, STORM_RATE, size.storm_s, size.rooms, f"storm{number}", steady=True)

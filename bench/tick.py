@@ -189,7 +189,7 @@ def measure(quick: bool, size: Size | None = None) -> Result:
     cores = two_cores()
     with bound_to(cores[1]), contextlib.ExitStack() as stack:
         programs = {each.program for each in DISTURBANCES}
-        servers = {each: stack.enter_context(Server(core=cores[0], program=each)) for each in programs}
+        servers = {each: stack.enter_context(Server("--real-time", core=cores[0], program=each)) for each in programs}
         rounds = [[disturbed(servers[each.program], each, size) for each in DISTURBANCES] for _ in range(size.rounds)]
     keys: dict[str, float | None] = {}
     noise: dict[str, float] = {}

@@ -141,6 +141,11 @@ def cli() -> None:
     "File with one webhook a line; lines that start with # are comments.",
     type=click.Path(dir_okay=False, path_type=Path),
 )
+@_option(
+    "--real-time",
+    "Give the threads that move packets a real-time priority, where the system permits it.",
+    is_flag=True,
+)
 @_option("--production", "Refuse to start in development mode, whatever the addresses.", is_flag=True)
 @_option(
     "--cors-origin",

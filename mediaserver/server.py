@@ -16,7 +16,7 @@ from typing import Any, Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from mediaserver import drain, logs, tracing
+from mediaserver import drain, logs, realtime, tracing
 from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.http.protocol import Http
@@ -57,6 +57,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for files in self._files:
             self._perform(files.watch())
+        if self._node.settings.real_time:
+            try:
+                threads = realtime.prefer_packets(self._node.driver.plane.workers)
+                log.info("%d threads that move packets have a real-time priority", threads)
+            except PermissionError:
+                log.warning("no real-time priority: the process has neither CAP_SYS_NICE nor RLIMIT_RTPRIO")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == signal.SIGTERM and self._leaving is None and not self.should_exit:

@@ -145,6 +145,7 @@ class Settings:
     log_format: str | None = None
     otlp_endpoint: str | None = None
     drain_timeout_s: float = 0.0
+    real_time: bool = False  # a real-time priority for the threads that move packets
     max_worker_load: float = 0.85
     rate_per_key: float = 2_000.0
     rate_per_address: float = 50.0
@@ -182,6 +183,7 @@ class Settings:
         log_format: str | None = None,
         otlp_endpoint: str | None = None,
         drain_timeout: float | None = None,
+        real_time: bool = False,
         max_worker_load: float = 0.85,
         rate_per_key: float = 2_000.0,
         rate_per_address: float = 50.0,
@@ -245,6 +247,7 @@ class Settings:
             log_format=log_format,
             otlp_endpoint=otlp_endpoint,
             drain_timeout_s=drain_timeout,
+            real_time=real_time,
             max_worker_load=max_worker_load,
             rate_per_key=rate_per_key,
             rate_per_address=rate_per_address,

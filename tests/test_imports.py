@@ -107,6 +107,7 @@ ALLOWED: dict[str, set[str]] = {
         ),
     },
     "drain": {"node", "logs"},
+    "realtime": set(),
     "metrics": {"commands", "model", "music", "node", "sessions", "admission", "load", "store", "webhooks"},
     "http": {
         *("commands", "model", "node", "sessions", "negotiation", "sdp"),
@@ -130,6 +131,7 @@ ALLOWED: dict[str, set[str]] = {
         "logs",
         "tracing",
         "music",
+        "realtime",
     },
     "client": {
         *("events", "merge", "signing", "webhook_signature"),
