@@ -89,9 +89,10 @@ public:
     // fan-out to thousands of listeners is under way.
     explicit PacketPool(std::size_t size = 4096) : packets_{std::make_unique<Packet[]>(size)}, size_{size} {}
 
-    // Nothing when all near the cursor are in use: the caller drops what it has.
+    // Nothing when all near the cursor are in use: the caller drops what it has. Those that wait in a worker's inbox lie one
+    // behind the other and never move while it has little to do; so it looks farther than they reach (receive_batch).
     PacketRef take() noexcept {
-        for (int attempt = 0; attempt < 64; ++attempt) {
+        for (int attempt = 0; attempt < 256; ++attempt) {
             Packet& packet = packets_[next_];
             next_ = next_ + 1 == size_ ? 0 : next_ + 1;
             if (packet.references.load(std::memory_order_acquire) != 0) continue;

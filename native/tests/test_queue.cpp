@@ -5,6 +5,7 @@
 
 #include "packet.hpp"
 #include "queue.hpp"
+#include "udp.hpp"
 
 using namespace plane;
 
@@ -65,6 +66,13 @@ TEST_CASE("packets go to another thread by reference and come back to their pool
         ++i;
     }
     consumer.join();
+}
+
+TEST_CASE("a pool gives packets however often it comes round to those that an idle inbox holds") {
+    PacketPool pool;
+    std::vector<PacketRef> inbox;
+    for (std::size_t i = 0; i < receive_batch; ++i) inbox.push_back(pool.take());
+    for (int i = 0; i < 20'000; ++i) CHECK(pool.take());
 }
 
 TEST_CASE("a pool whose packets are all held gives none") {
