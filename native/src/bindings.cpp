@@ -209,6 +209,8 @@ struct Opener {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    // At its end the interpreter does not free all that servers still hold; who stops one by Control-C need not read of it.
+    nb::set_leak_warnings(false);
     m.doc() = "The packet plane (C++): sockets, ICE-lite, SRTP, forwarding. See native/src/plane.hpp.";
 
     nb::register_exception_translator(
