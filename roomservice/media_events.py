@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 from mediaserver.client import CallError, MediaServer, StreamEvent
 from roomservice.hub import Hub, Passing
+from roomservice.talking_now import TalkingNow
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,11 @@ class Restarts:
 class MediaEvents:
     """put_again: brings the media server to all that it shall be. run() and look() are to be run side by side."""
 
-    def __init__(self, server: MediaServer, hub: Hub, put_again: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, server: MediaServer, hub: Hub, talking: TalkingNow, put_again: Callable[[], Awaitable[None]]
+    ) -> None:
         self._server = server
+        self._talking = talking
         self._hub = hub
         self._put_again = put_again
 
@@ -69,6 +73,7 @@ class MediaEvents:
                 log.info("%s", error)
             except Exception:
                 log.exception("Events of the media server could not be read.")
+            self._talking.forget()
             await asyncio.sleep(AGAIN_S)
 
     async def look(self) -> None:
@@ -88,11 +93,13 @@ class MediaEvents:
 
     async def _take(self, event: StreamEvent) -> None:
         if event.type == "gap":
+            self._talking.forget()
             await self._put_again()
             for stream in self._hub.streams():
                 if stream.startswith(("room:", "call:")):
                     self._hub.pass_on(Passing(stream, event.time, RESTARTED, {}))
             return
+        self._talking.take(event.type, event.room, event.user)
         user = {} if event.user is None else {"user": event.user}
         name = event.type.replace(".", "_")
         for kind in ("room", "call"):

@@ -77,7 +77,7 @@ async def _serve(settings: ServiceSettings) -> None:
                 http=http,
                 clock=time.time,
             )
-            listening = MediaEvents(server, whole.instance.hub, whole.instance.media_jobs.put_all)
+            listening = MediaEvents(server, whole.instance.hub, whole.talking, whole.instance.media_jobs.put_all)
             config = uvicorn.Config(
                 Pages(whole, settings.media_public_url or settings.media_url),
                 host=settings.host,

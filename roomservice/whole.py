@@ -20,6 +20,7 @@ from roomservice.room_signs import RoomSigns
 from roomservice.service import Service
 from roomservice.settings import ServiceSettings
 from roomservice.talk.talk import BrowserPush, make_talk
+from roomservice.talking_now import TalkingNow
 from roomservice.wire.app import Wire
 from roomservice.words import open_words
 
@@ -52,7 +53,8 @@ class Whole:
         self.presence.tell(RoomSigns(engine))
         self.presence.tell(talk.calls)
         accounts = Accounts(storage, users, settings, clock)
-        self.world = World(engine, accounts, self.presence, media, sound, talk, settings, clock)
+        self.talking = TalkingNow()
+        self.world = World(engine, accounts, self.presence, media, sound, talk, self.talking, settings, clock)
         inner = create_app(Edge(Service(self.instance), users, settings, clock))
         self.wire = Wire(inner, self.world, self.instance.hub)
 

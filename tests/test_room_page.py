@@ -239,7 +239,7 @@ async def test_three_browsers_go_through_the_flows_of_a_voice_room(house: House)
     )
     await ann.sees("Nobody is talking yet")
     await house.opens(ann, "Evening talk")
-    await bob.sees("Evening talk")
+    await bob.sees("ann talking")  # in the lobby
     await house.enters(bob, "Evening talk")
     await house.enters(cem, "Evening talk")
     await bob.hears(ANN_HZ)

@@ -147,7 +147,7 @@ async def read(world: World, room: str) -> ListedRoom:
 
 async def shown(world: World, listed: ListedRoom) -> RoomView:
     visits = await world.engine.storage.visits([listed.room.id])
-    return room_view(listed, visits.get(listed.room.id, Visits()))
+    return room_view(listed, visits.get(listed.room.id, Visits()), world.talking.of(listed.room.id))
 
 
 def himself(caller: Caller) -> str:
@@ -200,7 +200,9 @@ async def get_room_list(world: World, _: Caller, asked: ListRooms) -> RoomPage:
     found = await world.engine.storage.rooms(asked.page, asked.size, asked.status, asked.search)
     listed = [world.engine.parsed(ROOM, kept) for kept in found]
     visits = await world.engine.storage.visits([one.room.id for one in listed])
-    return RoomPage(rooms=[room_view(one, visits.get(one.room.id, Visits())) for one in listed])
+    return RoomPage(
+        rooms=[room_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id)) for one in listed]
+    )
 
 
 async def login_room(world: World, caller: Caller, asked: EnterRoom) -> RoomView:

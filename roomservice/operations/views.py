@@ -1,5 +1,7 @@
 """Rooms and their people as clients see them. Pure."""
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from roomservice.commit import Visits
@@ -72,6 +74,7 @@ class RoomView(Result):
     info_version: int = Field(description="Of `info`; rises by one with each change")
     likes: int = Field(description="How often it was liked")
     online: int = Field(description="Number of attendees")
+    talking: list[str] = Field(description="Ids of those who speak at this moment, as far as it is known")
     visits: int = Field(description="How often it was entered")
     visitors: int = Field(description="By how many different users")
     created_at: float = Field(description="Unix time in seconds")
@@ -89,7 +92,7 @@ class AttendeePage(Result):
     next: str | None = Field(description="`after` of the next page, null on the last")
 
 
-def room_view(listed: ListedRoom, visits: Visits) -> RoomView:
+def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str]) -> RoomView:
     listing, room = listed.listing, listed.room
     settings = room.settings
     return RoomView(
@@ -117,6 +120,7 @@ def room_view(listed: ListedRoom, visits: Visits) -> RoomView:
         info_version=room.info_version,
         likes=room.likes,
         online=len(room.attendees),
+        talking=list(talking),
         visits=visits.pv,
         visitors=visits.uv,
         created_at=listing.created_at,

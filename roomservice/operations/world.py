@@ -20,6 +20,7 @@ from roomservice.operations.problems import (
 from roomservice.presence import Presence
 from roomservice.settings import ServiceSettings
 from roomservice.talk.talk import Talk
+from roomservice.talking_now import TalkingNow
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class World:
     media: Media
     sound: Sound
     talk: Talk
+    talking: TalkingNow
     settings: ServiceSettings
     clock: Callable[[], float]
 

@@ -1,7 +1,7 @@
 import {face, h, icon, list, text} from './dom.js';
 import {sentence, t} from './words.js';
 
-const EVERY_MS = 5000;
+const EVERY_MS = 3000;
 const STARTED = 1, ENDED = 2;
 
 /** The rooms there are, and who has a seat in them. */
@@ -53,11 +53,11 @@ class VoiceLobby extends HTMLElement {
         text(this.#empty, t(search ? 'nothing-found' : 'no-rooms'));
         list(this.#rooms, rooms, ({id}) => id, room => {
             const open = h('button', {class: 'card room', onclick: () => this.app.enter(room.id)},
-                h('strong'), h('span', {class: 'quiet by'}), h('span', {class: 'faces', 'aria-hidden': 'true'}), h('span', {class: 'quiet count'}));
+                h('strong'), h('span', {class: 'quiet by'}), h('span', {class: 'faces', 'aria-hidden': 'true'}), h('span', {class: 'quiet count'}), h('span', {class: 'talk'}));
             return h('li', {}, open);
         }, (item, room) => {
             const [open] = item.children;
-            const [title, by, faces, count] = open.children;
+            const [title, by, faces, count, talk] = open.children;
             open.setAttribute('aria-label', t('open-room', {title: room.title, count: room.online}));
             open.classList.toggle('started', room.status === STARTED);
             text(title, room.title);
@@ -68,7 +68,11 @@ class VoiceLobby extends HTMLElement {
                     const one = h('span', {class: 'face small'});
                     face(one, user);
                     return one;
-                }, (one, {mutes}) => one.classList.toggle('muted', mutes.length > 0));
+                }, (one, {user, mutes}) => {
+                    one.classList.toggle('muted', mutes.length > 0);
+                    one.classList.toggle('talking', room.talking.includes(user));
+                });
+            text(talk, room.talking.length ? t('talking-now', {names: room.talking.slice(0, 3).join(', ')}) : '');
         });
     }
 

@@ -191,6 +191,7 @@ export interface RoomState {
     info_version: number;
     likes: number;
     online: number;
+    talking: string[];
     people: Map<string, Attendee>;
 }
 
