@@ -3,6 +3,7 @@ wait."""
 
 import asyncio
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
@@ -17,14 +18,14 @@ LOCK = 0x726F6F6D
 
 LOCK_S = 50
 
-_one_at_a_time = asyncio.Lock()
-"""Alembic's context belongs to the process."""
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+"""Alembic's context belongs to the process, so one at a time; a lock belongs to a loop."""
 
 
 async def migrate(connection: AsyncConnection, revision: str = "head") -> None:
     """ValueError, with a sentence, when a newer version of the service has made the tables; Unavailable."""
     try:
-        async with _one_at_a_time:
+        async with _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
             await _locked(connection, revision)
     except CommandError as error:
         raise ValueError(f"The tables are of another version of the service: {error}") from None
