@@ -103,6 +103,17 @@ test('what was sent and not answered is refused, for nobody knows whether it was
     signaling.close();
 });
 
+test('a token that ran out is replaced by a new one', async () => {
+    const tokens = ['first', 'second'];
+    const signaling = new Signaling({token: async () => tokens.shift()});
+    await signaling.connect();
+    sockets[0].close(4001);
+    await goOn();
+    assert.equal(signaling.state, 'connected');
+    assert.equal(sockets[1].said[0].params.token, 'second');
+    signaling.close();
+});
+
 test('a refused token and a newer device end it for good', async () => {
     refuses = {code: -32001, message: 'No.', data: {problem: 'unauthorised'}};
     const refused = new Signaling({token: async () => 'old'});

@@ -115,6 +115,7 @@ class VoiceApp extends HTMLElement {
     async #inside(room, enter) {
         this.room = room;
         room.on('ended', ({reason}) => this.#ended(room, reason));
+        room.on('media-problem', error => this.tell(sentence(error), {bad: true}));
         this.#show(h('p', {class: 'loading'}, t('loading')));
         try {
             await enter();

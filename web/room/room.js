@@ -7,7 +7,7 @@ import './people.js';
 import {Person} from './person.js';
 import './settings.js';
 import './stage.js';
-import {sentence, t} from './words.js';
+import {t} from './words.js';
 
 const PANELS = {chat: 'room-chat', music: 'room-music', people: 'room-people', settings: 'room-settings'};
 const WARNING_MS = 6000;
@@ -57,7 +57,6 @@ class VoiceRoomScreen extends HTMLElement {
         this.#offs = [
             room.on('change', () => this.show()),
             room.on('message', () => this.#panel !== 'chat' && this.#count(this.#unread + 1)),
-            room.on('media-problem', error => app.tell(sentence(error), {bad: true})),
             room.media.on('people', () => this.stage.showLevels()),
             room.media.on('state', () => this.show()),
             room.media.on('warning', warning => this.#warn(warning)),

@@ -3,8 +3,9 @@ import {Emitter} from './emitter.js';
 
 // How long a call waits for its answer; a connection that is made anew meanwhile counts.
 const ANSWER_MS = 15000;
-// Close codes after which it is no use to come again (docs/rooms.md).
-const FINAL = new Map([[4001, 'unauthorised'], [4002, 'replaced']]);
+// Close codes after which it is no use to come again (docs/rooms.md): another device has taken this one's place, or the user
+// has logged out of it. A token that has run out is none of them: token() gives a new one.
+const FINAL = new Map([[4002, 'replaced'], [4006, 'unauthorised']]);
 
 /** A refusal by the room service. `problem` is its name, as in docs/rooms.md; `code` is JSON-RPC's. */
 export class RpcError extends Error {
