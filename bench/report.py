@@ -155,7 +155,7 @@ def run_all(entries: Sequence[Entry], *, quick: bool, command: str, logs: Path) 
 def told(report: Report) -> str:
     """The targets, for a terminal."""
     lines = []
-    for each in judge(report.keys, quick=report.quick):
+    for each in judge(report.keys, report.noise, quick=report.quick):
         figure = "-" if each.figure is None else each.target.say(each.figure)
         lines.append(f"{each.target.text:<66} {each.target.limit_text:>13} {figure:>12}   {each.verdict}")
     return "\n".join(lines)

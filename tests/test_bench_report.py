@@ -136,6 +136,8 @@ def test_targets_are_met_or_missed_by_so_much() -> None:
     assert found["idle_core_share"] == ("met", "met, 3.0 times better")
     assert found["tick_late_p999_ms"] == ("met", "met, just")
     assert found["bytes_per_listener"][0] == "unknown"
+    close = {each.target.key: each for each in judge({"joins_per_s": 290.0}, {"joins_per_s": 0.05})}["joins_per_s"]
+    assert (close.state, close.verdict) == ("missed", "missed: 0.97 of the target, within the noise")
 
 
 def test_a_report_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
