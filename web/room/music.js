@@ -156,6 +156,6 @@ class RoomMusic extends HTMLElement {
     }
 }
 
-const humanised = name => name[0].toUpperCase() + name.slice(1).replaceAll('-', ' ');
+const humanised = name => name[0].toUpperCase() + name.slice(1).replaceAll(/[-_]/g, ' ');
 
 customElements.define('room-music', RoomMusic);

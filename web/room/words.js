@@ -15,7 +15,7 @@ const ENGLISH = {
     'nothing-found': 'No room has this in its title.',
     'new-room': 'New room',
     'room-title': 'What is it about?',
-    'seat-mode': 'A seat is had',
+    'seat-mode': 'How to get a seat',
     free: 'by who takes it',
     request: 'by raising a hand',
     invitation: 'by invitation',
