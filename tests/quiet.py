@@ -1,0 +1,46 @@
+"""Which tests, of tests/test_*.py, need the machine for themselves. `scripts/test` runs them one by one, after the
+others in several processes at once. A shorter list takes less time, but more that fails is not the product's fault."""
+
+QUIET = {
+    # browsers
+    "browser",
+    "browser_music",
+    "browser_repair",
+    "ktv_browser",
+    "ops_page",
+    "pages_accessible",
+    "room_page",
+    "room_page_states",
+    "sdk_media",
+    # benchmarks, and those who load or attack
+    "bench",
+    "bench_idle",
+    "bench_join",
+    "bench_latency",
+    "bench_peers",
+    "hostile",
+    "load",
+    "netem",
+    "quality_bench",
+    # packets and sound at their times
+    "ktv_room",
+    "lossy",
+    "mix",
+    "mix_plane",
+    "move_plane",
+    "music_plane",
+    "music_room",
+    "music_storm",
+    "passthrough_plane",
+    "plane_raw",
+    "repair",
+    "select_red",
+    "sounds_plane",
+    "speaker_repair",
+    "tcp_plane",
+    "tiers",
+    "voice_plane",
+    "voices_plane",
+    "werift",
+    "who_speaks",
+}
