@@ -51,6 +51,7 @@ ENTRIES = (
         quick=("--quick", "--rounds", "1", "--seconds", "0.4"),
     ),
     Entry("roomservice", "How fast a room's events reach everybody in it"),
+    Entry("attendees", "What a change of a room costs, however many are in it"),
     Entry("moved", "What a publisher costs whose room is another worker's", quick=("--rounds", "3")),
     Entry("quality", "How speech and music sound at loss and jitter", quick=None, longest_s=7200.0),
 )
