@@ -204,7 +204,7 @@ OPERATIONS = (
         ListParticipants,
         Participants,
         get_participants,
-        "Who is connected to the media server: levels, loss, delays.",
+        "Who is connected to the media server, by name: levels, loss, delays.",
         TAG,
         weight=5,
         problems=_REFUSED,
