@@ -84,7 +84,7 @@ ENTRIES = (
     ),
     Entry("control", "Control calls while a room plays", 12, 30, quick=("--quick", "--seconds", "2")),
     Entry(
-        *("capacity", "How many listeners one core has room for", 25, 400),
+        *("capacity", "How many listeners one core has room for", 25, 540),
         full_only=(
             FullOnly("what a core really carries", "thousands of listeners take a minute to join"),
             FullOnly("forwarded listeners", "peers has their price"),
