@@ -5,7 +5,7 @@ Users are named by opaque strings. Times are Unix time in seconds. Every method 
 once, and none waits for ever: what cannot be reached raises Unavailable, or MediaError, within some seconds.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,18 +74,23 @@ class Storage(Protocol):
 
     # ---- what is true
 
-    async def load(self, kind: str, id: str) -> Kept | None: ...
+    async def load(self, kind: str, id: str, known: int = 0) -> Kept | None:
+        """As it is after one commit, body and parts. known: the revision that the caller has: of that one neither is
+        read."""
+        ...
 
-    async def load_many(self, kind: str, ids: Collection[str]) -> Sequence[Kept]:
-        """Those that there are."""
+    async def load_many(
+        self, kind: str, ids: Collection[str], known: Mapping[str, int] | None = None
+    ) -> Sequence[Kept]:
+        """Those that there are, likewise."""
         ...
 
     async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
         """All of it or nothing; what was told, with its numbers. Conflict, Engaged."""
         ...
 
-    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
-        """The newest first; number from 1; search: in the title, without regard to case."""
+    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[str]:
+        """Their ids. The newest first; number from 1; search: in the title, without regard to case."""
         ...
 
     async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
@@ -253,7 +258,19 @@ class MediaRoom:
 
 
 class SoundRefusedError(Exception):
-    """The media server does not do this, with a sentence why."""
+    """The media server does not do this, with a sentence why. kind: what it calls that, as on its page /problems."""
+
+    def __init__(self, sentence: str, kind: str = "") -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that come one after the other. length: of all of them, when it is known before."""
+
+    chunks: AsyncIterator[bytes]
+    length: int | None = None
 
 
 class Sound(Protocol):
@@ -298,13 +315,22 @@ class Sound(Protocol):
         """Pieces that players can play, by title; search: words that each must have. Some hundreds at most."""
         ...
 
+    async def upload(self, title: str, chunks: AsyncIterator[bytes]) -> tuple[MediaDocument, bool]:
+        """A piece for the library, and whether it is new there. title: for one that does not say its own. It is decoded
+        to its end before it is told. What the chunks raise is raised, and nothing is left of it then."""
+        ...
+
+    async def delete_piece(self, piece: str) -> None:
+        """Whatever plays of it plays on."""
+        ...
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         """ducking_db: by how much music goes down while somebody speaks. places: whether each is heard from his seat's
         place, in stereo. What is None stays."""
         ...
 
-    async def participants(self, room: str) -> Sequence[ParticipantDocument]:
-        """Who is connected, and how well."""
+    async def participants(self, room: str, after: str, limit: int) -> tuple[Sequence[ParticipantDocument], str | None]:
+        """Who is connected, and how well, by name; and `after` of the next page, None on the last."""
         ...
 
 
@@ -335,6 +361,7 @@ __all__ = [
     "Bus",
     "Commit",
     "Conflict",
+    "Content",
     "Due",
     "Engaged",
     "Events",

@@ -10,7 +10,10 @@ QUIET = {
     "ops_page",
     "pages_accessible",
     "room_page",
+    "room_page_library",
     "room_page_states",
+    "room_page_uploads",
+    "sdk_examples",
     "sdk_media",
     # benchmarks, and those who load or attack
     "bench",

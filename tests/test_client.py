@@ -232,6 +232,8 @@ async def test_the_library_takes_files_bytes_and_streams(musical: MediaServer, t
         with pytest.raises(Refused) as refused:
             await call
         assert refused.value.kind == "no-media"
+    untitled = await server.upload_media(encode(tone(600, 1, 48_000), "flac"), title="Töne & more")
+    assert untitled.document.title == "Töne & more"
     with pytest.raises(Refused) as refused:
         await server.upload_media(b"no music at all")
     assert (refused.value.kind, refused.value.status) == ("not-music", 422)
@@ -324,6 +326,8 @@ async def test_participants_are_read_moved_and_kicked(server: MediaServer, edge:
     await edge.whip()
     await edge.whep("bob")
     assert [one.user async for one in server.participants(ROOM, page=1)] == [USER, "bob"]
+    second = await server.participant_page(ROOM, USER, page=1)
+    assert ([one.user for one in second.participants], second.next) == (["bob"], None)
     assert [one.user async for one in server.participants(ROOM, direction="listen")] == ["bob"]
     (session,) = (await server.participant(ROOM, USER)).sessions
     assert (session.direction, session.round_trip_ms) == ("publish", None)

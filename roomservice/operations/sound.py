@@ -7,7 +7,6 @@ from pydantic import Field
 from mediaserver.client import (
     EffectDocument,
     EffectState,
-    MediaDocument,
     ParticipantDocument,
     PlayerDocument,
     PlayerStateDocument,
@@ -18,7 +17,7 @@ from roomservice.model.room import Role
 from roomservice.operations.fields import Name
 from roomservice.operations.problems import INVALID_PARAMS, MEDIA_REFUSED, Refused
 from roomservice.operations.rooms import InRoom, change, himself, read
-from roomservice.operations.table import Caller, Done, Nothing, Operation, Params, Result
+from roomservice.operations.table import Caller, Done, Nothing, Operation, Result
 from roomservice.operations.world import World
 
 TAG = "sound"
@@ -65,10 +64,6 @@ class ConfigureSound(InRoom):
     ] = None
 
 
-class GetLibrary(Params):
-    search: Annotated[str, Field(max_length=200, description="Words, each somewhere in title, artist or album")] = ""
-
-
 class AddressView(Result):
     whip: str = Field(description="Where to speak: WHIP, the token after `#token=`; empty without a seat")
     whep: str = Field(description="Where to listen: WHEP, the token after `#token=`")
@@ -90,12 +85,14 @@ class Sounds(Result):
     sounds: list[str] = Field(description="What an effect's `sound` may be")
 
 
-class Library(Result):
-    media: list[MediaDocument] = Field(description="Pieces by title, at most 500; a track's `media` is an `id`")
+class ListParticipants(InRoom):
+    after: Annotated[str, Field(max_length=256, description="`next` of the page before; empty for the first")] = ""
+    limit: Annotated[int, Field(ge=1, le=500, description="Participants on a page")] = 100
 
 
 class Participants(Result):
-    participants: list[ParticipantDocument] = Field(description="By name, at most 1000")
+    participants: list[ParticipantDocument] = Field(description="By name")
+    next: str | None = Field(description="`after` of the next page, null on the last")
 
 
 async def get_addresses(world: World, caller: Caller, asked: InRoom) -> AddressView:
@@ -109,9 +106,10 @@ async def get_addresses(world: World, caller: Caller, asked: InRoom) -> AddressV
     return AddressView(whip=found.whip, whep=found.whep)
 
 
-async def get_participants(world: World, caller: Caller, asked: InRoom) -> Participants:
+async def get_participants(world: World, caller: Caller, asked: ListParticipants) -> Participants:
     await _check_inside(world, caller, asked)
-    return Participants(participants=list(await world.sound.participants(asked.room)))
+    found, following = await world.sound.participants(asked.room, asked.after, asked.limit)
+    return Participants(participants=list(found), next=following)
 
 
 async def get_players(world: World, caller: Caller, asked: InRoom) -> Players:
@@ -177,10 +175,6 @@ async def configure_sound(world: World, caller: Caller, asked: ConfigureSound) -
     return Done()
 
 
-async def get_library(world: World, _: Caller, asked: GetLibrary) -> Library:
-    return Library(media=list(await world.sound.library(asked.search)))
-
-
 async def _check_leader(world: World, caller: Caller, asked: InRoom) -> None:
     """Illegal."""
     await change(world, asked.room, lambda _: [DirectSound(caller.by)])
@@ -207,10 +201,10 @@ OPERATIONS = (
     Operation(
         "get_participants",
         ("GET", "/v1/rooms/{room}/participants"),
-        InRoom,
+        ListParticipants,
         Participants,
         get_participants,
-        "Who is connected to the media server: levels, loss, delays.",
+        "Who is connected to the media server, by name: levels, loss, delays.",
         TAG,
         weight=5,
         problems=_REFUSED,
@@ -293,17 +287,6 @@ OPERATIONS = (
         configure_sound,
         "How music makes way for voices, and where these are heard. What is left out stays.",
         TAG,
-        problems=_REFUSED,
-    ),
-    Operation(
-        "get_library",
-        ("GET", "/v1/library"),
-        GetLibrary,
-        Library,
-        get_library,
-        "Pieces of the media library.",
-        TAG,
-        weight=5,
         problems=_REFUSED,
     ),
     Operation("get_sounds", ("GET", "/v1/sounds"), Nothing, Sounds, get_sounds, "Sounds that effects can name.", TAG),
