@@ -6,7 +6,7 @@ start + factor x^exponent, with the range in which 95 % of resampled measurement
 it, the crowd itself costs; 0 is free.
 
 The plane is driven within this process by raw peers (bench/rawpeer.py) that send seeded speech; listeners' sockets are
-read between rounds only. In full it takes 3 to 4 minutes, with --quick 15 s.
+read between rounds only. In full it takes 3 minutes, with --quick 15 s.
 """
 
 from __future__ import annotations
