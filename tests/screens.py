@@ -292,9 +292,6 @@ async def _banners(camera: Camera, page: Page, listener: Page) -> None:
     await expect(listener.get_by_text("You were sent out of the room.")).to_be_visible()
     await listener.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await camera.single(listener, "sent-out", WIDE, "light")
-    await page.context.set_offline(True)
-    await camera.sheet(page, "offline", stop)
-    await page.context.set_offline(False)
 
 
 async def _call(house: House, camera: Camera, others: dict[str, Rpc]) -> None:
