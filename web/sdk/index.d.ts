@@ -36,6 +36,8 @@ export class Account {
     readonly device: string;
     logIn(username: string, password: string, options?: {device_id?: string}): Promise<void>;
     token(): Promise<string>;
+    /** Without the service, which knows the tokens still. */
+    forget(): void;
     logOut(): Promise<void>;
 }
 
@@ -61,6 +63,8 @@ export class Signaling extends Emitter<{
     readonly user: string;
     readonly device: string;
     connect(): Promise<unknown>;
+    /** Now, instead of after the pause between two attempts. */
+    retry(): void;
     call<Result = any>(method: string, params?: Record<string, unknown>): Promise<Result>;
     close(): void;
 }
@@ -220,7 +224,7 @@ export class VoiceRoom extends Emitter<{
     invited: {by: string | null; seat: number | null; until: number | null};
     'invite-ended': {how: string};
     'media-problem': Error;
-    ended: {reason: 'left' | 'dismissed' | 'kicked' | 'banned' | 'lost' | 'refused'};
+    ended: {reason: 'left' | 'dismissed' | 'host-gone' | 'kicked' | 'banned' | 'lost' | 'refused'};
 }> {
     constructor(signaling: Signaling, options?: MediaOptions);
     static create(
@@ -238,6 +242,9 @@ export class VoiceRoom extends Emitter<{
     readonly leads: boolean;
     readonly mutes: MuteSource[];
     microphone: Microphone;
+    /** Of a MicrophoneError, while a seat is taken without a microphone. */
+    readonly microphoneProblem: string;
+    useMicrophone(microphone?: Microphone): Promise<void>;
     enter(room: string, as?: {nick?: string; avatar?: string; extra?: string}): Promise<void>;
     takeSeat(seat?: number): Promise<unknown>;
     leaveSeat(): Promise<unknown>;
