@@ -33,7 +33,7 @@ class Process:
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not (found := re.search(r"Uvicorn running on (http://\S+)", self.log.read_text())):
                 assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, self.log.read_text()
