@@ -100,6 +100,10 @@ class Chromium:
         await page.goto(url)
         return tab
 
+    async def context(self) -> BrowserContext:
+        """Whose tabs share what they keep."""
+        return await self._browser.new_context()
+
     async def refusing_microphones(self) -> BrowserContext:
         """A context whose user says no when a page asks for the microphone."""
         context = await self._browser.new_context()

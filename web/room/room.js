@@ -102,11 +102,14 @@ class VoiceRoomScreen extends HTMLElement {
     #showMic() {
         const {room} = this;
         const muted = room.mutes.length > 0;
-        this.mic.hidden = room.seat === null || room.microphoneProblem !== '';
-        this.mic.classList.toggle('muted', muted);
+        const lacks = room.microphoneProblem !== '';
+        const words = t(lacks ? 'no-microphone' : room.mutes.includes('self') ? 'unmute' : 'mute');
+        this.mic.hidden = room.seat === null;
+        this.mic.disabled = lacks;
+        this.mic.classList.toggle('muted', muted || lacks);
         set(this.mic, 'aria-pressed', String(muted));
-        set(this.mic, 'aria-label', t(room.mutes.includes('self') ? 'unmute' : 'mute'));
-        this.mic.replaceChildren(icon(muted ? 'muted' : 'microphone'), h('span', {}, t(room.mutes.includes('self') ? 'unmute' : 'mute')));
+        set(this.mic, 'aria-label', words);
+        this.mic.replaceChildren(icon(muted || lacks ? 'muted' : 'microphone'), h('span', {}, words));
     }
 
     /** What the button of the seat does now. */
