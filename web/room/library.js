@@ -1,6 +1,7 @@
 // The media library, of which host and admins choose: what there is, or why there is nothing to be seen.
 
 import {h, iconButton, list, set, text} from './dom.js';
+import './uploads.js';
 import {t} from './words.js';
 
 const TYPED_MS = 250;
@@ -16,9 +17,9 @@ class RoomLibrary extends HTMLElement {
     #timer = 0;
     #offs = [];
 
-    /** choose(pieces, index): it shall be played; changed(): there are other pieces. */
-    follow(app, room, {choose, changed}) {
-        Object.assign(this, {app, room, choose, changed});
+    /** choose(pieces, index): it shall be played; changed(): there are other pieces; panel: where files may be dropped. */
+    follow(app, room, {person, panel, choose, changed}) {
+        Object.assign(this, {app, room, person, choose, changed});
         this.search = h('input', {type: 'search', placeholder: t('search-library'), 'aria-label': t('search-library')});
         this.search.oninput = () => this.#soon(TYPED_MS);
         this.list = h('ul', {class: 'pieces'});
@@ -32,7 +33,9 @@ class RoomLibrary extends HTMLElement {
             event.preventDefault();
             choose([{url: this.address.url.value}], 0);
         };
-        this.replaceChildren(h('h3', {}, t('library')), this.search, this.nothing, this.list, this.address);
+        this.uploads = h('room-uploads', {hidden: true});
+        this.uploads.follow(room, {panel, uploaded: piece => this.#uploaded(piece)});
+        this.replaceChildren(h('h3', {}, t('library')), this.search, this.nothing, this.list, this.uploads, this.address);
         const seen = () => document.hidden || this.reload();
         document.addEventListener('visibilitychange', seen);
         this.#offs = [
@@ -75,6 +78,7 @@ class RoomLibrary extends HTMLElement {
             this.#become(error.problem === 'no-library' ? 'no-library' : 'failed');
         }
         this.#showPieces();
+        this.uploads.hidden = !this.room.uploads?.allowed || this.dataset.state === 'no-library';
         if (['empty', 'failed'].includes(this.dataset.state)) this.#soon(AGAIN_MS);
         this.changed();
     }
@@ -95,14 +99,30 @@ class RoomLibrary extends HTMLElement {
 
     #showPieces() {
         list(this.list, this.pieces, ({id}) => id, ({id}) => {
-            const title = h('strong', {class: 'grow'});
-            const more = h('span', {class: 'quiet'});
-            return h('li', {}, h('button', {onclick: () => this.choose(this.pieces, this.pieces.findIndex(piece => piece.id === id))}, title, more));
+            const play = h('button', {class: 'piece', onclick: () => this.choose(this.pieces, this.pieces.findIndex(piece => piece.id === id))},
+                h('strong', {class: 'grow'}), h('span', {class: 'quiet'}));
+            return h('li', {}, play, iconButton('bin', '', () => this.#delete(this.piece(id))));
         }, (item, piece) => {
-            const [title, more] = item.firstChild.children;
+            const [play, bin] = item.children;
+            const [title, more] = play.children;
             text(title, piece.title || piece.id);
             text(more, [piece.artist, time(1000 * piece.duration_s)].filter(Boolean).join(' · '));
+            bin.hidden = !piece.own;
+            set(bin, 'aria-label', t('delete-piece', {title: piece.title || piece.id}));
+            set(bin, 'title', t('delete'));
         });
+    }
+
+    #uploaded(piece) {
+        this.app.tell(t('uploaded', {title: piece.title || piece.id}));
+        this.search.value = '';
+        return this.reload();
+    }
+
+    async #delete({id, title}) {
+        if (await this.person.ask(t('sure-delete', {title: title || id}), [['delete', t('delete')]]) !== 'delete') return;
+        await this.app.try(() => this.room.deleteMusic(id));
+        await this.reload();
     }
 }
 

@@ -21,7 +21,7 @@ class RoomMusic extends HTMLElement {
     #dragging = false;
     #unknown = null;  // the last track that the library was asked for
 
-    follow(app, room, {close}) {
+    follow(app, room, {close, person}) {
         Object.assign(this, {app, room});
         this.now = h('p', {class: 'track'}, h('strong'), ' ', h('span', {class: 'quiet'}));
         this.bar = h('input', {type: 'range', min: 0, step: 250, 'aria-label': t('position')});
@@ -57,7 +57,7 @@ class RoomMusic extends HTMLElement {
         this.#timer = setInterval(() => this.#showPosition(), EVERY_MS);
         this.off = room.media.on('players', () => this.show());
         // For everybody: a track that has no title of its own has one there.
-        this.library.follow(app, room, {choose: (pieces, index) => this.#do(() => this.#startAt(pieces, index)), changed: () => this.show()});
+        this.library.follow(app, room, {person, panel: this, choose: (pieces, index) => this.#do(() => this.#startAt(pieces, index)), changed: () => this.show()});
         this.show();
         this.#showBoard();
     }
