@@ -2,6 +2,7 @@
 
 /            web/room/index.html, and beside it the rest of web/room
 /sdk/        web/sdk
+/tokens.css  web/tokens.css, colours that all pages share; /favicon.svg
 """
 
 import gzip
@@ -82,6 +83,6 @@ def _files() -> dict[str, Path]:
         raise FileNotFoundError(f"There is no page at {room}.")
     found = {f"/{path.name}": path for path in room.iterdir() if path.suffix in TYPES}
     found |= {f"/sdk/{path.name}": path for path in sdk.iterdir() if path.suffix in TYPES}
-    found["/favicon.svg"] = web / "favicon.svg"
+    found |= {f"/{name}": web / name for name in ("favicon.svg", "tokens.css")}
     found["/"] = found.pop("/index.html")
     return found

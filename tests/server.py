@@ -37,7 +37,7 @@ class Server:
     def log(self) -> bytes:
         return self._log_path.read_bytes()
 
-    def wait_ready(self, within_s: float = 20.0) -> None:
+    def wait_ready(self, within_s: float = 60.0) -> None:
         """Returns when /readyz says so. AssertionError with the server's log when it does not come to that."""
         deadline = time.monotonic() + within_s
         while True:
