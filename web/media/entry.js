@@ -8,7 +8,7 @@ export class Entry {
     token = '';
     apiKey = null;       // {id, secret}, in development mode alone
     hasLibrary = false;
-    stops = false;       // the server has said so, or could not be reached
+    stops = false;       // the server has said so, or could not be reached; until both sessions are there again
     #given;
 
     constructor({room, user, speaks, token}) {
@@ -21,7 +21,6 @@ export class Entry {
         if (why === 'closed') await this.#checkPlace();
         const whip = `/whip/${encodeURIComponent(this.room)}`;
         const entry = this.#given ? {token: this.#given, whip, whep: whip.replace('whip', 'whep')} : await this.#join();
-        this.stops = false;
         this.token = entry.token;
         this.apiKey = entry.api_key ?? null;
         this.hasLibrary = entry.has_library ?? false;

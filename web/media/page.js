@@ -29,6 +29,7 @@ class Page {
     #entry = null;
     #problem = '';
     #offersListening = false;
+    #whole = false;      // both sessions are there
     #mutes = '';         // who mutes us, as was told last
     #busy = false;       // one's own mute is on its way to the server
     #hint = '';
@@ -87,6 +88,7 @@ class Page {
         }
         Object.assign(this, {mode, speaks});
         this.#mutes = '';
+        this.#whole = false;
         this.#media = media;
         this.#entry = entry;
         this.#music.follow(media, entry, mode);
@@ -185,10 +187,15 @@ class Page {
         this.#showPeople();
     }
 
+    get #isWhole() {
+        const {state, publisher, listener} = this.#media;
+        return state === 'connected' && [publisher, listener].every(session => !session || session.connected);
+    }
+
     #status() {
-        const [{state, publisher, listener}, {user}] = [this.#media, this.#entry];
+        const [{state, listener}, {user}] = [this.#media, this.#entry];
         if (state === 'reconnecting') return 'The connection was lost. It is being made again…';
-        if (![publisher, listener].every(session => !session || session.connected)) return 'Connecting…';
+        if (!this.#isWhole) return 'Connecting…';
         const hears = this.mode === 'mix' ? 'hear the mix' : `hear the ${listener.slots.length} loudest`;
         return this.speaks ? `You are here as ${user} and ${hears}` : `You listen as ${user} and ${hears}`;
     }
@@ -208,6 +215,9 @@ class Page {
         const media = this.#media;
         const own = media.people.get(this.#entry.user);
         this.#followMutes(media, own);
+        const whole = this.#isWhole;
+        if (whole && !this.#whole) this.#entry.stops = false;
+        this.#whole = whole;
         if (own && !own.muted_by.length && this.#hint.startsWith('You are muted')) this.#warn('');
         const setVolume = this.mode === 'mix' ? (user, gain) => this.#do(() => media.setVolumeOf(user, gain)) : null;
         showPeople(at('people'), [...media.people.values()], {own: this.#entry.user, setVolume});
