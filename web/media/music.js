@@ -29,6 +29,7 @@ export class MusicPanel {
     #loaded = null;       // the listening session for which everything was asked for
     #timer = 0;
     #library = null;      // documents of the media library; null: there is none
+    #asked = null;        // the last track that the library was asked for
     #dragging = false;
     #people = '';
     #problem = '';
@@ -93,6 +94,7 @@ export class MusicPanel {
         const {at} = this;
         const shown = player?.track !== undefined ? player : null;
         const known = this.#library?.find(({id}) => id === shown?.track);
+        if (shown && !shown.title && !known) this.#askFor(shown.track);
         at('.title').textContent = shown ? shown.title ?? known?.title ?? 'Untitled' : 'Nothing is playing';
         at('.artist').textContent = shown?.artist ?? known?.artist ?? '';
         const plays = player?.status === 'playing' || player?.status === 'loading' || player?.status === 'stalled';
@@ -142,6 +144,13 @@ export class MusicPanel {
             this.at('.board').replaceChildren(...sounds.map(sound => button(humanised(sound), () => this.#do(() => this.#effect(sound)))));
             if (entry.hasLibrary) await this.#loadLibrary();
         });
+    }
+
+    /** A piece that came into the library after it was loaded; once, for it may be gone from there, or never have been. */
+    #askFor(track) {
+        if (!this.#library || this.#asked === track) return;
+        this.#asked = track;
+        this.#do(() => this.#loadLibrary());
     }
 
     async #loadLibrary() {
