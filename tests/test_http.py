@@ -10,6 +10,7 @@ import pytest
 
 from mediaserver.http.body import MAX_BODY
 from mediaserver.http.problems import KINDS
+from mediaserver.model import kicks
 from mediaserver.settings import DEVELOPMENT_KEY
 from tests.credentials import (
     BAD_TOKENS,
@@ -114,7 +115,7 @@ async def prepare(edge: Edge, credential: Credential) -> tuple[dict[str, str], d
     """The headers of the credential, and the sessions of a user who has come back after a kick."""
     edge.node.undrain()
     room, _ = edge.node.open_room(ROOM)
-    edge.node.change(room, room.kick(USER, KICKED))
+    edge.node.change(room, kicks.kick(room, USER, KICKED))
     edge.seat()
     headers = credential.make()
     if credential.spend and isinstance(credential.who, Participant):
