@@ -1,4 +1,4 @@
-"""A media server as users run it: the installed command in a process of its own, on ports that the kernel chose."""
+"""A media server as users run it: the installed command in a process of its own, on free ports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+
+from tests.ports import free_port
 
 COMMAND = str(Path(sys.executable).with_name("mediaserver"))
 # What a healthy server never writes. The sanitizers' own words are for servers that were built with them.
@@ -30,7 +32,7 @@ class Server:
         self.url = ""
         self._log_path = log
         self._log: IO[bytes] = log.open("wb")
-        command = [*program, "serve", "--port", "0", "--max-worker-load", "0", *options]
+        command = [*program, "serve", "--port", str(free_port()), "--max-worker-load", "0", *options]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property
