@@ -44,9 +44,10 @@ CMD ["serve"]
 FROM build AS build-mediaserver
 ARG KERNEL_CPU
 RUN /opt/mediaserver/bin/pip uninstall -y pip setuptools
-# The kernels, so that a container starts without a compiler's delay. The same three settings must hold when it runs.
+# The kernels, so that a container starts without a compiler's delay. The same three settings must hold when it runs, and
+# the same path: -P has those that were installed compiled, not the sources here.
 RUN NUMBA_CACHE_DIR=/var/cache/mediaserver NUMBA_CPU_NAME=$KERNEL_CPU NUMBA_CPU_FEATURES= \
-        /opt/mediaserver/bin/python -c "import mediaserver.kernels"
+        /opt/mediaserver/bin/python -P -c "import mediaserver.kernels"
 
 # The last target is what `docker build` makes.
 FROM debian:12-slim AS mediaserver

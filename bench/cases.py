@@ -5,6 +5,7 @@ A lane is what one talker says: a sentence to warm up, which is not judged, and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ Path = Literal["mix", "select"]
 Side = Literal["up", "down"]
 Repair = Literal["none", "fec", "red", "nack", "all"]
 
+BRIEF = "BENCH_QUALITY_BRIEF"
+BRIEF_SENTENCES = 2
 LANES = 5
 SENTENCES_PER_LANE = 4
 PATH_MS = 20.0  # one way, on the side that is not clean: a repetition takes 40 ms
@@ -55,6 +58,16 @@ class Case:
         if self.network.loss:
             return f"{self.network.loss:.0%} {'bursts' if self.network.bursty else 'random'}"
         return f"jitter {self.network.jitter_ms:.0f} ms" if self.network.jitter_ms else "clean"
+
+
+def is_brief() -> bool:
+    """Whether there is time for PESQ of a few sentences alone."""
+    return BRIEF in os.environ
+
+
+def sentences() -> int:
+    """That are judged of a lane."""
+    return BRIEF_SENTENCES if is_brief() else SENTENCES_PER_LANE
 
 
 def networks(quick: bool) -> list[Network]:
@@ -114,7 +127,7 @@ def silence(seconds: float) -> Pcm:
 
 @cache
 def lane(number: int) -> Stream:
-    judged = [corpus.SENTENCES[SENTENCES_PER_LANE * number + each] for each in range(SENTENCES_PER_LANE)]
+    judged = [corpus.SENTENCES[SENTENCES_PER_LANE * number + each] for each in range(sentences())]
     spare = corpus.SENTENCES[LANES * SENTENCES_PER_LANE :]
     pieces = [silence(LEAD_S), corpus.sentence(spare[number % len(spare)])]
     parts = []

@@ -1,7 +1,7 @@
-"""`mediaserver`, the command, with garbage collections that nothing asked for: python -m bench.collecting EVERY_S …
+"""`mediaserver`, the command, with garbage collections that nothing asked for: python -m bench.collecting FILE …
 
-Every so often a thread makes cycles that only a collection frees, and has all generations collected: the longest pause
-that Python's collector makes in this process, as often as that.
+While the file exists, ten times a second a thread makes cycles that only a collection frees, and has all generations
+collected: the longest pause that Python's collector makes in this process, as often as that.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import gc
 import sys
 import threading
 import time
+from pathlib import Path
 
 from mediaserver.cli import main
 
 CYCLES = 20_000
+EVERY_S = 0.1
 
 
 def make_cycles(count: int) -> None:
@@ -22,13 +24,14 @@ def make_cycles(count: int) -> None:
         cycle.append(cycle)
 
 
-def collect(every_s: float) -> None:
+def collect(wanted: Path) -> None:
     while True:
-        make_cycles(CYCLES)
-        gc.collect()
-        time.sleep(every_s)
+        if wanted.exists():
+            make_cycles(CYCLES)
+            gc.collect()
+        time.sleep(EVERY_S)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=collect, args=(float(sys.argv.pop(1)),), daemon=True).start()
+    threading.Thread(target=collect, args=(Path(sys.argv.pop(1)),), daemon=True).start()
     main()

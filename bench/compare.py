@@ -48,7 +48,7 @@ class Change:
         if self.first is None or self.second is None:
             return False
         if self.ratio is None or self.ratio <= 0:
-            return self.first != self.second
+            return abs(self.second - self.first) > self.noise * max(abs(self.first), abs(self.second))
         return abs(math.log(self.ratio)) > math.log1p(self.noise)
 
     @property
@@ -134,7 +134,9 @@ def main() -> None:
         sys.exit(1)
     flagged = [each for each in changes if each.flagged]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(results.grid(table([each for each in changes if arguments.all or each.verdict])))
+    console.print(results.grid(table([each for each in changes if arguments.all or each.flagged])))
+    if alone := sum(each.first is None or each.second is None for each in changes):
+        console.print(f"{alone} figures are in one of the two alone; --all lists them", style="dim", markup=False)
     for line in differences(first.machine, second.machine):
         console.print(f"not the same machine: {line}", style="yellow", markup=False)
     runs = " and ".join(f"{each.commit} ({each.started})" for each in (first, second))

@@ -315,6 +315,13 @@ def percentiles(values: Sequence[float], name: str, unit: str = "ms") -> dict[st
     return {f"{name}_{label}_{unit}": round(float(np.percentile(values, point)), 3) for point, label in points}
 
 
+def noise(values: Sequence[float], name: str) -> dict[str, float]:
+    """How far the percentiles of the earlier half of these lie from those of the later."""
+    middle = len(values) // 2
+    halves = [percentiles(half, name) for half in (values[:middle], values[middle:]) if half]
+    return {key: results.spread([half[key] for half in halves]) for key in halves[0]} if len(halves) > 1 else {}
+
+
 def effects(outcome: Outcome, room: Room, method: str = "") -> list[float]:
     """method: PUT for mutes alone, DELETE for unmutes alone."""
     found = [room.listener.effect_ms(call, room.ann) for call in outcome.probes if call.method.startswith(method)]
@@ -371,6 +378,12 @@ def measure(load: Load, idle_s: float, *, signed: bool) -> dict[str, Any]:
         "control_floor_commit_ms": round(commit_ms, 3),
         **percentiles(floor.latencies_ms, "control_floor_call"),
         "control_ratio_to_floor": round((cpu.loop + cpu.others) / floor_cpu, 2),
+        "noise": {
+            **noise(loaded.latencies_ms, "control_call"),
+            **noise(load_effects, "control_effect"),
+            **noise(idle_effects, "control_idle_effect"),
+            **noise(floor.latencies_ms, "control_floor_call"),
+        },
     }
 
 

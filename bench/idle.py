@@ -18,13 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench import loaded, results
-from bench.loaded import Loaded, Look
+from bench.loaded import Departing, Loaded, Look
 from bench.processes import Server, bound_to, two_cores
 from bench.results import CannotMeasure, Column, Result, Run, Series, Table
 from mediaserver import _native
 from mediaserver.client import CallError
 from mediaserver.loadgen.plan import FRAME_S, Join, Mode, Plan
-from mediaserver.loadgen.run import Load
 from mediaserver.loadgen.sounds import FRAME, encode
 
 LISTENERS = 2
@@ -33,13 +32,14 @@ DTX_EVERY_S = 0.4
 NOISE_RMS = 10 ** (-75 / 20)  # of full scale: below what the server takes for sound, as comfort noise is
 NOISE_FRAMES = 50
 JOIN_RATE = 100.0
+SHARES = ("idle_core_share", "idle_core_share_projected", "idle_us_per_room_second")
 MISSING = 0.01
 """Share of the peers that may be missing; with more, the figures would be of other rooms."""
 SETTLE_S = 6.0
 """After joins, until handshakes are forgotten: sessions.RELEASE_AFTER_S, and then some."""
 
 
-class Silent(Load):
+class Silent(Departing):
     """Whose speakers have nothing to say but what DTX says."""
 
     def _make_sounds(self) -> tuple[list[_native.LoadSound], str]:
@@ -68,14 +68,15 @@ class Stages(Plan):
 
 @dataclass(frozen=True)
 class Idle:
-    """share: of one core, and of it the event loop's and the plane's. bytes_per_room: with its speaker and its mix;
-    bytes_per_speaker: of it what is there before anybody listens."""
+    """share: of one core, and of it the event loop's and the plane's; halves: of it, by time. bytes_per_room: with its
+    speaker and its mix; bytes_per_speaker: of it what is there before anybody listens."""
 
     rooms: int
     mode: Mode
     connected: int
     failures: dict[str, int]
     share: float
+    halves: tuple[float, float]
     loop_share: float
     plane_share: float
     bytes_before: int
@@ -113,7 +114,8 @@ def silence(cores: tuple[int, int], plan: Stages, idle_s: float) -> Idle:
     ends_s = plan.ends_s()
     limits = ("--max-rooms", str(plan.rooms), "--max-sessions", str(plan.peers))
     with bound_to(cores[1]), Server(*limits, core=cores[0]) as server:
-        found = loaded.run(server, plan, [*ends_s, ends_s[-1] + idle_s], load=Silent, deletes=False)
+        looks = [*ends_s, ends_s[-1] + idle_s / 2, ends_s[-1] + idle_s]
+        found = loaded.run(server, plan, looks, load=Silent, deletes=False)
     found_idle = idle_of(found, plan)
     missing = plan.peers - found_idle.connected
     if missing > MISSING * plan.peers:
@@ -123,7 +125,7 @@ def silence(cores: tuple[int, int], plan: Stages, idle_s: float) -> Idle:
 
 
 def idle_of(found: Loaded, plan: Plan) -> Idle:
-    before, with_speakers, with_one, full, after = found.looks
+    before, with_speakers, with_one, full, middle, after = found.looks
     seconds = after.at_s - full.at_s
     spent = after.cpu - full.cpu
 
@@ -138,6 +140,7 @@ def idle_of(found: Loaded, plan: Plan) -> Idle:
         connected=found.report.connected,
         failures=found.report.failures(),
         share=spent.total / seconds,
+        halves=(_share(full, middle), _share(middle, after)),
         loop_share=spent.loop / seconds,
         plane_share=spent.plane / seconds,
         bytes_before=before.memory.pss,
@@ -148,6 +151,10 @@ def idle_of(found: Loaded, plan: Plan) -> Idle:
         ticks_per_s=_ticks(full, after) / seconds,
         sent_per_s=per_s("mediaserver_plane_packets_forwarded_total") + per_s("mediaserver_plane_packets_mixed_total"),
     )
+
+
+def _share(before: Look, after: Look) -> float:
+    return (after.cpu - before.cpu).total / (after.at_s - before.at_s)
 
 
 def _ticks(before: Look, after: Look) -> float:
@@ -169,7 +176,7 @@ class Size:
     join_rate: float = JOIN_RATE
 
 
-QUICK = Size(rooms=(200,), modes=("mix",), idle_s=5.0, pause_s=3.0)
+QUICK = Size(rooms=(200,), modes=("mix",), idle_s=4.0, pause_s=2.5, join_rate=200.0)
 
 
 def measure(quick: bool, size: Size | None = None) -> Result:
@@ -201,12 +208,12 @@ def result(run: Run, found: Sequence[Idle]) -> Result:
         "bytes_per_room": largest.bytes_per_room,
         "idle_not_connected": float(sum(sum(each.failures.values()) for each in found)),
     }
-    per_listener = [each.bytes_per_listener for each in of_mode]
-    per_room = [each.us_per_room_second for each in of_mode]
-    noise = {"bytes_per_listener": results.spread(per_listener), "idle_us_per_room_second": results.spread(per_room)}
+    noise = dict.fromkeys(SHARES, results.spread(largest.halves))
+    if len(of_mode) > 1:
+        noise["bytes_per_listener"] = results.spread([each.bytes_per_listener for each in of_mode])
     return run.result(
         keys,
-        noise={key: value for key, value in noise.items() if len(of_mode) > 1},
+        noise={key: value for key, value in noise.items() if keys[key] is not None},
         tables=[cpu_table(found), memory_table(found)],
         series=[
             Series(

@@ -164,7 +164,7 @@ class Size:
     requests: int = 2000
 
 
-QUICK = Size(alone_s=2.0, storm_s=1.5, rounds=2, ramp_s=1.0, ramp=(300.0, 400.0), handshakes=100, requests=400)
+QUICK = Size(alone_s=1.0, storm_s=1.5, rounds=2, ramp=(), handshakes=100, requests=400)
 
 
 def measure(quick: bool, size: Size | None = None) -> Result:
@@ -235,7 +235,7 @@ def result(
         tables=[
             times_table(alone, storms),
             cost_table(costs, floor),
-            ramp_table(ramp),
+            *([ramp_table(ramp)] if ramp else []),
             ticks_table(storms),
         ],
         series=[

@@ -12,12 +12,22 @@ import uvloop
 from bench.places import SignedRooms
 from bench.processes import Cpu, Memory, Metrics, Server
 from mediaserver.client import MediaServer
+from mediaserver.loadgen.http import Http
 from mediaserver.loadgen.places import Place
 from mediaserver.loadgen.plan import Join, Plan
 from mediaserver.loadgen.report import Report
 from mediaserver.loadgen.run import Load
 
 SETTLE_S = 0.5  # between making rooms and the first offer
+
+
+class Departing(Load):
+    """Whose peers go with their rooms, or with the server, and not each with a call: by then nothing is measured."""
+
+    async def _leave(self, http: Http) -> None:
+        for client in self._clients:
+            client.session = None
+        await super()._leave(http)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class _WatchedRooms(SignedRooms):
 
 
 def run(
-    server: Server, plan: Plan, at_s: Sequence[float] = (), *, load: type[Load] = Load, deletes: bool = True
+    server: Server, plan: Plan, at_s: Sequence[float] = (), *, load: type[Load] = Departing, deletes: bool = True
 ) -> Loaded:
     """The whole load, with looks at these seconds from the first offer on, all of them before it ends. deletes: the
     rooms in the end. CallError of the client, OSError and ValueError when it cannot begin."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import loaded, results
 from bench.processes import Histogram, Metrics, Server, bound_to, two_cores
@@ -26,7 +26,7 @@ FRAME_MS = 20.0
 LOOK_AHEAD_MS = 6.5  # Opus's, 312 samples
 LIMITER_MS = 5.0  # 240 samples
 JITTERY = Network(delay_ms=20.0, jitter_ms=30.0)
-JOIN_RATE = 50.0
+JOIN_RATE = 100.0
 SETTLE_S = 1.0  # after the last join, until jitter buffers know their path
 MILLISECONDS = "milliseconds from mouth to ear"
 
@@ -38,9 +38,10 @@ class Size:
     rooms: int = 24
     seconds: float = 20.0
     rounds: int = 3
+    paths: tuple[str, ...] = ("clean", "jittery")
 
 
-QUICK = Size(rooms=16, seconds=6.0, rounds=1)
+QUICK = Size(rooms=20, seconds=4.5, rounds=1, paths=("clean",))
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,12 @@ class Heard:
     @property
     def added_ms(self) -> list[float]:
         return [raw - self.case.apart_ms for raw in self.raw_ms]
+
+
+def halves(heard: Heard) -> tuple[Heard, Heard]:
+    """What was heard earlier, and what later."""
+    middle = (len(heard.raw_ms) + 1) // 2
+    return replace(heard, raw_ms=heard.raw_ms[:middle]), replace(heard, raw_ms=heard.raw_ms[-middle:])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -180,19 +187,23 @@ def measure(quick: bool, size: Size | None = None) -> Result:
     """CannotMeasure when this process may use one core only, or the server takes no load."""
     run = Run("mix-latency", quick=quick)
     size = size or (QUICK if quick else Size())
+    cases = [case for case in CASES if case.path in size.paths]
     server_core, generator_core = two_cores()
     rounds: list[list[Heard]] = []
     with bound_to(generator_core), Server(core=server_core) as server:
-        rounds += [[listen(server, case, size, number) for case in CASES] for number in range(size.rounds)]
+        rounds += [[listen(server, case, size, number) for case in cases] for number in range(size.rounds)]
     by_round = [keys_of(heard) for heard in rounds]
     keys: dict[str, float | None] = {
         key: statistics.median(each[key] or 0.0 for each in by_round) for key in by_round[0]
     }
-    noise = {key: results.spread([each[key] or 0.0 for each in by_round]) for key in keys}
-    together = [[heard[i] for heard in rounds] for i in range(len(CASES))]
+    # Of one round, its halves stand for rounds.
+    apart = by_round if size.rounds > 1 else [keys_of(half) for half in zip(*map(halves, rounds[0]), strict=True)]
+    noise = {key: results.spread([each[key] or 0.0 for each in apart]) for key in keys}
+    keys["mix_constant_ms"] = LIMITER_MS + LOOK_AHEAD_MS
+    together = [[heard[i] for heard in rounds] for i in range(len(cases))]
     return run.result(
         keys,
-        noise=noise if size.rounds > 1 else {},
+        noise=noise,
         tables=[times_table(together), parts_table(together)],
         series=[results.distribution(each[0].case.name, _raw(each), MILLISECONDS) for each in together],
         remarks=remarks_of(together),

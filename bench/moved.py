@@ -125,6 +125,7 @@ def main() -> None:
                     "home_us": round(home_us, 3),
                     "moved_us": round(moved_us, 3),
                     "more_us": round(more_us, 3),
+                    "more_us_all": [round(moved - home, 3) for home, moved in rounds],
                 }
             )
         rooms.close()

@@ -283,7 +283,7 @@ def cpu_ns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
 
 
-def variants(forms: Sequence[str]) -> list[Variant]:
+def variants(forms: Sequence[str], voices: Sequence[VoiceEffect]) -> list[Variant]:
     def chained(name: str, chain: Chain) -> Variant:
         return Variant(name, lambda rooms: rooms.chain(chain), "speaker")
 
@@ -294,7 +294,7 @@ def variants(forms: Sequence[str]) -> list[Variant]:
         *map(played, forms),
         Variant("effect", Rooms.effect, "effect"),
         *(chained(name, chain_of(speech, None)) for name, speech in CARES.items()),
-        *(chained(f"voice: {effect}", chain_of(Speech(), effect)) for effect in VoiceEffect),
+        *(chained(f"voice: {effect}", chain_of(Speech(), effect)) for effect in voices),
     ]
 
 
@@ -333,7 +333,9 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         print(f"{result['what']:<20} {result['per']:<8} {cells[0]:>9} {cells[1]:>9} {cells[2]:>11}")
 
 
-async def run(rooms: int, rounds: int, seconds: float, forms: Sequence[str], *, stereo: bool) -> list[dict[str, Any]]:
+async def run(
+    rooms: int, rounds: int, seconds: float, forms: Sequence[str], voices: Sequence[VoiceEffect], *, stereo: bool
+) -> list[dict[str, Any]]:
     children = Children()
     length_s = RING_FRAMES / RATE + SETTLE_S + seconds + 30.0  # whatever holds the machine up, no song ends
     with tempfile.TemporaryDirectory() as directory:
@@ -342,7 +344,7 @@ async def run(rooms: int, rounds: int, seconds: float, forms: Sequence[str], *, 
             path.write_bytes(song(form, length_s))
         made = Rooms(rooms, children, files, stereo=stereo)
         try:
-            return await measure(made, variants(forms), rounds, seconds)
+            return await measure(made, variants(forms, voices), rounds, seconds)
         finally:
             made.close()
             children.close()
@@ -356,12 +358,15 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=8, help="rooms at a time, with a decoder each")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each; medians are printed")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each variant in a round")
+    every = [str(effect) for effect in VoiceEffect]
+    parser.add_argument("--voices", nargs="*", choices=every, default=every, metavar="VOICE", help=", ".join(every))
     parser.add_argument("--stereo", action="store_true", help="stereo mixes; speakers are mono all the same")
     parser.add_argument("--quick", action="store_true", help="3 rounds, and of the formats MP3 alone")
     arguments = parser.parse_args()
     rounds = min(3, arguments.rounds) if arguments.quick else arguments.rounds
     forms = ["mp3"] if arguments.quick else list(FORMATS)
-    results = asyncio.run(run(arguments.rooms, rounds, arguments.seconds, forms, stereo=arguments.stereo))
+    voices = [VoiceEffect(voice) for voice in arguments.voices]
+    results = asyncio.run(run(arguments.rooms, rounds, arguments.seconds, forms, voices, stereo=arguments.stereo))
     mixes = "stereo" if arguments.stereo else "mono"
     print(f"CPU time per tick of 20 ms; {TALKERS} talkers in each room, {mixes} mixes, medians of {rounds} rounds")
     show(results)

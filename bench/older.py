@@ -76,7 +76,8 @@ def control(document: Document) -> Found:
         ["store", document["control_store_cpu_ms_per_call"]],
         ["floor: an empty application, and its share of a commit", document["control_floor_cpu_ms_per_call"]],
     ]
-    return Found(keys, [times, Table("What a control call costs", [Column("part"), Column("CPU", "ms", 3)], costs)])
+    tables = [times, Table("What a control call costs", [Column("part"), Column("CPU", "ms", 3)], costs)]
+    return Found(keys, tables, noise=document.get("noise"))
 
 
 def music(document: Document) -> Found:
@@ -86,7 +87,7 @@ def music(document: Document) -> Found:
     for each in document["results"]:
         key = "music_" + "".join(c if c.isalnum() else "_" for c in each["what"].lower())
         keys[f"{key}_us"] = each["plane_us"]
-        if "plane_us_all" in each:
+        if len(each.get("plane_us_all", ())) > 1:
             noise[f"{key}_us"] = results.spread(each["plane_us_all"])
         rows.append([each["what"], each["per"], each["plane_us"], each.get("room_us"), each.get("children_us")])
     columns = [Column("added to a room"), Column("per"), *(Column(n, "µs") for n in ("plane", "room", "decoder"))]
@@ -95,37 +96,48 @@ def music(document: Document) -> Found:
 
 def kernels(document: Document) -> Found:
     keys: dict[str, float | None] = {}
+    noise: dict[str, float] = {}
     rows: list[list[Cell]] = []
     for each in document["results"]:
         what = [f"{each[name]} {name}" for name in ("columns", "rows", "channels") if name in each]
         what += [str(each["gain"])] if "gain" in each else []
         key = "kernel_" + "_".join([each["kernel"], *what]).replace(" ", "_").replace("-", "_")
         keys[f"{key}_us"] = each["kernel_min_ns"] / 1e3
+        if "kernel_iqr_ns" in each:
+            noise[f"{key}_us"] = each["kernel_iqr_ns"] / 2 / each["kernel_median_ns"]
         numpy_us = each["numpy_min_ns"] / 1e3 if "numpy_min_ns" in each else None
         rows.append([each["kernel"], ", ".join(what), each["kernel_min_ns"] / 1e3, numpy_us, each.get("speedup")])
     columns = [Column("kernel"), Column("of"), Column("kernel", "µs", 3), Column("NumPy", "µs", 3)]
     columns.append(Column("NumPy / kernel", digits=1))
     title = f"Numerical kernels, minima for a frame of {document['samples']} samples"
-    return Found(keys, [Table(title, columns, rows)])
+    return Found(keys, [Table(title, columns, rows)], noise=noise)
 
 
 def moved(document: Document) -> Found:
     keys: dict[str, float | None] = {}
+    noise: dict[str, float] = {}
     rows: list[list[Cell]] = []
     for each in document["results"]:
-        keys[f"moved_more_us_{each['listeners']}_{each['burst']}"] = each["more_us"]
+        key = f"moved_more_us_{each['listeners']}_{each['burst']}"
+        keys[key] = each["more_us"]
+        if len(each.get("more_us_all", ())) > 1:
+            noise[key] = results.spread(each["more_us_all"])
         rows.append([each[name] for name in ("listeners", "burst", "home_us", "moved_us", "more_us")])
     columns = [Column("listeners"), Column("packets at once")]
     columns += [Column(name, "µs") for name in ("at home", "moved", "more")]
-    return Found(keys, [Table("CPU time a packet of a publisher who moved to another worker", columns, rows)])
+    return Found(
+        keys, [Table("CPU time a packet of a publisher who moved to another worker", columns, rows)], noise=noise
+    )
 
 
 def quality(document: Document) -> Found:
-    nested = ("features", "machine", "cases")
+    nested = ("features", "machine", "cases", "noise")
     keys: dict[str, float | None] = {name: value for name, value in document.items() if name not in nested}
     names = ("content", "path", "side", "network", "repair", "pesq", "pesq_loss", "visqol_loss", "delay_p50_ms")
     rows: list[list[Cell]] = [[each[name] for name in names] for each in document["cases"]]
-    return Found(keys, [Table("Quality of what is heard", [Column(name) for name in names], rows)])
+    return Found(
+        keys, [Table("Quality of what is heard", [Column(name) for name in names], rows)], noise=document.get("noise")
+    )
 
 
 READERS: dict[str, Callable[[Document], Found]] = {

@@ -15,9 +15,12 @@ from bench.targets import Judgement, judge
 BUSY = 0.25
 """Load of each core before the run, above which the machine had other things to do."""
 
+LONG = 16
+"""Rows of a table, above which it is folded."""
+
 STYLE = """
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto;
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
   padding: 0 1rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; border-top: 1px solid #ddd; padding-top: 1rem; }
@@ -33,7 +36,11 @@ th.words, td.words { text-align: left; }
 .note, figcaption { color: #555; font-size: .85rem; max-width: 46rem; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; }
-td:nth-child(2), td a { white-space: nowrap; }
+.targets td:nth-child(2), .targets td:nth-child(3), .targets td:nth-child(4) { white-space: nowrap; }
+.figure { font-weight: 600; }
+a { color: #0b5394; }
+td a { text-decoration: none; }
+.contents { border-top: 1px solid #ddd; padding-top: 1rem; margin-top: 2.5rem; max-width: none; }
 .met { color: #1b5e20; font-weight: 600; }
 .missed { color: #a01010; font-weight: 600; }
 .unknown { color: #555; }
@@ -45,7 +52,7 @@ dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
 
 
 def page(report: Report) -> str:
-    judgements = judge(report.keys)
+    judgements = judge(report.keys, quick=report.quick)
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -55,8 +62,10 @@ def page(report: Report) -> str:
             "<h1>What the media server costs, and how long it takes</h1>",
             *_summary(report, judgements),
             *_where(report),
-            *_targets(judgements, {each.name for each in report.results if _doubts(each)}),
+            *_targets(report, judgements, {each.name for each in report.results if _doubts(each)}),
             *_missing(report),
+            *_full_only(report),
+            *_contents(report),
             *(line for result in report.results for line in _section(result)),
             *_how(),
             "</main>\n</body>\n</html>\n",
@@ -99,25 +108,54 @@ def _doubts(result: Result) -> list[str]:
     return [remark for remark in result.remarks if remark.startswith("DOUBT")]
 
 
-def _targets(judgements: list[Judgement], doubtful: Set[str]) -> Iterator[str]:
+def _targets(report: Report, judgements: list[Judgement], doubtful: Set[str]) -> Iterator[str]:
     """doubtful: benchmarks that doubt their own figures."""
     yield '<h2 id="targets">Targets</h2>'
     yield (
-        "<p>CPU times are of the server's process, on a core of its own; what loads it runs on another. "
-        "A figure that was not measured is no figure.</p>"
+        "<p>CPU times are of the server's process, on a core of its own; what loads it runs on another. ± is how far "
+        "the rounds of this run lay apart. A figure that was not measured is no figure.</p>"
     )
-    yield '<div class="wide"><table><thead><tr><th scope="col" class="words">what</th><th scope="col">target</th>'
-    yield '<th scope="col">measured</th><th scope="col" class="words">verdict</th>'
-    yield '<th scope="col" class="words">benchmark</th></tr></thead><tbody>'
+    yield '<div class="wide"><table class="targets"><thead><tr><th scope="col" class="words">what</th>'
+    yield '<th scope="col">target</th><th scope="col">measured</th><th scope="col">±</th>'
+    yield '<th scope="col" class="words">beside it</th><th scope="col" class="words">verdict</th></tr></thead><tbody>'
     for each in judgements:
+        key = each.target.key
         figure = "-" if each.figure is None else each.target.say(each.figure)
+        noise = f"{100 * report.noise[key]:.0f} %" if each.figure is not None and key in report.noise else ""
         doubts = "; it has doubts" if each.figure is not None and each.target.bench in doubtful else ""
         yield (
-            f'<tr><td class="words">{escape(each.target.text)}</td><td>{escape(each.target.limit_text)}</td>'
-            f'<td>{escape(figure)}</td><td class="words {each.state}">{escape(each.verdict + doubts)}</td>'
-            f'<td class="words"><a href="#{each.target.bench}">{each.target.bench}</a></td></tr>'
+            f'<tr><td class="words"><a href="#{each.target.bench}">{escape(each.target.text)}</a></td>'
+            f'<td>{escape(each.target.limit_text)}</td><td class="figure">{escape(figure)}</td><td>{noise}</td>'
+            f'<td class="words">{escape(each.beside)}</td>'
+            f'<td class="words {each.state}">{escape(each.verdict + doubts)}</td></tr>'
         )
     yield "</tbody></table></div>"
+
+
+def _full_only(report: Report) -> Iterator[str]:
+    if not report.quick:
+        return
+    yield '<h2 id="full-only">Full run only</h2>'
+    yield (
+        "<p>What a quick run cannot say, and why. <code>scripts/bench report</code> without <code>--quick</code> does, "
+        f"in about {_minutes(sum(entry.full_s for entry in ENTRIES))}.</p>"
+    )
+    yield '<div class="wide"><table><tbody>'
+    for entry in ENTRIES:
+        for each in entry.full_only:
+            cells = (f"<code>{entry.name}</code>", escape(each.what), escape(each.why))
+            yield "<tr>" + "".join(f'<td class="words">{cell}</td>' for cell in cells) + "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{5 * round(seconds / 300)} minutes"
+
+
+def _contents(report: Report) -> Iterator[str]:
+    if report.results:
+        links = " · ".join(f'<a href="#{escape(each.name)}">{escape(each.name)}</a>' for each in report.results)
+        yield f'<p class="contents">{links}</p>'
 
 
 def _missing(report: Report) -> Iterator[str]:
@@ -157,6 +195,16 @@ def _section(result: Result) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
+    """Folded when it is long."""
+    if len(table.rows) > LONG:
+        yield f"<details><summary>{escape(table.title)} ({len(table.rows)} rows)</summary>"
+        yield from _rows(table)
+        yield "</details>"
+    else:
+        yield from _rows(table)
+
+
+def _rows(table: Table) -> Iterator[str]:
     words = [all(isinstance(row[k], str) for row in table.rows) for k in range(len(table.columns))]
     yield f'<div class="wide"><table><caption>{escape(table.title)}</caption><thead><tr>'
     for column, left in zip(table.columns, words, strict=True):

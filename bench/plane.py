@@ -20,21 +20,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.programs import build
 from bench.rawpeer import AES_128_GCM, RawPeer
 from bench.speech import packets_of_speech
 from mediaserver import _native, kernels
 
-HERE = Path(__file__).parent
 PACKETS_PER_ROUND = 50  # what a socket's default buffer surely holds
 FRAME_S = 0.02
 ROW = 1
-
-
-def build_floor(directory: Path) -> Path:
-    program = directory / "floor"
-    command = ["g++", "-std=c++20", "-O3", "-Wall", "-o", str(program), str(HERE / "floor.cpp"), "-lcrypto"]
-    subprocess.run(command, check=True)
-    return program
 
 
 class Room:
@@ -208,7 +201,7 @@ def main() -> None:
     print(f"CPU time per packet sent, medians of {rounds} rounds; ratios to the floor of the same round")
     print(f"{'listeners':>9}  {'forward µs':>10}  {'mix µs':>7}  {'floor µs':>8}  {'forward':>7}  {'mix':>5}")
     with tempfile.TemporaryDirectory() as directory:
-        program = build_floor(Path(directory))
+        program = build("floor")
         for listeners in arguments.listeners:
             result = measure(listeners, rounds, program, Path(directory))
             results.append(result)

@@ -24,12 +24,16 @@ class Plot:
 
 
 def plots(result: Result) -> list[Plot]:
-    """One for all series of a kind that have the same axes. A cost at one place is no line: it is in a table."""
+    """One for all series of a kind that have the same axes. Where all are points, there is no line to be drawn."""
     groups: dict[tuple[str, str, str], list[Series]] = {}
     for series in result.series:
-        if len(series.x) > 1 or (series.x and series.kind == "latency"):
+        if series.x:
             groups.setdefault((series.kind, series.x_name, series.y_name), []).append(series)
-    return [plot(result.name, group) for group in groups.values()]
+    return [
+        plot(result.name, group)
+        for group in groups.values()
+        if group[0].kind == "latency" or any(len(series.x) > 1 for series in group)
+    ]
 
 
 def plot(name: str, group: Sequence[Series]) -> Plot:
@@ -112,7 +116,8 @@ def _plain_decades(axis: Any) -> None:
 
 def _style(number: int, series: Series, *, markevery: int | None = None) -> dict[str, Any]:
     if series.floor:
-        return {"color": "#555555", "linestyle": "--", "linewidth": 1.4, "marker": "", "zorder": 1}
+        marker = "" if len(series.x) > 1 else "x"
+        return {"color": "#555555", "linestyle": "--", "linewidth": 1.4, "marker": marker, "zorder": 1}
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],

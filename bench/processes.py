@@ -156,9 +156,20 @@ class Server(Process):
     ) -> None:
         """program: what runs in the place of the installed command, with the same arguments."""
         self._directory = tempfile.TemporaryDirectory(prefix="bench-server-")
-        program = program or [str(Path(sys.executable).with_name("mediaserver"))]
+        self.program = program or [str(Path(sys.executable).with_name("mediaserver"))]
         command = [
-            *(*program, "serve", "--port", "0", "--workers", str(workers), "--log-format", "text", "--state", "none"),
+            *(
+                *self.program,
+                "serve",
+                "--port",
+                "0",
+                "--workers",
+                str(workers),
+                "--log-format",
+                "text",
+                "--state",
+                "none",
+            ),
             *("--max-worker-load", "0", "--rate-per-address", "0", "--rate-per-key", "0", "--drain-timeout", "0"),
             *(["--api-key", key, "--media-address", "127.0.0.1"] if key is not None else []),
             *options,

@@ -19,9 +19,10 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import cases
 from bench import quality_report as report
 from bench.processes import Server
-from bench.rooms import Call, Counts, ask_features, batches, perform, plan
+from bench.rooms import Call, Counts, ask_features, batches, brief, perform, plan
 from bench.verdict import Verdict, judge_recording
 
 
@@ -62,6 +63,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them, as .png or .svg")
     parser.add_argument("--quick", action="store_true", help="only speech, and the cases that have targets")
+    parser.add_argument(
+        "--brief",
+        action="store_true",
+        help="of those, in 20 s: the mixer, two lanes of two sentences, one repair, PESQ",
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the judges end, too
     if importlib.util.find_spec("pesq") is None:
@@ -69,9 +75,12 @@ def main() -> None:
     # Judges are as many as there are cores; their libraries need no threads of their own.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if arguments.brief:
+        os.environ[cases.BRIEF] = "1"  # for the judges, too, which are processes of their own
     with Server() as server:
         features = ask_features(server)
-        calls = plan(features, quick=arguments.quick)
+        calls = plan(features, quick=arguments.quick or arguments.brief)
+        calls = brief(calls, features) if arguments.brief else calls
         print(report.describe(features, server, calls))
         verdicts, counted, machine = run(server, calls)
     rows = report.summarise(verdicts, counted)
@@ -81,7 +90,7 @@ def main() -> None:
     print(machine.text())
     if arguments.json:
         details = {"features": asdict(features), "machine": asdict(machine), "cases": [asdict(row) for row in rows]}
-        result = {**keys, **details}
+        result = {**keys, "noise": report.noise(verdicts, counted), **details}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
     if arguments.plot:
         report.plot(rows, arguments.plot)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import cases, corpus
+from bench import cases
 from bench.cases import Case
 from bench.processes import Server
+from bench.results import spread
 from bench.rooms import Call, Counts, Features
 from bench.verdict import Verdict
 
@@ -185,6 +186,17 @@ def keys(rows: list[Row], verdicts: list[Verdict]) -> dict[str, float | None]:
     }
 
 
+def noise(verdicts: list[Verdict], counted: list[tuple[Call, Counts]]) -> dict[str, float]:
+    """How far the lanes lie apart, of the keys that more than one has."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for number in sorted({verdict.number for verdict in verdicts}):
+        mine = [verdict for verdict in verdicts if verdict.number == number]
+        for key, value in keys(summarise(mine, counted), mine).items():
+            if value is not None:
+                found[key].append(value)
+    return {key: spread(values) for key, values in found.items() if len(values) > 1}
+
+
 def describe(features: Features, server: Server, calls: list[Call]) -> str:
     def words(name: str, wants: object) -> str:
         red, nack = getattr(wants, "red", False), getattr(wants, "nack", False)
@@ -195,8 +207,9 @@ def describe(features: Features, server: Server, calls: list[Call]) -> str:
         for name, wants in (("talker", features.up), ("mix", features.mix), ("selection", features.select))
     )
     seconds = sum(cases.stream(content, call.number).seconds for call in calls for content in call.contents)
+    lanes, tunes = ({call.number for call in calls if what in call.contents} for what in ("speech", "music"))
     return (
-        f"{cases.LANES * cases.SENTENCES_PER_LANE} sentences (asterisk-core-sounds-en-g722), {len(corpus.TUNES)} pieces"
+        f"{len(lanes) * cases.sentences()} sentences (asterisk-core-sounds-en-g722), {len(tunes)} pieces"
         f" of music (asterisk-moh-opsound-g722), 16 kHz; {len(calls)} calls, {seconds / 60:.0f} minutes of talk\n"
         f"talker {cases.SPEECH.bitrate // 1000} kb/s voip, music {cases.SONG.bitrate // 1000} kb/s audio; "
         f"mix {cases.SPEECH_MIX['bitrate'] // 1000} kb/s voice, {cases.SONG_MIX['bitrate'] // 1000} kb/s music; "
@@ -259,7 +272,8 @@ def targets(found: dict[str, float | None]) -> str:
     for key, value in found.items():
         limit = TARGETS.get(key)
         met = limit is not None and value is not None and value <= limit
-        verdict = "" if limit is None else f"  target ≤ {limit}: {'met' if met else 'MISSED'}"
+        said = "not measured" if value is None else "met" if met else "MISSED"
+        verdict = "" if limit is None else f"  target ≤ {limit}: {said}"
         lines.append(f"  {key:22} {'-' if value is None else value}{verdict}")
     return "\n".join(lines)
 

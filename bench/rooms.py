@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench import cases, corpus
@@ -20,6 +20,7 @@ from bench.wire import FRAME_S, Hearer, Loop, Talker
 ROOMS_AT_ONCE = 40
 HEARERS_AT_ONCE = 220
 RECOVERIES, TALKS = 6, 3
+BRIEF_LANES = 2
 CLEAN = Network()
 
 
@@ -100,6 +101,22 @@ def plan(features: Features, *, quick: bool) -> list[Call]:
         case = Case("mix", "up", jitter, "none", "steady")
         calls.append(Call(("steady",), number, cases.SPEECH, best, phases, (Listening(case, Wants()),), "recovery"))
     return [*calls, *_passthrough_calls(best)]
+
+
+def brief(calls: Iterable[Call], features: Features) -> list[Call]:
+    """Of a plan, what 20 s have room for: speech through the mixer, some lanes, one repair where there is loss."""
+    repair = "red" if features.up.red else "nack" if features.up.nack else "all"
+    kept: list[Call] = []
+    for call in calls:
+        listening = tuple(
+            each
+            for each in call.listening
+            if (each.case.path, each.case.content) == ("mix", "speech")
+            and each.case.repair == (repair if each.case.network.loss else "none")
+        )
+        if listening and call.number < BRIEF_LANES:
+            kept.append(replace(call, listening=listening))
+    return kept
 
 
 def _passthrough_calls(wants: Wants) -> Iterator[Call]:

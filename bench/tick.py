@@ -1,38 +1,38 @@
 """How late the rooms' ticks are, and how long they take, while the server is busy with other things.
 
 Rooms of two who talk and some who listen are mixed by one worker, all the time. Meanwhile, one after the other: nothing
-else; peers who join at a rate that a storm has; Python's garbage collector, made to collect everything ten times a
-second (bench/collecting.py, a server of its own); control calls that change the rooms. The server's own histograms say
-how late its ticks began and how long they took, of the time in which the disturbance went on.
+else; Python's garbage collector, made to collect everything ten times a second (bench/collecting.py); control calls
+that change the rooms; peers who join at a rate that a storm has. The server's own histograms say how late its ticks
+began and how long they took, of the time in which the disturbance went on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import statistics
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 
-from bench import loaded, results
+from bench import results
 from bench.join import late_ms
+from bench.loaded import Departing
+from bench.loads import Account, Crowd, ServerRooms, play, room_by_room
 from bench.places import SignedRooms
 from bench.processes import Histogram, Server, bound_to, two_cores
 from bench.results import CannotMeasure, Column, Result, Run, Table
 from mediaserver.client import CallError, MediaServer
 from mediaserver.loadgen.plan import Plan
-from mediaserver.loadgen.run import Load
 
 LATENESS, DURATION = "mediaserver_tick_lateness_seconds", "mediaserver_tick_duration_seconds"
-COLLECT_EVERY_S = 0.1
 PREFIX = "tick"
-ROOMS_WITHIN_S = 30.0
+PAUSE_S = 0.3  # between two disturbances
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Size:
     lead_s: float = 1.0
 
 
-QUICK = Size(rooms=10, listeners=5, seconds=4.0, rounds=1)
+QUICK = Size(rooms=8, listeners=8, seconds=1.2, rounds=2, lead_s=0.3)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def join_storm(server: Server, size: Size, until: float) -> int:
     async def work() -> int:
         key_id, _, secret = server.key.partition(":")
         async with MediaServer(server.url, key_id, secret) as api:
-            return (await Load(plan, SignedRooms(api, server.url, server.key)).run()).connected
+            return (await Departing(plan, SignedRooms(api, server.url, server.key)).run()).connected
 
     return asyncio.run(work())
 
@@ -107,40 +107,35 @@ def control_calls(server: Server, size: Size, until: float) -> int:
     return done
 
 
+def collections(server: Server, size: Size, until: float) -> int:
+    """In the server's process, as long as there is a file that it looks for."""
+    wanted = Path(server.program[-1])
+    wanted.touch()
+    try:
+        time.sleep(max(0.0, until - time.monotonic()))
+    finally:
+        wanted.unlink()
+    return 0
+
+
 @dataclass(frozen=True)
 class Disturbance:
-    """program: of the server, None: the installed one."""
-
     name: str
     key: str
     act: Callable[[Server, Size, float], int]
-    program: tuple[str, ...] | None = None
 
 
 DISTURBANCES = (
     Disturbance("nothing", "quiet", nothing),
-    Disturbance("join storm", "joins", join_storm),
-    Disturbance(
-        *("garbage collections", "collections", nothing),
-        program=(sys.executable, "-m", "bench.collecting", str(COLLECT_EVERY_S)),
-    ),
+    Disturbance("garbage collections", "collections", collections),
     Disturbance("control calls", "calls", control_calls),
+    Disturbance("join storm", "joins", join_storm),
 )
 
 
-def wait_for_rooms(server: Server) -> None:
-    """Until the load has made its first. TimeoutError when it does not."""
-    key_id, _, secret = server.key.partition(":")
-    deadline = time.monotonic() + ROOMS_WITHIN_S
-    with httpx.Client(base_url=server.url, auth=(key_id, secret), timeout=20) as http:
-        while http.get(f"/v1/rooms/{PREFIX}-0").status_code != httpx.codes.OK:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the load's rooms do not come")
-            time.sleep(0.02)
-
-
-def disturbed(server: Server, disturbance: Disturbance, size: Size) -> Ticks:
-    """CannotMeasure when the load or the disturbance cannot be made."""
+def disturbed(server: Server, size: Size) -> list[list[Ticks]]:
+    """One after another, round by round, beside the same rooms. CannotMeasure when the load or a disturbance cannot be
+    made."""
     plan = Plan(
         rooms=size.rooms,
         speakers=2,
@@ -148,38 +143,41 @@ def disturbed(server: Server, disturbance: Disturbance, size: Size) -> Ticks:
         mode="mix",
         sound="speech",
         ears=0,
-        join_rate=100.0,
-        duration_s=2 * size.lead_s + size.seconds + 1.0,
+        join_rate=200.0,
         prefix=PREFIX,
     )
-    begin_s = plan.last_join_s + 2 * size.lead_s
-    done: list[int] = []
-    failed: list[Exception] = []
+    rounds: list[list[Ticks]] = []
 
-    def act() -> None:
-        try:
-            wait_for_rooms(server)
-            time.sleep(loaded.SETTLE_S + begin_s - size.lead_s)
-            done.append(disturbance.act(server, size, time.monotonic() + size.seconds + size.lead_s))
-        except Exception as error:
-            failed.append(error)
+    async def script(crowd: Crowd) -> None:
+        await crowd.become(size.rooms)
+        rounds.extend(
+            [[await during(server, each, size) for each in DISTURBANCES] for _ in range(size.rounds)],
+        )
 
-    thread = threading.Thread(target=act)
-    thread.start()
     try:
-        found = loaded.run(server, plan, [begin_s, begin_s + size.seconds])
+        play(plan, ServerRooms(server), Account(server.cpu_s), script, room_by_room(plan))
+    except ExceptionGroup as errors:
+        raise CannotMeasure(f"A disturbance cannot be made: {errors.exceptions[0]}") from None
     except (CallError, OSError, ValueError) as error:
         raise CannotMeasure(f"The load cannot be made: {error}") from None
-    finally:
-        thread.join()
-    if failed:
-        raise CannotMeasure(f"The disturbance ({disturbance.name}) cannot be made: {failed[0]}")
-    _, first, last = found.looks
+    return rounds
+
+
+async def during(server: Server, disturbance: Disturbance, size: Size) -> Ticks:
+    acting = asyncio.create_task(
+        asyncio.to_thread(disturbance.act, server, size, time.monotonic() + size.lead_s + size.seconds)
+    )
+    await asyncio.sleep(size.lead_s)
+    first = await asyncio.to_thread(server.metrics)
+    await asyncio.sleep(size.seconds)
+    last = await asyncio.to_thread(server.metrics)
+    done = await acting
+    await asyncio.sleep(PAUSE_S)
 
     def since(name: str) -> Histogram:
-        return last.metrics.histogram(name) - first.metrics.histogram(name)
+        return last.histogram(name) - first.histogram(name)
 
-    return Ticks(disturbance.name, since(LATENESS), since(DURATION), done[0])
+    return Ticks(disturbance.name, since(LATENESS), since(DURATION), done)
 
 
 def measure(quick: bool, size: Size | None = None) -> Result:
@@ -187,10 +185,10 @@ def measure(quick: bool, size: Size | None = None) -> Result:
     run = Run("tick", quick=quick)
     size = size or (QUICK if quick else Size())
     cores = two_cores()
-    with bound_to(cores[1]), contextlib.ExitStack() as stack:
-        programs = {each.program for each in DISTURBANCES}
-        servers = {each: stack.enter_context(Server("--real-time", core=cores[0], program=each)) for each in programs}
-        rounds = [[disturbed(servers[each.program], each, size) for each in DISTURBANCES] for _ in range(size.rounds)]
+    with tempfile.TemporaryDirectory(prefix="bench-tick-") as directory, bound_to(cores[1]):
+        program = (sys.executable, "-m", "bench.collecting", str(Path(directory) / "collect"))
+        with Server("--real-time", core=cores[0], program=program) as server:
+            rounds = disturbed(server, size)
     keys: dict[str, float | None] = {}
     noise: dict[str, float] = {}
     for place, disturbance in enumerate(DISTURBANCES):

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from roomservice.settings import DevicePolicy, ServiceSettings, SignUp
+from roomservice.settings import DevicePolicy, LibraryUploads, ServiceSettings, SignUp
 
 DEVELOPMENT_MEDIA_KEY = "dev:known-to-everybody-for-development-only"
 
@@ -102,6 +102,18 @@ def cli() -> None:
     metavar="HOST",
     show_default=False,
 )
+@_option(
+    "--library-uploads",
+    "Who may bring pieces into the media library: nobody, host and admins of a room, or everybody.",
+    type=click.Choice([str(policy) for policy in LibraryUploads]),
+    default=str(LibraryUploads.LEADERS),
+)
+@_option(
+    "--library-upload-mib",
+    "Of one such piece; the media server has a bound of its own.",
+    type=click.IntRange(1, 4096),
+    default=100,
+)
 @_option("--word-list", "File of words that are not wanted in messages, one in each line.", default="", metavar="FILE")
 @_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")
@@ -113,6 +125,7 @@ def serve(
     sign_up: str,
     heartbeat: float,
     devices: str,
+    library_uploads: str,
     push_service: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -127,6 +140,7 @@ def serve(
             heartbeat_s=heartbeat,
             devices=DevicePolicy(devices),
             push_services=push_service,
+            library_uploads=LibraryUploads(library_uploads),
             **options,
         )
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

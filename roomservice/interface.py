@@ -5,7 +5,7 @@ Users are named by opaque strings. Times are Unix time in seconds. Every method 
 once, and none waits for ever: what cannot be reached raises Unavailable, or MediaError, within some seconds.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -253,7 +253,19 @@ class MediaRoom:
 
 
 class SoundRefusedError(Exception):
-    """The media server does not do this, with a sentence why."""
+    """The media server does not do this, with a sentence why. kind: what it calls that, as on its page /problems."""
+
+    def __init__(self, sentence: str, kind: str = "") -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that come one after the other. length: of all of them, when it is known before."""
+
+    chunks: AsyncIterator[bytes]
+    length: int | None = None
 
 
 class Sound(Protocol):
@@ -298,6 +310,15 @@ class Sound(Protocol):
         """Pieces that players can play, by title; search: words that each must have. Some hundreds at most."""
         ...
 
+    async def upload(self, title: str, chunks: AsyncIterator[bytes]) -> tuple[MediaDocument, bool]:
+        """A piece for the library, and whether it is new there. title: for one that does not say its own. It is decoded
+        to its end before it is told. What the chunks raise is raised, and nothing is left of it then."""
+        ...
+
+    async def delete_piece(self, piece: str) -> None:
+        """Whatever plays of it plays on."""
+        ...
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         """ducking_db: by how much music goes down while somebody speaks. places: whether each is heard from his seat's
         place, in stereo. What is None stays."""
@@ -335,6 +356,7 @@ __all__ = [
     "Bus",
     "Commit",
     "Conflict",
+    "Content",
     "Due",
     "Engaged",
     "Events",

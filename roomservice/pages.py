@@ -1,7 +1,7 @@
 """The voice-room page and the SDK, as files of `web/`: an ASGI app around another.
 
 /            web/room/index.html, and beside it the rest of web/room
-/sdk/        web/sdk
+/sdk/        web/sdk, and its examples
 """
 
 import gzip
@@ -81,7 +81,9 @@ def _files() -> dict[str, Path]:
     if not (room / "index.html").is_file():
         raise FileNotFoundError(f"There is no page at {room}.")
     found = {f"/{path.name}": path for path in room.iterdir() if path.suffix in TYPES}
-    found |= {f"/sdk/{path.name}": path for path in sdk.iterdir() if path.suffix in TYPES}
+    for folder in (sdk, sdk / "examples"):
+        below = folder.relative_to(web).as_posix()
+        found |= {f"/{below}/{path.name}": path for path in folder.iterdir() if path.suffix in TYPES}
     found["/favicon.svg"] = web / "favicon.svg"
     found["/"] = found.pop("/index.html")
     return found

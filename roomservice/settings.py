@@ -18,6 +18,14 @@ class DevicePolicy(StrEnum):
     REPLACE = "replace"  # the first is sent away
 
 
+class LibraryUploads(StrEnum):
+    """Who may bring pieces into the media library."""
+
+    NOBODY = "nobody"  # but who has the service's own key
+    LEADERS = "leaders"  # host and admins of a room, which they name
+    EVERYBODY = "everybody"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """secret: signs the service's tokens, at least 32 bytes. storage: `none` for memory, or a URL of SQLAlchemy's.
@@ -26,8 +34,8 @@ class ServiceSettings:
     and WHEP. heartbeat_s: how often a client says that it is there; after three that are missed it is not. push_hook,
     push_hook_secret: address and secret of the app's own push service; vapid_key, vapid_subject: of Web Push, empty
     for none; push_services: hosts of browsers' push services besides the known ones; word_list: file of words that are
-    not wanted in messages, mask_words: they become stars. system_key: who has it acts as the service itself; empty for
-    nobody."""
+    not wanted in messages, mask_words: they become stars. library_upload_mib: of one piece. system_key: who has it acts
+    as the service itself; empty for nobody."""
 
     secret: str
     storage: str = "none"
@@ -47,6 +55,8 @@ class ServiceSettings:
     vapid_key: str = ""
     vapid_subject: str = ""
     push_services: tuple[str, ...] = ()
+    library_uploads: LibraryUploads = LibraryUploads.LEADERS
+    library_upload_mib: int = 100
     word_list: str = ""
     mask_words: bool = False
     host: str = "127.0.0.1"

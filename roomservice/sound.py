@@ -1,6 +1,6 @@
 """What is heard in a room beside its seats, by the media server's client: music, effects, and who is connected how."""
 
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from roomservice.interface import MediaError, SoundRefusedError
 MAX_PARTICIPANTS = 1000
 MAX_PIECES = 500
 """That are told at once."""
+
+FULL = 507
+"""Of HTTP: trying again later does not help."""
 
 T = TypeVar("T")
 
@@ -73,6 +76,13 @@ class MediaServerSound:
     async def library(self, search: str) -> list[MediaDocument]:
         return await _asked(_first(self._server.media(search=search), MAX_PIECES))
 
+    async def upload(self, title: str, chunks: AsyncIterator[bytes]) -> tuple[MediaDocument, bool]:
+        done = await _asked(self._server.upload_media(chunks, title=title))
+        return done.document, done.created
+
+    async def delete_piece(self, piece: str) -> None:
+        await _asked(self._server.delete_media(piece))
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         mix: dict[str, object] = {}
         if ducking_db is not None:
@@ -100,9 +110,9 @@ async def _asked(call: Awaitable[T]) -> T:
     try:
         return await call
     except Refused as refused:
-        if refused.status == 429 or refused.status >= 500:
+        if refused.status == 429 or (refused.status >= 500 and refused.status != FULL):
             raise MediaError(str(refused)) from refused
-        raise SoundRefusedError(refused.detail) from refused
+        raise SoundRefusedError(refused.detail, refused.kind) from refused
     except CallError as error:
         raise MediaError(str(error)) from error
     except ValueError as error:

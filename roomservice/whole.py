@@ -12,6 +12,7 @@ from roomservice.appserver.app import Edge, create_app
 from roomservice.commit import Session
 from roomservice.instance import Instance
 from roomservice.interface import Bus, Media, Push, Sound, Storage, Users
+from roomservice.library import Library
 from roomservice.operations.world import World
 from roomservice.presence import Presence
 from roomservice.push.both import PushByAll
@@ -54,7 +55,8 @@ class Whole:
         self.presence.tell(talk.calls)
         accounts = Accounts(storage, users, settings, clock)
         self.talking = TalkingNow()
-        self.world = World(engine, accounts, self.presence, media, sound, talk, self.talking, settings, clock)
+        library = Library(settings, storage, sound, clock)
+        self.world = World(engine, accounts, self.presence, media, sound, talk, self.talking, library, settings, clock)
         inner = create_app(Edge(Service(self.instance), users, settings, clock))
         self.wire = Wire(inner, self.world, self.instance.hub)
 

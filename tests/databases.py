@@ -133,9 +133,10 @@ def _running(program: Program) -> Iterator[Program]:
 
 
 @contextmanager
-def postgresql() -> Iterator[Program]:
+def postgresql(port: int = 0, database: str = "postgres") -> Iterator[Program]:
+    """port: 0 for one that is free."""
     with _directory() as directory:
-        data, port = directory / "data", _free_port()
+        data, port = directory / "data", port or _free_port()
         initdb = _program("initdb", "usr/lib/postgresql/*/bin/initdb")
         made = [initdb, "-D", str(data), "-U", "rooms", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         _done(made, directory)
@@ -146,13 +147,25 @@ def postgresql() -> Iterator[Program]:
             *("-c", "fsync=off", "-c", "max_connections=200"),
         ]
         made_one = Program(
-            f"postgresql://rooms@127.0.0.1:{port}/postgres",
+            f"postgresql://rooms@127.0.0.1:{port}/{database}",
             command,
             directory,
             lambda: subprocess.run(asks, check=False).returncode == 0,
             directory / "log",
         )
         with _running(made_one) as program:
+            if database != "postgres":
+                create = [
+                    str(server.with_name("createdb")),
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(port),
+                    "-U",
+                    "rooms",
+                    database,
+                ]
+                _done(create, directory)
             yield program
 
 
@@ -175,9 +188,10 @@ def mariadb() -> Iterator[Program]:
 
 
 @contextmanager
-def redis() -> Iterator[Program]:
+def redis(port: int = 0) -> Iterator[Program]:
+    """port: 0 for one that is free."""
     with _directory() as directory:
-        port = _free_port()
+        port = port or _free_port()
         command = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "."]
         url = f"redis://127.0.0.1:{port}/0"
         with _running(Program(url, command, directory, lambda: _listens(port), directory / "log")) as program:

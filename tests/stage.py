@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -21,16 +22,18 @@ def parted(address: str) -> tuple[str, str]:
 
 
 class People:
-    """`async with` it; who comes stays until its end, or leaves."""
+    """`async with` it; who comes stays until its end, or leaves. trust: whose certificates, where it is https."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, trust: ssl.SSLContext | bool = True) -> None:
         self.url = url
+        self._trust = trust
         self._stack = AsyncExitStack()
         self._tokens: dict[tuple[str, str], str] = {}
 
     async def __aenter__(self) -> Self:
         await self._stack.__aenter__()
-        self.http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+        http = httpx.AsyncClient(timeout=20, trust_env=False, verify=self._trust)
+        self.http = await self._stack.enter_async_context(http)
         return self
 
     async def __aexit__(self, *exc: Any) -> None:

@@ -1,24 +1,20 @@
 """The comparison with other servers, the ramp and the growth: their arithmetic, what stands between WHEP and Janus, and
 each of them for real, on numbers so small that they tell nothing of speed."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import capacity, growth
 from bench.fitting import line, power
-from bench.loads import Charge
+from bench.loads import Charge, Part
 from bench.peers import comparison, description, janus
 from bench.peers.comparison import AUDIOBRIDGE, OURS, RELAY, VIDEOROOM, Findings, Price, Sizes
 from bench.processes import Histogram
 from mediaserver.dtls import Fingerprint
 from mediaserver.loadgen.description import Ice, offer, parse_answer
-from mediaserver.loadgen.plan import Plan
-from mediaserver.loadgen.report import Peer, Report, Usage
 
 # ---- arithmetic
 
@@ -50,34 +46,24 @@ def test_what_does_not_grow_rises_by_nothing() -> None:
     assert found.rise < growth.FREE
 
 
-def snapshot(packets: int, lost: int) -> dict[str, Any]:
-    latencies = {"count": 0, "p50_us": 0, "p90_us": 0, "p99_us": 0, "p999_us": 0, "max_us": 0}
-    tally = {"packets": packets, "lost": lost, "foreign": 0, "foreign_windows": 0, "windows": 0, "own_windows": 0}
-    return {"tally": tally, "lateness": latencies, "delay": latencies, "packets_skipped": 0, "send_failures": 0}
-
-
 def charged(
     listeners: int, cores: float, *, lost: int = 0, generator: float = 0.2, late_ms: float = 1.0, absent: int = 0
 ) -> Charge:
-    plan = Plan(listeners=listeners, speakers=1)
-    packets = 50 * 10 * listeners
-    peers = [
-        Peer(0, n == 0, connected_ms=1.0, heard=True) if not 0 < n <= absent else Peer(0, False, failed="late")
-        for n in range(listeners + 1)
-    ]
-    report = Report(plan, "markers", peers, snapshot(packets, lost), Usage(10, 1, 1, 10))
+    parts = [Part(5.0, 5 * cores * share, 250 * listeners) for share in (0.9, 1.1)]
     bounds: Mapping[float, float] = {late_ms / 1000: 1000.0, float("inf"): 1000.0}
-    return Charge(plan, 10.0, 10 * cores, packets, generator, report, Histogram(bounds))
+    lateness = Histogram(bounds)
+    return Charge(listeners, listeners + 1, parts, lost, generator, absent=absent, lateness=lateness)
 
 
 def test_a_charge_is_per_listener_and_per_packet() -> None:
     found = charged(100, 0.05)
     assert found.ms_per_listener_second == pytest.approx(0.5)
     assert found.us_per_packet == pytest.approx(10)
+    assert [part.us_per_packet for part in found.parts] == pytest.approx([9, 11])
     assert found.troubles == []
     assert charged(100, 0.05, lost=5_000).troubles == ["9.1% lost"]
     assert charged(100, 0.05, absent=2).troubles == []
-    assert charged(100, 0.05, absent=3).troubles == ["3 peers late"]
+    assert charged(100, 0.05, absent=3).troubles == ["3 peers did not get in"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +73,7 @@ def test_a_charge_is_per_listener_and_per_packet() -> None:
         (charged(100, 0.98), "server: its core is full (98%)"),
         (charged(100, 0.5, late_ms=7.0), "server: ticks 6.9 ms late at p99"),
         (charged(100, 0.5, lost=500), "server: 0.99% lost"),
-        (charged(100, 0.5, lost=500, generator=0.95), "generator: full, and 0.99% lost"),
+        (charged(100, 0.5, lost=500, generator=0.95), "generator: its core is full (95%), and 0.99% lost"),
         (charged(100, 0.5, generator=0.95), "generator: its core is full (95%)"),
         (charged(100, 0.5, absent=2), "server: 0.00% lost, 2 did not get in"),
     ],
@@ -96,19 +82,51 @@ def test_a_step_says_whose_end_it_is(found: Charge, verdict: str) -> None:
     assert capacity.verdict(found) == verdict
 
 
-def test_a_ramp_that_the_generator_ends_is_extrapolated_by_its_line() -> None:
-    way = capacity.ways()[0]
-    charges = [charged(n, 0.02 + 0.0002 * n) for n in (500, 1000, 2000)]
-    full = replace(charged(3000, 0.62), generator=0.96)
-    steps = [capacity.Step(each.listeners, each, "") for each in charges]
-    ramp = capacity.Ramp(way, (*steps, capacity.Step(3000, full, capacity.verdict(full))))
-    assert ramp.measured == 3000
-    assert not ramp.by_server
+def climbed(cores: Callable[[int], float], generator: Callable[[int], float], late: int = 10**9) -> capacity.Ramp:
+    """A ramp of a server and a generator that cost so much, and are late from so many on."""
+    ramp = capacity.Ramp(capacity.WAYS[0], ())
+    while (units := capacity.next_units(ramp)) is not None:
+        full = generator(units) > 1
+        found = charged(
+            units,
+            min(1.0, cores(units)),
+            generator=min(1.0, generator(units)),
+            lost=10**6 if full else 0,
+            late_ms=8.0 if units >= late else 1.0,
+        )
+        ramp = capacity.Ramp(ramp.way, (*ramp.steps, capacity.Step(units, found, capacity.verdict(found))))
+    return ramp
+
+
+def test_a_ramp_ends_where_the_servers_core_is_full() -> None:
+    ramp = climbed(lambda n: 0.02 + n / 5000, lambda n: n / 20_000)
+    assert ramp.by_server
+    assert 4500 <= ramp.measured <= 4850
     assert ramp.extrapolated == pytest.approx(4900, rel=0.01)
-    # One late step ends what is measured, but has a price.
-    late = capacity.Ramp(way, (steps[0], capacity.Step(1000, charges[1], "server: ticks 6.0 ms late at p99")))
-    assert (late.measured, late.by_server) == (500, True)
-    assert late.extrapolated == pytest.approx(4900, rel=0.01)
+    assert len(ramp.steps) <= 8
+
+
+def test_a_ramp_encloses_a_server_that_is_late_before_its_core_is_full() -> None:
+    ramp = climbed(lambda n: 0.02 + n / 5000, lambda n: n / 20_000, late=2700)
+    assert ramp.end.startswith("server: ticks")
+    assert 2450 <= ramp.measured < 2700
+    assert len(ramp.steps) <= 10
+
+
+def test_a_ramp_that_the_generator_ends_says_so_and_is_extrapolated_by_its_line() -> None:
+    ramp = climbed(lambda n: 0.02 + n / 5000, lambda n: n / 2000)
+    assert ramp.end.startswith("generator")
+    assert not ramp.by_server
+    assert 1800 <= ramp.measured <= 2000
+    assert ramp.extrapolated == pytest.approx(4900, rel=0.01)
+    assert ramp.noise == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_a_full_generator_loses_was_not_shown_to_work() -> None:
+    found = charged(1000, 0.5, lost=5000, generator=0.99)
+    step = capacity.Step(1000, found, capacity.verdict(found))
+    assert not step.shown
+    assert capacity.Ramp(capacity.WAYS[0], (step,)).measured == 0
 
 
 def test_ratios_are_of_what_both_coped_with_and_beyond_it_by_the_line() -> None:
@@ -227,7 +245,7 @@ def test_the_comparison_measures_all_that_is_there_and_names_what_is_not() -> No
         relay=(1,),
         floor=(3,),
         rounds=1,
-        seconds=1.5,
+        seconds=1.0,
     )
     found = comparison.measure(True, sizes=sizes)
     assert (found.keys["ratio_forward_to_floor"] or 0) > 0, found
@@ -245,7 +263,7 @@ def test_the_comparison_measures_all_that_is_there_and_names_what_is_not() -> No
 
 
 def test_the_ramp_charges_each_step() -> None:
-    found = capacity.measure(True, steps=(3, 6), seconds=1.5, only=("mixed_60ms",))
+    found = capacity.measure(True, units=(3, 6), seconds=1.0, only=("mixed_60ms",))
     assert (found.keys["mixed_60ms_cpu_ms_per_listener_s"] or 0) > 0, found
     one_core, steps = found.tables
     assert len(one_core.rows) == 1

@@ -232,6 +232,8 @@ async def test_the_library_takes_files_bytes_and_streams(musical: MediaServer, t
         with pytest.raises(Refused) as refused:
             await call
         assert refused.value.kind == "no-media"
+    untitled = await server.upload_media(encode(tone(600, 1, 48_000), "flac"), title="Töne & more")
+    assert untitled.document.title == "Töne & more"
     with pytest.raises(Refused) as refused:
         await server.upload_media(b"no music at all")
     assert (refused.value.kind, refused.value.status) == ("not-music", 422)

@@ -226,7 +226,7 @@ LAYERS: tuple[set[str], ...] = (
     {"model", "settings", "passwords", "tokens", "pages", "allowance", "talking_now"},
     {"commit", "meeting", "users"},
     {"interface"},
-    {"accounts", "aggregates", "bus", "hub", "media", "outbox", "sound", "storage", "words"},
+    {"accounts", "aggregates", "bus", "hub", "library", "media", "outbox", "sound", "storage", "words"},
     {"outcome", "media_events"},
     {"engine"},
     {"media_jobs", "presence", "room_signs", "runner", "talk"},

@@ -65,12 +65,23 @@ async def test_what_is_uploaded_is_there_with_what_it_is(tmp_path: Path, childre
     assert library.total == sum((tmp_path / name).stat().st_size for name in files(tmp_path))
 
 
+async def test_a_title_is_for_a_file_that_does_not_say_its_own(tmp_path: Path, children: Children) -> None:
+    library = Library(tmp_path, children)
+    item, _ = await library.add(chunks(WAV), "A\tsong\n")
+    assert item.title == "Asong", "what orders lists is left out"
+    assert (await library.add(chunks(WAV), "Another"))[0].title == "Asong"
+    tagged = encode(tone(440, 1, RATE), "flac", tags={"title": "Its own"})
+    assert (await library.add(chunks(tagged), "Another"))[0].title == "Its own"
+    assert [item.title for item in Library(tmp_path, children).page("", 10)[0]] == ["Asong", "Its own"]
+
+
 async def test_the_same_file_is_the_same_item(tmp_path: Path, children: Children) -> None:
     library = Library(tmp_path, children)
     first = await library.add(chunks(WAV))
     assert await library.add(chunks(WAV, 777)) == (first[0], False)
     both = await asyncio.gather(library.add(chunks(WAV + b"\0\0")), library.add(chunks(WAV + b"\0\0")))
     assert both[0][0] == both[1][0]
+    assert sorted(is_new for _, is_new in both) == [False, True]
     assert len(library) == 2
     assert len(files(tmp_path)) == 2
 

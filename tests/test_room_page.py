@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +20,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser import Chromium, chromium
 from tests.conftest import StartServer
+from tests.pieces import put_into, until_listed
 from tests.server import Server
 from tests.test_rs_serve import Process
 
@@ -161,8 +161,10 @@ class House:
 def media(start_server: StartServer, tmp_path: Path, microphones: Callable[[int], Path]) -> Server:
     library = tmp_path / "library"
     library.mkdir()
-    shutil.copy(microphones(SONG_HZ), library / "Song.wav")
-    return start_server("--cors-origin", "*", "--media-dir", str(library))
+    put_into(library, microphones(SONG_HZ), "Song")
+    server = start_server("--cors-origin", "*", "--media-dir", str(library))
+    until_listed(server.url, "Song")
+    return server
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from roomservice.aggregates import ROOM
 from roomservice.bus.local import LocalBus
 from roomservice.engine import Engine
+from roomservice.interface import Unavailable
 from roomservice.model import listing
 from roomservice.model.attendance import Enter, Lost
 from roomservice.model.effects import Elapsed, Timer, What
@@ -57,6 +60,34 @@ async def test_of_instances_that_start_at_once_one_makes_the_tables(url: str) ->
     await asyncio.gather(*(storage.start() for storage in storages))
     for storage in storages:
         assert await storage.ready()
+        await storage.close()
+
+
+async def test_a_new_file_that_another_writes_to_is_waited_for(tmp_path: Path) -> None:
+    """Although SQLite itself does not wait where the journal's mode is to change."""
+    with closing(sqlite3.connect(tmp_path / "rooms.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE others (id TEXT)")
+        storage = SqlStorage(f"sqlite:///{tmp_path}/rooms.db")
+        starting = asyncio.create_task(storage.start())
+        await asyncio.wait([starting], timeout=0.2)
+        assert not starting.done()
+        other.execute("COMMIT")
+        await starting
+        assert await storage.ready()
+        await storage.close()
+
+
+async def test_all_steps_are_made_or_none(tmp_path: Path) -> None:
+    """Lest another instance finds some of them, and makes the others as well."""
+    with closing(sqlite3.connect(tmp_path / "rooms.db", isolation_level=None)) as other:
+        other.execute("CREATE TABLE events (id TEXT)")  # which the second step makes
+        storage = SqlStorage(f"sqlite:///{tmp_path}/rooms.db")
+        with pytest.raises(Unavailable):
+            await storage.start()
+        assert other.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("events",)]
+        other.execute("DROP TABLE events")
+        await storage.start()
         await storage.close()
 
 

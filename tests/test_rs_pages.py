@@ -4,6 +4,7 @@ import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from posixpath import join, normpath
 
 import httpx
 import pytest
@@ -21,8 +22,9 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_the_page_and_all_that_it_loads_are_served(http: httpx.AsyncClient) -> None:
-    asked, seen = ["/"], set[str]()
+async def served_from(http: httpx.AsyncClient, *asked_first: str) -> set[str]:
+    """All that these load, and what that loads in turn."""
+    asked, seen = [*asked_first], set[str]()
     while asked:
         address = asked.pop()
         if address in seen:
@@ -31,11 +33,21 @@ async def test_the_page_and_all_that_it_loads_are_served(http: httpx.AsyncClient
         response = await http.get(address)
         assert response.status_code == 200, address
         assert response.headers["x-content-type-options"] == "nosniff"
-        folder = address.rpartition("/")[0]
+        folder = address.rpartition("/")[0] + "/"
         for found in re.findall(r"(?:src|href)=\"([^\"]+)\"|(?:from|import) '([^']+)'", response.text):
             target = found[0] or found[1]
-            asked.append(target if target.startswith("/") else f"{folder}/{target.removeprefix('./')}")
-    assert {"/app.js", "/room.css", "/sdk/voice-room.js", "/favicon.svg"} <= seen
+            asked.append(normpath(join(folder, target)))
+    return seen
+
+
+async def test_the_page_and_all_that_it_loads_are_served(http: httpx.AsyncClient) -> None:
+    assert {"/app.js", "/room.css", "/sdk/voice-room.js", "/favicon.svg"} <= await served_from(http, "/")
+
+
+async def test_the_examples_and_all_that_they_load_are_served(http: httpx.AsyncClient) -> None:
+    examples = [f"/sdk/examples/{path.name}" for path in WEB.joinpath("sdk/examples").glob("*.html")]
+    assert len(examples) == 3
+    assert {"/sdk/examples/call.js", "/sdk/examples/example.css", "/sdk/call.js"} <= await served_from(http, *examples)
 
 
 async def test_a_first_visit_costs_less_than_100_kilobytes() -> None:

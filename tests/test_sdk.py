@@ -50,6 +50,7 @@ def test_it_can_be_published_as_it_stands() -> None:
     assert version is not None
     assert package["version"] == version[1]
     assert SDK.joinpath(package["types"]).is_file()
+    assert SDK.joinpath("LICENSE").read_text() == ROOT.joinpath("LICENSE").read_text()
     for file in SDK.glob("*.js"):
         for module in re.findall(r"from '([^']+)'", file.read_text(encoding="utf-8")):
             assert SDK.joinpath(module).is_file(), f"{file.name} needs {module}"

@@ -21,10 +21,10 @@ from typing import Literal
 
 from bench import results
 from bench.fitting import Line, line
-from bench.loads import Charge, NoWindow, ServerRooms, charge, prefix
+from bench.loads import Account, Charge, Crowd, Part, ServerRooms, one_by_one, play, prefix
 from bench.peers import floor, janus
-from bench.plane import build_floor
 from bench.processes import Process, Server, two_cores
+from bench.programs import build
 from bench.results import CannotMeasure, Column, Result, Run, Series, Table, spread
 from mediaserver.loadgen.places import Addresses, Places
 from mediaserver.loadgen.plan import Mode, Plan
@@ -53,7 +53,7 @@ class Sizes:
 
     @classmethod
     def quick(cls) -> Sizes:
-        return cls((100, 1000), (100,), (100,), (1, 50), (1, 50), (5,), (1000,), rounds=1, seconds=3.5)
+        return cls((100, 1000), (100,), (), (1, 50), (1, 50), (5,), (1000,), rounds=1, seconds=1.2)
 
 
 @dataclass(frozen=True)
@@ -70,32 +70,31 @@ class Contender:
     join_rate: float = 100.0
     forwards: bool = True
 
-    def plan(self, listeners: int, seconds: float) -> Plan:
+    @property
+    def plan(self) -> Plan:
         mode: Mode = "select" if self.kind == "forward" and self.forwards else "mix"
-        # Two looks at the progress, a second apart, come before and after the window; handshakes take a moment.
         return Plan(
             speakers=TALKERS[self.kind],
-            listeners=listeners,
+            listeners=max(self.counts),
             mode=mode,
             join_rate=self.join_rate,
-            duration_s=seconds + 3,
             prefix=prefix(),
         )
 
 
 @dataclass(frozen=True)
 class Price:
-    """One load, or why there is no price."""
+    """trouble: why it is no price."""
 
     contender: str
     kind: Kind
     listeners: int
-    charge: Charge | None
+    charge: Charge
     trouble: str = ""
 
     @property
     def good(self) -> bool:
-        return self.charge is not None and not self.trouble
+        return not self.trouble
 
 
 def measure(quick: bool, *, install: bool = False, sizes: Sizes | None = None) -> Result:
@@ -113,7 +112,7 @@ def measure(quick: bool, *, install: bool = False, sizes: Sizes | None = None) -
     floors: dict[int, list[float]] = {count: [] for count in sizes.floor}
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-peers-")))
-        program = build_floor(directory)
+        program = build("floor")
         contenders = [*_contenders(stack, sizes, server_core, generator_core, remarks)]
         frames, _ = speech(1)
         payload = round(statistics.mean(len(packet) for packet, _ in frames)) + 33  # with the marker's padding
@@ -121,7 +120,7 @@ def measure(quick: bool, *, install: bool = False, sizes: Sizes | None = None) -
             for contender in contenders:
                 # Every second round the other way around: whoever comes later finds a warmer, or a busier, machine.
                 counts = contender.counts[:: 1 if number % 2 == 0 else -1]
-                prices += [_price(contender, listeners, sizes.seconds, generator_core) for listeners in counts]
+                prices += _prices(contender, counts, sizes.seconds, generator_core)
             for listeners, found in floors.items():
                 with floor.sinks(listeners, generator_core) as ports:
                     found.append(
@@ -138,7 +137,7 @@ def _contenders(
     server = stack.enter_context(Server(core=core))
     ours: tuple[tuple[Kind, tuple[int, ...]], ...] = (("forward", sizes.forward), ("mix", sizes.mix))
     for own_kind, own_counts in ours:
-        yield Contender(OURS, own_kind, own_counts, partial(ServerRooms, server), server.cpu_s, join_rate=200.0)
+        yield Contender(OURS, own_kind, own_counts, partial(ServerRooms, server), server.cpu_s, join_rate=300.0)
 
     version, address = janus.version(), janus.own_address()
     if version is None:
@@ -147,14 +146,14 @@ def _contenders(
         remarks.append("Janus was not measured: it needs an address beside loopback's, and this machine has none.")
     else:
         remarks.append(f"Janus {version}: ICE-lite, no event handlers, its plugins' defaults else.")
-        for event_loops in (1, 0):
+        for event_loops in (1, 0) if sizes.as_installed else (1,):
             other = stack.enter_context(
                 janus.Janus(address, core=core, gateway_core=generator_core, event_loops=event_loops)
             )
             for name, kind, plugin, counts in _of_janus(sizes, event_loops):
                 whip, whep = (f"{other.url}/{way}/{plugin}/{{room}}" for way in ("whip", "whep"))
                 places = partial(Addresses, whip, whep)
-                yield Contender(name, kind, counts, places, other.server.cpu_s, bind=address, join_rate=50.0)
+                yield Contender(name, kind, counts, places, other.server.cpu_s, bind=address, join_rate=100.0)
 
     log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-relay-"))) / "log"
     command = [sys.executable, "-m", "bench.peers.relay", "127.0.0.1"]
@@ -181,13 +180,20 @@ def _of_janus(sizes: Sizes, event_loops: int) -> list[tuple[str, Kind, str, tupl
     ]
 
 
-def _price(contender: Contender, listeners: int, seconds: float, core: int) -> Price:
-    plan = contender.plan(listeners, seconds)
-    try:
-        found = charge(plan, contender.places, contender.cpu_s, core=core, bind=contender.bind)
-    except NoWindow as error:
-        return Price(contender.name, contender.kind, listeners, None, str(error))
-    return Price(contender.name, contender.kind, listeners, found, ", ".join(found.troubles))
+def _prices(contender: Contender, counts: Sequence[int], seconds: float, core: int) -> list[Price]:
+    """In one load, whose listeners come, or go, from one number to the next."""
+    found: list[Price] = []
+
+    async def script(crowd: Crowd) -> None:
+        for listeners in counts:
+            await crowd.become(listeners)
+            charge = await crowd.charge(seconds)
+            found.append(Price(contender.name, contender.kind, listeners, charge, ", ".join(charge.troubles)))
+
+    if counts:
+        plan, account = contender.plan, Account(contender.cpu_s)
+        play(plan, contender.places(), account, script, one_by_one(plan), core=core, bind=contender.bind)
+    return found
 
 
 # ---- what it comes to
@@ -196,7 +202,7 @@ def _price(contender: Contender, listeners: int, seconds: float, core: int) -> P
 def _of(prices: Sequence[Price], name: str, kind: Kind, listeners: int | None = None) -> list[Charge]:
     """Of loads without trouble, by the rounds."""
     wanted = [p for p in prices if (p.contender, p.kind) == (name, kind) and p.good]
-    return [p.charge for p in wanted if p.charge is not None and listeners in (None, p.listeners)]
+    return [p.charge for p in wanted if listeners in (None, p.listeners)]
 
 
 def fit(prices: Sequence[Price], name: str, kind: Kind) -> Line | None:
@@ -207,9 +213,25 @@ def fit(prices: Sequence[Price], name: str, kind: Kind) -> Line | None:
     return line([each.listeners for each in charges], [each.cores for each in charges])
 
 
+def each_round(charges: Sequence[Charge], cost: Callable[[Charge | Part], float]) -> list[float]:
+    """What each round cost; of one round alone, what each part of it did."""
+    return [cost(part) for part in charges[0].parts] if len(charges) == 1 else [cost(charge) for charge in charges]
+
+
+def a_packet(of: Charge | Part) -> float:
+    return of.us_per_packet
+
+
+def in_cores(of: Charge | Part) -> float:
+    return of.cores
+
+
 def ratio(ours: Sequence[float], others: Sequence[float]) -> tuple[float | None, float]:
     """How many times as much the others are, and how far the rounds lie apart: taken within each round, as far as both
-    have one."""
+    have one. One figure alone is of all rounds."""
+    if 1 in (len(ours), len(others)):
+        count = max(len(ours), len(others)) if ours and others else 0
+        ours, others = (list(each) * count if len(each) == 1 else each for each in (ours, others))
     found = [theirs / own for own, theirs in zip(ours, others, strict=False)]
     return (statistics.median(found), spread(found)) if found else (None, 0.0)
 
@@ -234,8 +256,9 @@ class Findings:
         both = [count for count, found in self.floors.items() if found and _of(self.prices, OURS, "forward", count)]
         if not both:
             return
-        ours = [each.us_per_packet for each in _of(self.prices, OURS, "forward", max(both))]
+        ours = each_round(_of(self.prices, OURS, "forward", max(both)), a_packet)
         found, self.noise["ratio_forward_to_floor"] = ratio(self.floors[max(both)], ours)
+        self.keys["forward_floor_us"] = statistics.median(self.floors[max(both)])
         self.keys["ratio_forward_to_floor"] = found
         if max(both) != ISSUE_LISTENERS["forward"]:
             self.remarks.append(f"ratio_forward_to_floor is of {max(both):,} listeners, not of 1,000.")
@@ -247,16 +270,20 @@ class Findings:
         own, other = fit(self.prices, OURS, kind), fit(self.prices, name, kind)
         if own is not None and other is not None and own.slope > 0:
             self.keys[f"{key}_marginal"] = other.slope / own.slope
+            self.keys[key.replace("ratio", kind) + "_core_share"] = other.at(ISSUE_LISTENERS[kind])
+            self.keys[key.replace("ratio", kind) + "_marginal_core_share"] = other.slope
         common = _common(self.prices, kind, name)
         if common is None:
             return
         packets = kind == "forward"
         ours, theirs = (
-            [each.us_per_packet if packets else each.cores for each in _of(self.prices, whose, kind, common)]
+            each_round(_of(self.prices, whose, kind, common), a_packet if packets else in_cores)
             for whose in (OURS, name)
         )
         found, self.noise[key] = ratio(ours, theirs)
         self.keys[key] = found
+        if packets:
+            self.keys[key.replace("ratio", "forward") + "_us"] = statistics.median(theirs)
         wanted = ISSUE_LISTENERS["mix"]
         if packets or common >= wanted or other is None or own is None:
             return
@@ -280,19 +307,20 @@ def _result(run: Run, prices: list[Price], floors: dict[int, list[float]], remar
         if price.trouble
     ]
     remarks += [
-        f"DOUBT {price.contender}, {price.listeners}: {' '.join(price.charge.report.doubts)}"
+        f"DOUBT {price.contender}, {price.listeners}: {' '.join(price.charge.doubts)}"
         for price in prices
-        if price.charge is not None and price.charge.report.doubts
+        if price.charge.doubts
     ]
     return run.result(
         findings.keys,
         noise={key: value for key, value in findings.noise.items() if value},
         tables=[_table(prices, floors, "forward"), _table(prices, floors, "mix")],
-        series=[*_series(prices)],
+        series=[*_series(prices), *_floor_series(floors)],
         remarks=list(dict.fromkeys(remarks)),
     )
 
 
+FORWARD_AXES, MIX_AXES = ((f"listeners {words}", "CPU (% of a core)") for words in ("forwarded to", "who hear a mix"))
 COLUMNS = [
     Column("server"),
     Column("listeners"),
@@ -311,15 +339,12 @@ def _table(prices: list[Price], floors: dict[int, list[float]], kind: Kind) -> T
         mine = [price for price in prices if (price.contender, price.kind) == (name, kind)]
         for listeners in sorted({price.listeners for price in mine}):
             here = [price for price in mine if price.listeners == listeners]
-            charges = [price.charge for price in here if price.charge is not None]
+            charges = [price.charge for price in here]
             troubles = next((price.trouble for price in here if price.trouble), "")
-            if not charges:
-                rows.append([name, listeners, None, None, None, None, troubles])
-                continue
             cores = statistics.median(each.cores for each in charges)
             packet = statistics.median(each.us_per_packet for each in charges)
-            ours = [each.us_per_packet for each in _of(prices, OURS, kind, listeners)]
-            times, _ = ratio(ours, [each.us_per_packet for each in charges])
+            ours = each_round(_of(prices, OURS, kind, listeners), a_packet)
+            times, _ = ratio(ours, each_round(charges, a_packet))
             rows.append(
                 [name, listeners, 100 * cores, 100 * cores / listeners, packet, times, troubles or "all"],
             )
@@ -331,7 +356,7 @@ def _table(prices: list[Price], floors: dict[int, list[float]], kind: Kind) -> T
         for listeners, found in floors.items():
             if found:
                 cost = statistics.median(found)
-                times, _ = ratio([each.us_per_packet for each in _of(prices, OURS, kind, listeners)], found)
+                times, _ = ratio(each_round(_of(prices, OURS, kind, listeners), a_packet), found)
                 rows.append(["the floor", listeners, cost * listeners / 2e2, cost / 2e2, cost, times, "not decrypted"])
     title = {
         "forward": "Forwarding: one talker, 50 packets a second",
@@ -346,8 +371,15 @@ def _series(prices: list[Price]) -> Iterator[Series]:
         sizes = sorted({each.listeners for each in charges})
         if sizes:
             cost = [statistics.median(100 * each.cores for each in charges if each.listeners == size) for size in sizes]
-            words = {"forward": "forwarded to", "mix": "who hear a mix"}[kind]
-            yield Series(name, "cost", [*map(float, sizes)], cost, f"listeners {words}", "CPU (% of a core)")
+            axes = {"forward": FORWARD_AXES, "mix": MIX_AXES}[kind]
+            yield Series(name, "cost", [*map(float, sizes)], cost, *axes)
+
+
+def _floor_series(floors: dict[int, list[float]]) -> Iterator[Series]:
+    sizes = [size for size in sorted(floors) if floors[size]]
+    if sizes:
+        share = [100 * 50 * size * statistics.median(floors[size]) / 1e6 for size in sizes]
+        yield Series("the floor", "cost", [*map(float, sizes)], share, *FORWARD_AXES, floor=True)
 
 
 def main() -> None:

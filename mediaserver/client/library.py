@@ -38,9 +38,10 @@ class LibraryCalls(Reader):
         return (await self._read(MediaDocument, "GET", path("media", media))).document
 
     async def upload_media(
-        self, source: Path | bytes | AsyncIterator[bytes], *, patience: Patience = UPLOADING
+        self, source: Path | bytes | AsyncIterator[bytes], *, title: str = "", patience: Patience = UPLOADING
     ) -> Tagged[MediaDocument]:
-        """A file of music, as it is: `created` says whether the library did not have it yet. A stream is sent once and
+        """A file of music, as it is: `created` says whether the library did not have it yet. title: for one that does
+        not say its own. A stream is sent once and
         cannot be sent again; OSError when the file cannot be read."""
         headers = {"Content-Type": _UNKNOWN}
         body: Body
@@ -52,7 +53,10 @@ class LibraryCalls(Reader):
         else:
             body = partial(_as_it_is, source)
             patience = Patience(1, patience.timeout_s, patience.deadline_s)
-        return await self._read(MediaDocument, "POST", path("media"), body, headers=headers, patience=patience)
+        query = query_of(title=title or None)
+        return await self._read(
+            MediaDocument, "POST", path("media"), body, query=query, headers=headers, patience=patience
+        )
 
     async def delete_media(self, media: str) -> None:
         """Whatever is playing of it plays on. Refused when there is none."""

@@ -58,7 +58,7 @@ def file_at(value: str) -> Path | None:
 async def uploaded(server: MediaServer, file: Path) -> MediaDocument:
     """What the library makes of it. click.ClickException when it cannot be read."""
     try:
-        return (await server.upload_media(file)).document
+        return (await server.upload_media(file, title=printable(file.stem)[:200])).document
     except OSError as error:
         raise click.ClickException(printable(f"{file} cannot be read: {error.strerror}.")) from None
 

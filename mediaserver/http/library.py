@@ -76,7 +76,16 @@ async def get_media(
         }
     },
 )
-async def post_media(request: Request, key: ControlsOf, library: LibraryOf, repeatable: RepeatableUploadOf) -> Response:
+async def post_media(
+    request: Request,
+    key: ControlsOf,
+    library: LibraryOf,
+    repeatable: RepeatableUploadOf,
+    *,
+    title: Annotated[
+        str, Query(max_length=200, description="For a file that does not say its own", examples=["Nocturne"])
+    ] = "",
+) -> Response:
     """It is decoded to its end before the answer comes: what is answered can be played. A file that does not come to
     its end, or is no music, leaves nothing."""
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
@@ -87,7 +96,7 @@ async def post_media(request: Request, key: ControlsOf, library: LibraryOf, repe
 
     async def make() -> Response:
         try:
-            item, is_new = await library.add(request.stream())
+            item, is_new = await library.add(request.stream(), title)
         except ClientDisconnect:
             raise Problem("malformed", "The body did not come to its end.") from None
         response = answer(_document(item), status=201 if is_new else 200)

@@ -15,7 +15,7 @@ is built on one machine and run on another therefore sets, at build and at run t
     NUMBA_CPU_NAME      x86-64-v3 (AVX2), or generic where that is not known to be there
     NUMBA_CPU_FEATURES  empty: the features are those of NUMBA_CPU_NAME, not the build machine's
 
-and compiles at build time by `python -c "import mediaserver.kernels"`. Without a cache every start compiles.
+and compiles at build time by `python -P -c "import mediaserver.kernels"`. Without a cache every start compiles.
 """
 
 from __future__ import annotations

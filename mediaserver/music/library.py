@@ -79,6 +79,7 @@ class Library:
         self._order: list[tuple[str, str]] = []  # (order, id)
         self._rejected: dict[str, tuple[int, int]] = {}  # path -> (size, mtime) of what is no music
         self._checks = asyncio.Semaphore(CHECKS)
+        self._keeping = asyncio.Lock()
         self._arriving = 0  # bytes of uploads that are under way
         try:
             for path in (self._known, self._incoming):
@@ -114,16 +115,17 @@ class Library:
             found.append(self._items[identifier])
         return found, None
 
-    async def add(self, chunks: AsyncIterator[bytes]) -> tuple[Item, bool]:
-        """Takes a file, and says whether it is new. NotMusicError, TooLargeError, LibraryFullError, and whatever the
-        chunks raise; nothing is left of it then."""
+    async def add(self, chunks: AsyncIterator[bytes], title: str = "") -> tuple[Item, bool]:
+        """Takes a file, and says whether it is new. title: for one that does not say its own. NotMusicError,
+        TooLargeError, LibraryFullError, and whatever the chunks raise; nothing is left of it then."""
         path = self._incoming / uuid.uuid4().hex
         try:
             identifier, size = await self._receive(path, chunks)
             if identifier in self._items:
                 return self._items[identifier], False
             found = await self._check(path, size)
-            return await self._keep(path, identifier, size, found)
+            async with self._keeping:  # of two uploads of the same, one is new
+                return await self._keep(path, identifier, size, found, title)
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
@@ -215,7 +217,7 @@ class Library:
             finally:
                 os.close(fd)
 
-    async def _keep(self, path: Path, identifier: str, size: int, found: Found) -> tuple[Item, bool]:
+    async def _keep(self, path: Path, identifier: str, size: int, found: Found, title: str) -> tuple[Item, bool]:
         if identifier in self._items:
             return self._items[identifier], False
         name = identifier + SUFFIXES[found.media_type]
@@ -228,6 +230,7 @@ class Library:
 
         mtime_ns = await _uninterrupted(asyncio.to_thread(move))
         item = self._item(identifier, name, size, mtime_ns, found)
+        item = replace(item, title=item.title or _line(title))
         await self._register(item, found)
         return item, True
 
@@ -347,6 +350,11 @@ class Library:
         ):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def _line(text: str) -> str:
+    """Without what orders lists or ends lines."""
+    return "".join(filter(str.isprintable, text)).strip()
 
 
 def _id(digest: str) -> str:

@@ -18,6 +18,10 @@ TOO_LARGE = "too-large"
 CONTENDED = "contended"
 MEDIA_UNREACHABLE = "media-unreachable"
 MEDIA_REFUSED = "media-refused"
+NO_LIBRARY = "no-library"
+NO_MEDIA = "no-media"
+NOT_MUSIC = "not-music"
+LIBRARY_FULL = "library-full"
 UNAVAILABLE = "unavailable"
 INTERNAL = "internal"
 
@@ -28,14 +32,21 @@ _OF_ASKING: dict[str, tuple[int, str]] = {
     NO_SUCH_OPERATION: (404, "There is no such operation."),
     NO_SUCH_ROOM: (404, "There is no such room."),
     NO_SUCH_THING: (404, "There is nothing of this name."),
+    NO_LIBRARY: (404, "The media server has no library."),
+    NO_MEDIA: (404, "The library has no such piece."),
     TOO_LARGE: (413, "This is too large."),
     MEDIA_REFUSED: (422, "The media server does not do this."),
+    NOT_MUSIC: (422, "This cannot be decoded, has no sound, or is too long."),
     TOO_OFTEN: (429, "This is asked for too often."),
     INTERNAL: (500, "Something is wrong with the service."),
     CONTENDED: (503, "Too many change this at once: try again."),
     UNAVAILABLE: (503, "What is kept cannot be reached: try again."),
     MEDIA_UNREACHABLE: (503, "The media server cannot be reached."),
+    LIBRARY_FULL: (507, "The library has as many pieces or bytes as it may."),
 }
+
+OF_MEDIA = (NO_LIBRARY, NO_MEDIA, NOT_MUSIC, LIBRARY_FULL, TOO_LARGE)
+"""What the media server calls so too."""
 
 _FORBIDDEN = (
     Problem.NOT_PERMITTED,

@@ -7,7 +7,6 @@ from pydantic import Field
 from mediaserver.client import (
     EffectDocument,
     EffectState,
-    MediaDocument,
     ParticipantDocument,
     PlayerDocument,
     PlayerStateDocument,
@@ -18,7 +17,7 @@ from roomservice.model.room import Role
 from roomservice.operations.fields import Name
 from roomservice.operations.problems import INVALID_PARAMS, MEDIA_REFUSED, Refused
 from roomservice.operations.rooms import InRoom, change, himself, read
-from roomservice.operations.table import Caller, Done, Nothing, Operation, Params, Result
+from roomservice.operations.table import Caller, Done, Nothing, Operation, Result
 from roomservice.operations.world import World
 
 TAG = "sound"
@@ -65,10 +64,6 @@ class ConfigureSound(InRoom):
     ] = None
 
 
-class GetLibrary(Params):
-    search: Annotated[str, Field(max_length=200, description="Words, each somewhere in title, artist or album")] = ""
-
-
 class AddressView(Result):
     whip: str = Field(description="Where to speak: WHIP, the token after `#token=`; empty without a seat")
     whep: str = Field(description="Where to listen: WHEP, the token after `#token=`")
@@ -88,10 +83,6 @@ class EffectView(Result):
 
 class Sounds(Result):
     sounds: list[str] = Field(description="What an effect's `sound` may be")
-
-
-class Library(Result):
-    media: list[MediaDocument] = Field(description="Pieces by title, at most 500; a track's `media` is an `id`")
 
 
 class Participants(Result):
@@ -175,10 +166,6 @@ async def configure_sound(world: World, caller: Caller, asked: ConfigureSound) -
     await _check_leader(world, caller, asked)
     await world.sound.configure(asked.room, ducking_db=asked.ducking_db, places=asked.places)
     return Done()
-
-
-async def get_library(world: World, _: Caller, asked: GetLibrary) -> Library:
-    return Library(media=list(await world.sound.library(asked.search)))
 
 
 async def _check_leader(world: World, caller: Caller, asked: InRoom) -> None:
@@ -293,17 +280,6 @@ OPERATIONS = (
         configure_sound,
         "How music makes way for voices, and where these are heard. What is left out stays.",
         TAG,
-        problems=_REFUSED,
-    ),
-    Operation(
-        "get_library",
-        ("GET", "/v1/library"),
-        GetLibrary,
-        Library,
-        get_library,
-        "Pieces of the media library.",
-        TAG,
-        weight=5,
         problems=_REFUSED,
     ),
     Operation("get_sounds", ("GET", "/v1/sounds"), Nothing, Sounds, get_sounds, "Sounds that effects can name.", TAG),

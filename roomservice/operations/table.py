@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from roomservice.interface import Content
+
 W_contra = TypeVar("W_contra", contravariant=True)
 P = TypeVar("P", bound="Params")
 R = TypeVar("R", bound="Result")
@@ -39,12 +41,13 @@ class Done(Result):
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, as his token says. device: which of his devices; session: its socket's, empty over HTTP. system: the
-    service itself, by its key; it has neither user nor device."""
+    service itself, by its key; it has neither user nor device. content: of an operation that takes one."""
 
     user: str
     device: str
     session: str = ""
     system: bool = False
+    content: Content | None = None
 
     @property
     def by(self) -> str | None:
@@ -57,7 +60,8 @@ class Operation(Generic[W_contra, P, R]):
     """name: the method of JSON-RPC, in snake_case. http: the method and the path of HTTP, whose parameters in braces
     are fields of `params`; the others are in the body's object, or in the query of a GET or DELETE. run: what does it;
     raises Illegal or Refused. tag: which theme of the documents it belongs to. open: needs no token. weight: how many
-    of the caller's allowance (wire/limits.py) it takes."""
+    of the caller's allowance (wire/desk.py) it takes. content: what kinds of bytes are its body, which run() finds with
+    the caller; JSON-RPC cannot carry them, so that it has no such method, and all parameters are in path and query."""
 
     name: str
     http: tuple[str, str]
@@ -69,6 +73,7 @@ class Operation(Generic[W_contra, P, R]):
     open: bool = False
     weight: float = 1.0
     problems: tuple[str, ...] = field(default=())
+    content: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         """ValueError for an operation that cannot be served."""
@@ -83,8 +88,8 @@ class Operation(Generic[W_contra, P, R]):
 
     @property
     def in_query(self) -> tuple[str, ...]:
-        """Names of the parameters that are in the query: all others of a call without a body."""
-        if self.http[0] not in ("GET", "DELETE"):
+        """Names of the parameters that are in the query: all others of a call without a body of JSON."""
+        if self.http[0] not in ("GET", "DELETE") and not self.content:
             return ()
         return tuple(name for name in self.params.model_fields if name not in self.in_path)
 

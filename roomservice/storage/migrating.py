@@ -46,6 +46,8 @@ async def _locked(connection: AsyncConnection, revision: str) -> None:
         return
     if kind == "postgresql":
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+    elif kind == "sqlite":
+        await connection.begin()  # one for all steps, before it is looked which are missing: Alembic makes one for each
     await connection.run_sync(_upgrade, revision)
     await connection.commit()
 

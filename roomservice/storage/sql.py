@@ -8,13 +8,16 @@ about). Here: connections, transactions, and what becomes of errors.
 import asyncio
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from sqlite3 import SQLITE_BUSY, OperationalError
 from typing import Any
 
 from sqlalchemy import URL, event, insert, make_url, select, text, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.util import await_only
 
 from roomservice.commit import (
     Commit,
@@ -309,9 +312,24 @@ def _on_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, below
     connection.create_function("lower", 1, _lower)
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Where several open a new file at once, SQLite turns all of them away but one, and does not wait (a reader that
+    would become the only writer could wait for ever): who was turned away looks again whether it is done."""
+    deadline = time.monotonic() + CONNECT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        await_only(asyncio.sleep(random.uniform(0.005, 0.02)))
 
 
 def _lower(value: object) -> object:

@@ -10,6 +10,7 @@ from roomservice.wire.schemas import schemas_of
 
 def asyncapi(table: Table, events: Mapping[str, str], hello: Mapping[str, Any], version: str) -> dict[str, Any]:
     """events: name -> what it says, in a sentence; hello: schemas of the first message's `params` and `result`."""
+    table = {name: operation for name, operation in table.items() if not operation.content}
     references, schemas = schemas_of(table.values())
     messages: dict[str, Any] = {
         "hello": _call("hello", "The first message: who it is, and what he saw last.", hello["params"]),

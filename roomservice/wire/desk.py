@@ -101,7 +101,7 @@ class Desk:
     ) -> Result | Refusal:
         """By the operation's name."""
         operation = self.table.get(name)
-        if operation is None:
+        if operation is None or operation.content:
             return Refusal(NO_SUCH_OPERATION, "There is no such operation.")
         if caller is None and not operation.open:
             return Refusal(UNAUTHORISED, "Say hello first.")

@@ -5,6 +5,7 @@ What is not served here is passed on.
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from roomservice.operations.calling import Refusal, invalid
 from roomservice.operations.problems import NO_SUCH_OPERATION, PROBLEMS, Refused
 from roomservice.operations.table import Caller, Operation, Result, Table
+from roomservice.wire.bytes import Bytes
 from roomservice.wire.openapi import PROBLEM_JSON
 from roomservice.wire.reading import params_of, route_of
 
@@ -78,8 +80,14 @@ class OperationsHttp:
             caller = await self._authenticate(headers.get("authorization", ""), headers.get("device-id", ""))
         params = await params_of(route, match, request)
         address = request.client.host if request.client else ""
+        body = None
+        if caller is not None and route.operation.content:
+            body = Bytes(request, route.operation.content)
+            caller = replace(caller, content=body.content)
         result = await self._perform(route.operation, caller, params, address)
         if isinstance(result, Refusal):
+            if body is not None:
+                await body.discard()
             return _problem(result)
         return Response(result.model_dump_json(), media_type="application/json")
 

@@ -38,8 +38,9 @@ def openapi(table: Table, version: str) -> dict[str, Any]:
             "title": "Room service",
             "version": version,
             "description": (
-                "Voice rooms, messages and calls. Every operation is also a method of JSON-RPC 2.0 over the WebSocket "
-                "`/v1/ws` by its operationId, with the same parameters: `/v1/asyncapi.json`."
+                "Voice rooms, messages and calls. Every operation, but for those that take bytes, is also a method of "
+                "JSON-RPC 2.0 over the WebSocket `/v1/ws` by its operationId, with the same parameters: "
+                "`/v1/asyncapi.json`."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -113,7 +114,10 @@ def _operation(operation: Operation[Any, Any, Any], references: Any, schemas: di
     }
     if operation.open:
         said["security"] = []
-    if operation.http[0] in ("POST", "PUT", "PATCH"):
+    if operation.content:
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        said["requestBody"] = {"required": True, "content": dict.fromkeys(operation.content, binary)}
+    elif operation.http[0] in ("POST", "PUT", "PATCH"):
         body = {name: properties[name] for name in operation.in_body}
         needed = [name for name in required if name in body]
         schema = {"type": "object", "properties": body, "additionalProperties": False}

@@ -45,7 +45,10 @@ def route_of(operation: Operation[Any, Any, Any]) -> Route:
 async def params_of(route: Route, match: re.Match[str], request: Request) -> dict[str, Any]:
     """As they were said, text of path and query as what it stands for. Refused, ValidationError, ClientDisconnect."""
     operation = route.operation
-    params = _in_query(route, request) if operation.in_query else await _in_body(operation, request)
+    if operation.in_query or operation.content:
+        params = _in_query(route, request)
+    else:
+        params = await _in_body(operation, request)
     for name in operation.in_path:
         try:
             text = unquote(match[name], errors="strict")

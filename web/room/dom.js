@@ -79,6 +79,7 @@ const PATHS = {
     next: 'M15.500 5H18v14h-2.500zM4 5v14l10.500-7z',
     previous: 'M6 5h2.500v14H6zM20 5v14L9.500 12z',
     send: 'M2 21 23 12 2 3v7l14 2-14 2z',
+    bin: 'M9 3h6l1 2h4v2H4V5h4zM6 9h12l-1 12H7zm3.500 2v8h1.500v-8zm3.500 0v8h1.500v-8z',
     more: 'M6 10a2 2 0 1 1 0 4 2 2 0 0 1 0-4zm6 0a2 2 0 1 1 0 4 2 2 0 0 1 0-4zm6 0a2 2 0 1 1 0 4 2 2 0 0 1 0-4z',
     signal: 'M3 15h4v6H3zm7-5h4v11h-4zm7-7h4v18h-4z',
 };

@@ -1,4 +1,5 @@
 import {h, iconButton, list, set, text} from './dom.js';
+import {time} from './library.js';
 import {t} from './words.js';
 
 const PLAYER = 'music';
@@ -18,9 +19,9 @@ export function positionOf({status, position_ms = 0, duration_ms = Infinity, at,
 class RoomMusic extends HTMLElement {
     #timer = 0;
     #dragging = false;
-    #pieces = [];
+    #unknown = null;  // the last track that the library was asked for
 
-    follow(app, room, {close}) {
+    follow(app, room, {close, person}) {
         Object.assign(this, {app, room});
         this.now = h('p', {class: 'track'}, h('strong'), ' ', h('span', {class: 'quiet'}));
         this.bar = h('input', {type: 'range', min: 0, step: 250, 'aria-label': t('position')});
@@ -38,23 +39,14 @@ class RoomMusic extends HTMLElement {
             this.#dragging = false;
             await room.controlMusic('seek', {position_ms: Number(this.bar.value)});
         });
-        this.library = h('ul', {class: 'pieces'});
-        this.search = h('input', {type: 'search', placeholder: t('search-library'), 'aria-label': t('search-library')});
-        this.search.oninput = () => this.#loadLibrary();
-        this.empty = h('p', {class: 'empty', hidden: true}, t('empty-library'));
-        this.address = h('form', {class: 'write'}, h('input', {name: 'url', type: 'url', required: true, placeholder: t('address'), 'aria-label': t('address')}), iconButton('play', t('play'), undefined, {type: 'submit'}));
-        this.address.onsubmit = event => {
-            event.preventDefault();
-            const {url} = Object.fromEntries(new FormData(this.address));
-            this.#do(() => this.#start([{url}]));
-        };
+        this.library = h('room-library');
         this.board = h('div', {class: 'board'});
         this.audience = h('select', {'aria-label': t('for-whom')});
         this.lead = h('div', {class: 'lead'},
             this.#slider('volume', -40, 6, -6, db => room.controlMusic('volume', {volume_db: db})),
             this.#slider('ducking', 0, 30, DUCKING_DB, db => room.configureSound({ducking_db: db})),
             this.#places(),
-            h('h3', {}, t('library')), this.search, this.empty, this.library, this.address,
+            this.library,
             h('h3', {}, t('effects')), h('label', {class: 'row'}, t('for-whom'), this.audience), this.board);
         this.replaceChildren(
             h('header', {class: 'bar'}, h('h2', {class: 'grow'}, t('music')), iconButton('close', t('close'), close)),
@@ -64,8 +56,10 @@ class RoomMusic extends HTMLElement {
         );
         this.#timer = setInterval(() => this.#showPosition(), EVERY_MS);
         this.off = room.media.on('players', () => this.show());
+        // For everybody: a track that has no title of its own has one there.
+        this.library.follow(app, room, {person, panel: this, choose: (pieces, index) => this.#do(() => this.#startAt(pieces, index)), changed: () => this.show()});
         this.show();
-        this.#load();
+        this.#showBoard();
     }
 
     disconnectedCallback() {
@@ -82,7 +76,7 @@ class RoomMusic extends HTMLElement {
         const {room} = this;
         const player = this.#player;
         const shown = player?.track === undefined ? null : player;
-        const piece = this.#pieces.find(({id}) => id === shown?.track);
+        const piece = this.library.piece(shown?.track);
         const [title, artist] = this.now.children;
         text(title, shown ? shown.title ?? piece?.title ?? shown.track : t('no-music'));
         text(artist, shown?.artist ?? piece?.artist ?? '');
@@ -91,7 +85,8 @@ class RoomMusic extends HTMLElement {
         set(this.play, 'aria-label', t(plays ? 'pause' : 'play'));
         this.controls.hidden = !room.leads;
         this.lead.hidden = !room.leads;
-        for (const item of this.library.children) item.classList.toggle('current', item.dataset.key === shown?.track);
+        this.library.mark(shown?.track);
+        if (shown && !shown.title && !piece) this.#askFor(shown.track);
         list(this.audience, [['everybody', t('everybody')], ...[...room.state.people.values()].map(({user, nick}) => [user, nick || user])],
             ([value]) => value, ([value, words]) => new Option(words, value), () => {});
         this.#showPosition();
@@ -107,31 +102,22 @@ class RoomMusic extends HTMLElement {
         text(this.length, length ? time(length) : '');
     }
 
-    async #load() {
-        // The library for everybody: a track that has no title of its own has one there.
-        const [sounds] = await Promise.all([this.app.try(() => this.room.sounds()), this.#loadLibrary()]);
+    /** A piece that came into the library after it was loaded plays; once, for it may be gone from there. */
+    #askFor(track) {
+        if (this.library.dataset.state === 'loading' || this.#unknown === track) return;
+        this.#unknown = track;
+        this.library.reload();
+    }
+
+    async #showBoard() {
+        const sounds = await this.app.try(() => this.room.sounds());
         this.board.replaceChildren(...(sounds ?? []).map(sound => h('button', {onclick: () => this.#do(() => this.#effect(sound))}, humanised(sound))));
     }
 
-    async #loadLibrary() {
-        try {
-            this.#pieces = await this.room.library(this.search.value.trim());
-            text(this.empty, t('empty-library'));
-        } catch {
-            this.#pieces = [];
-            text(this.empty, t('no-library'));
-        }
-        this.empty.hidden = this.#pieces.length > 0;
-        list(this.library, this.#pieces, ({id}) => id, piece => h('li', {}, h('button', {onclick: () => this.#do(() => this.#startAt(piece))},
-            h('strong', {class: 'grow'}, piece.title || piece.id), h('span', {class: 'quiet'}, [piece.artist, time(1000 * piece.duration_s)].filter(Boolean).join(' · ')))), () => {});
-        this.show();
-    }
-
     /** The list from this piece on, and round. */
-    #startAt(piece) {
-        const index = this.#pieces.indexOf(piece);
-        const order = [...this.#pieces.slice(index), ...this.#pieces.slice(0, index)];
-        return this.#start(order.map(({id}) => ({media: id, key: id})));
+    #startAt(pieces, index) {
+        const order = [...pieces.slice(index), ...pieces.slice(0, index)];
+        return this.#start(order.map(({id, url}) => url ? {url} : {media: id, key: id}));
     }
 
     #start(tracks) {
@@ -142,7 +128,7 @@ class RoomMusic extends HTMLElement {
         const player = this.#player;
         if (player?.status === 'playing') return this.room.controlMusic('pause');
         if (player?.track !== undefined) return this.room.controlMusic('play');
-        if (this.#pieces.length) return this.#startAt(this.#pieces[0]);
+        if (this.library.pieces.length) return this.#startAt(this.library.pieces, 0);
         return undefined;
     }
 
@@ -171,10 +157,5 @@ class RoomMusic extends HTMLElement {
 }
 
 const humanised = name => name[0].toUpperCase() + name.slice(1).replaceAll('-', ' ');
-
-function time(milliseconds) {
-    const seconds = Math.floor(milliseconds / 1000);
-    return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
-}
 
 customElements.define('room-music', RoomMusic);

@@ -62,6 +62,11 @@ export class Signaling extends Emitter<{
     readonly device: string;
     connect(): Promise<unknown>;
     call<Result = any>(method: string, params?: Record<string, unknown>): Promise<Result>;
+    upload<Result = any>(
+        path: string,
+        file: Blob,
+        options?: {onProgress?: (sent: number, total: number) => void; signal?: AbortSignal},
+    ): Promise<Result>;
     close(): void;
 }
 
@@ -211,6 +216,15 @@ export interface Message {
     recalled?: boolean;
 }
 
+/** Of the media library. */
+export interface Piece {
+    id: string;
+    title?: string;
+    artist?: string;
+    duration_s: number;
+    size: number;
+}
+
 /** A voice room as an app uses it. Every method rejects with RpcError and changes nothing when it is refused. */
 export class VoiceRoom extends Emitter<{
     change: void;
@@ -269,7 +283,13 @@ export class VoiceRoom extends Emitter<{
         player?: string,
     ): Promise<unknown>;
     stopMusic(player?: string): Promise<unknown>;
-    library(search?: string): Promise<{id: string; title?: string; artist?: string; duration_s: number}[]>;
+    readonly uploads: {allowed: boolean; max_bytes: number} | null;
+    library(search?: string): Promise<(Piece & {own: boolean})[]>;
+    uploadMusic(
+        file: Blob,
+        options?: {title?: string; onProgress?: (sent: number, total: number) => void; signal?: AbortSignal},
+    ): Promise<Piece>;
+    deleteMusic(id: string): Promise<unknown>;
     configureSound(wishes: {ducking_db?: number; places?: boolean}): Promise<unknown>;
     playEffect(sound: string, options?: {gain_db?: number; audience?: string | string[]}): Promise<unknown>;
     sounds(): Promise<string[]>;

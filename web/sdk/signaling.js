@@ -1,21 +1,15 @@
 import {backoff, pause} from './backoff.js';
 import {Emitter} from './emitter.js';
+import {RpcError} from './rpc-error.js';
+import {upload} from './upload.js';
+
+export {RpcError};
 
 // How long a call waits for its answer; a connection that is made anew meanwhile counts.
 const ANSWER_MS = 15000;
 // Close codes after which it is no use to come again (docs/rooms.md): another device has taken this one's place, or the user
 // has logged out of it. A token that has run out is none of them: token() gives a new one.
 const FINAL = new Map([[4002, 'replaced'], [4006, 'unauthorised']]);
-
-/** A refusal by the room service. `problem` is its name, as in docs/rooms.md; `code` is JSON-RPC's. */
-export class RpcError extends Error {
-    constructor({code, message, data}) {
-        super(message);
-        this.name = 'RpcError';
-        this.code = code;
-        this.problem = data?.problem ?? 'failed';
-    }
-}
 
 /** One WebSocket to the room service, kept up: JSON-RPC 2.0 calls, and notifications of which none is missed.
  *
@@ -74,6 +68,13 @@ export class Signaling extends Emitter {
             this.#waiting.set(id, {message, resolve, reject, timer, sent: false});
             if (this.state === 'connected') this.#send(id);
         });
+    }
+
+    /** Sends a file over HTTP, for JSON-RPC carries no bytes: the answer's JSON. path: beside the WebSocket's; options: as
+        upload() takes them. RpcError. */
+    async upload(path, file, options) {
+        const url = new URL(path, this.#url.href.replace(/^ws/, 'http'));
+        return upload(url, await this.#token(), file, options);
     }
 
     /** For good. What still waits for an answer is refused. */

@@ -5,6 +5,7 @@ import {applied, leads, roleOf, roomState, seatOf} from './room-state.js';
 const ATTENDEES = 200;
 const MESSAGES = 50;
 const MUSIC = 'music';
+const TITLE_LENGTH = 200;
 
 /** A voice room as an app uses it: one method for each thing that somebody does in it, over Signaling and Media.
  *
@@ -24,6 +25,7 @@ export class VoiceRoom extends Emitter {
     messages = [];
     invite = null;
     media = null;
+    uploads = null;     // {allowed, max_bytes}: what this user may bring, as library() was told
     microphone = true;  // what Media.publish() takes
     #signaling;
     #options;
@@ -208,9 +210,24 @@ export class VoiceRoom extends Emitter {
         return this.#call('play_effect', {document: defined({sound, gain_db, audience})});
     }
 
-    /** Pieces of the media library: {id, title, artist, duration_s} each. RpcError when there is none. */
+    /** Pieces of the media library: {id, title, artist, duration_s, own} each. own: this user may delete it. RpcError: the
+        problem is `no-library` where there is none. */
     async library(search = '') {
-        return (await this.#signaling.call('get_library', search ? {search} : {})).media;
+        const {media, uploads} = await this.#call('get_library', search ? {search} : {});
+        this.uploads = uploads;
+        return media.map(piece => ({...piece, own: uploads.own.includes(piece.id)}));
+    }
+
+    /** Brings a File into the library, and gives its piece when it can be played. onProgress(sent, total): in bytes; signal: an
+        AbortSignal, which leaves nothing. RpcError: `forbidden`, `too-large`, `not-music`, `library-full`, `too-often`, … */
+    async uploadMusic(file, {title = file.name?.replace(/\.[^.]*$/, '') ?? '', onProgress, signal} = {}) {
+        const query = new URLSearchParams({room: this.id, title: title.slice(0, TITLE_LENGTH)});
+        return (await this.#signaling.upload(`library?${query}`, file, {onProgress, signal})).media;
+    }
+
+    /** Takes a piece out that this user has brought. What plays of it plays on. */
+    deleteMusic(id) {
+        return this.#signaling.call('delete_music', {media: id});
     }
 
     /** ducking_db: by how much music goes down while somebody speaks, in dB, 0 is not at all; places: whether each is heard
