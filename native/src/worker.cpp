@@ -87,7 +87,8 @@ void Worker::on_rtp(Instant now, Peer& peer, PacketRef& packet) {
 
     packet->position.index = opened->index;
     if (!peer.reception->accept(*packet, {packet->bytes.data(), opened->size}, now)) return stats.dropped_malformed.add(1);
-    if (packet->level.level <= Peer::loud_level) rouse(peer, now);
+    // What is encrypted end to end may be loud without saying so.
+    if (packet->level.level <= Peer::loud_level || peer.reception->config().opaque) rouse(peer, now);
     if (peer.reception->misses()) {
         std::array<std::uint8_t, 256> questions;
         send_compound(peer, {questions.data(), write_questions(peer, questions, now)});

@@ -111,9 +111,11 @@ void Worker::send_compound(Peer& peer, Bytes compound) {
     if (size != 0) commit(size, path->remote, path->socket);
 }
 
-// Once between two turns at most, whatever a client reports.
+// Once between two turns at most, whatever a client reports. What cannot be told now is told with the next report or turn.
 void Worker::note_loss(Peer& peer) {
-    if (peer.stats->fraction_lost.get() > 0 && !std::exchange(peer.loss_told, true)) tell(EventKind::loss, peer.id);
+    if (peer.loss_told || peer.stats->fraction_lost.get() == 0 || events.free_slots() < 2048) return;
+    peer.loss_told = true;
+    tell(EventKind::loss, peer.id);
 }
 
 void Worker::note_media(Peer& peer) {
