@@ -10,7 +10,7 @@ Each step is charged with the CPU seconds of the server's processes. The generat
 the server, so its core may be full first: then the ramp ends there and says so, and where the server's core would be
 full is what the line promises. The two figures stand side by side: `measured` was reached, `extrapolated` was not.
 
-In full it takes 6 to 8 minutes, with --quick (two steps of three of them) 25 s.
+In full it takes 8 to 10 minutes, with --quick (two steps of three of them) 25 s.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ ENTRIES = (
     ),
     Entry("control", "Control calls while a room plays", 12, 30, quick=("--quick", "--seconds", "2")),
     Entry(
-        *("capacity", "How many listeners one core has room for", 25, 400),
+        *("capacity", "How many listeners one core has room for", 25, 540),
         full_only=(
             FullOnly("what a core really carries", "thousands of listeners take a minute to join"),
             FullOnly("forwarded listeners", "peers has their price"),
@@ -94,7 +94,7 @@ ENTRIES = (
     Entry(
         *("music", "What music, effects and care for voices add", 16, 170),
         full_only=(FullOnly("other formats than MP3, most voice effects", "each is measured for itself"),),
-        quick=("--quick", "--rounds", "2", "--seconds", "0.2", "--voices", "hall", "higher"),
+        quick=("--quick", "--rooms", "4", "--rounds", "2", "--seconds", "0.2", "--voices", "hall", "higher"),
     ),
     Entry(
         *("roomservice", "How fast a room's events reach everybody in it", 10, 100),

@@ -1,4 +1,4 @@
-"""`mediaserver`, the command, with garbage collections that nothing asked for: python -m bench.collecting FILE …
+"""`mediaserver`, the command, with garbage collections that nothing asked for: its first argument is a file.
 
 While the file exists, ten times a second a thread makes cycles that only a collection frees, and has all generations
 collected: the longest pause that Python's collector makes in this process, as often as that.
@@ -32,6 +32,6 @@ def collect(wanted: Path) -> None:
         time.sleep(EVERY_S)
 
 
-if __name__ == "__main__":
+def serve() -> None:
     threading.Thread(target=collect, args=(Path(sys.argv.pop(1)),), daemon=True).start()
     main()

@@ -6,7 +6,7 @@ start + factor x^exponent, with the range in which 95 % of resampled measurement
 it, the crowd itself costs; 0 is free.
 
 The plane is driven within this process by raw peers (bench/rawpeer.py) that send seeded speech; listeners' sockets are
-read between rounds only. In full it takes 3 to 4 minutes, with --quick 15 s.
+read between rounds only. In full it takes 3 minutes, with --quick 15 s.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from bench import results
 from bench.fitting import Power, power
@@ -36,6 +38,7 @@ FIRST_TICKS = 15
 TALKERS = 2
 MAX_DROPPED = 0.01
 TRIES = 5
+CURVE = 50  # points of a fitted one
 FREE = 0.05
 """Growth over the whole range, as a share, below which an exponent is that of noise."""
 
@@ -244,8 +247,10 @@ def _series(grown: Sequence[Grown]) -> list[Series]:
         x = [float(number) for number in dimension.numbers]
         y = [statistics.median(each) for each in found]
         made.append(Series("measured", "growth", x, y, dimension.name, "a tick (µs)"))
-        curve = [fitted.at(each) for each in x]
-        made.append(Series(f"exponent {fitted.exponent:.2f}", "growth", x, curve, dimension.name, "a tick (µs)"))
+        name = "flat" if fitted.rise < FREE else f"exponent {fitted.exponent:.2f}"
+        places = [float(place) for place in np.geomspace(x[0], x[-1], CURVE)]
+        curve = [fitted.at(place) for place in places]
+        made.append(Series(name, "growth", places, curve, dimension.name, "a tick (µs)", fitted=True))
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Set
 from html import escape
 
@@ -34,6 +35,7 @@ th, td { padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #e5e5e5; text-al
 th { font-weight: 600; color: #444; }
 th.words, td.words { text-align: left; }
 .note, figcaption { color: #555; font-size: .85rem; max-width: 46rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 33rem), 1fr)); gap: 0 2rem; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; }
 .targets td:nth-child(2), .targets td:nth-child(3), .targets td:nth-child(4) { white-space: nowrap; }
@@ -52,7 +54,7 @@ dt { color: #555; } dd { margin: 0; overflow-wrap: anywhere; }
 
 
 def page(report: Report) -> str:
-    judgements = judge(report.keys, quick=report.quick)
+    judgements = judge(report.keys, report.noise, quick=report.quick)
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -78,7 +80,7 @@ def _summary(report: Report, judgements: list[Judgement]) -> Iterator[str]:
     met, missed, unknown = (states.count(state) for state in ("met", "missed", "unknown"))
     yield (
         f"<p>Of {len(states)} targets, <strong>{met} are met, {missed} missed</strong>, {unknown} not measured in this "
-        f"run. {len(report.results)} benchmarks ran, {len(report.missing)} did not.</p>"
+        f"run. {_ran(report)}</p>"
     )
     warnings = []
     if report.quick:
@@ -93,6 +95,16 @@ def _summary(report: Report, judgements: list[Judgement]) -> Iterator[str]:
     if warnings:
         listed = "".join(f"<li>{escape(each)}</li>" for each in warnings)
         yield f'<div class="doubt" role="note"><ul>{listed}</ul></div>'
+
+
+def _ran(report: Report) -> str:
+    ran, missing = len(report.results), len(report.missing)
+    return f"{ran} benchmarks ran, {missing} did not." if missing else f"All {ran} benchmarks ran."
+
+
+def _prose(text: str) -> str:
+    """As HTML; what is between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _where(report: Report) -> Iterator[str]:
@@ -179,16 +191,19 @@ def _section(result: Result) -> Iterator[str]:
     others = [remark for remark in result.remarks if not remark.startswith("DOUBT")]
     if doubts:
         yield '<div class="doubt" role="note"><ul>'
-        yield from (f"<li>{escape(each)}</li>" for each in doubts)
+        yield from (f"<li>{_prose(each)}</li>" for each in doubts)
         yield "</ul></div>"
     if others:
-        yield f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in others)}</ul>"
-    for drawn in plots.plots(result):
+        yield f"<ul>{''.join(f'<li>{_prose(each)}</li>' for each in others)}</ul>"
+    figures = plots.plots(result)
+    yield '<div class="plots">'
+    for drawn in figures:
         data = base64.b64encode(drawn.svg.encode()).decode()
         yield (
             f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(drawn.alt)}" width="720" height="400">'
             f"<figcaption>{escape(drawn.title)}</figcaption></figure>"
         )
+    yield "</div>"
     for table in result.tables:
         yield from _table(table)
     yield from _keys(result)
@@ -215,7 +230,7 @@ def _rows(table: Table) -> Iterator[str]:
         yield "<tr>" + "".join(f"<td{_class(left)}>{escape(c.text(cell))}</td>" for c, cell, left in cells) + "</tr>"
     yield "</tbody></table></div>"
     if table.note:
-        yield f'<p class="note">{escape(table.note)}</p>'
+        yield f'<p class="note">{_prose(table.note)}</p>'
 
 
 def _class(words: bool) -> str:

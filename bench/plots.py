@@ -9,8 +9,10 @@ from typing import Any
 
 from bench.results import Result, Series
 
+DASHES = ("--", ":", "-.")
 MARKERS = "osD^vPX*"
 COLOURS = ("#0b5394", "#b45f06", "#38761d", "#741b47", "#134f5c", "#990000", "#5b5b00", "#444444")  # dark on white
+ROOM = 1.6  # below and above what grows, as a factor
 RARE = 1e-4  # of samples: what a distribution's axis shows at least
 
 
@@ -44,6 +46,8 @@ def plot(name: str, group: Sequence[Series]) -> Plot:
 
 def _latency(name: str, group: Sequence[Series]) -> Plot:
     """How many samples took longer (logarithmic), over how long (logarithmic)."""
+    from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
+
     figure, axes = _figure()
     for number, series in enumerate(group):
         # The worst sample is drawn where one more would be, since nothing took longer than it.
@@ -55,6 +59,7 @@ def _latency(name: str, group: Sequence[Series]) -> Plot:
     _plain_decades(axes.xaxis)
     rarest = min((1 - share for series in group for share in series.y if share < 1), default=1.0)
     axes.set_ylim(min(RARE, rarest / 2), 1.0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:,.10g} %"))
     for share, label in ((0.5, "p50"), (0.1, "p90"), (0.01, "p99"), (0.001, "p99.9")):
         axes.axhline(share, color="#999999", linewidth=0.6, linestyle=":")
         axes.text(1.005, share, label, transform=axes.get_yaxis_transform(), fontsize=8, va="center", color="#444444")
@@ -76,15 +81,21 @@ def _quantiles(series: Series) -> str:
 def _lines(name: str, group: Sequence[Series]) -> Plot:
     figure, axes = _figure()
     for number, series in enumerate(group):
-        axes.plot(series.x, series.y, label=series.name, **_style(number, series))
+        style = _style(number, series)
+        if any(other.fitted for other in group) and not series.fitted:
+            style["linestyle"] = ""  # the curve joins its points
+        axes.plot(series.x, series.y, label=series.name, **style)
     x, y = group[0].x_name, group[0].y_name
-    values = [value for series in group for value in series.x]
+    values = [value for series in group if not series.fitted for value in series.x]
     wide = min(values) > 0 and max(values) / min(values) >= 8
     if wide:
         axes.set_xscale("log")
         _plain(axes.xaxis, sorted(set(values)))
     if group[0].kind == "growth" and wide and all(value > 0 for series in group for value in series.y):
         axes.set_yscale("log")
+        low, high = (worst(value for series in group for value in series.y) for worst in (min, max))
+        axes.set_ylim(low / ROOM, high * ROOM)  # what is flat looks flat
+        _plain_decades(axes.yaxis)
     else:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(x)
@@ -117,7 +128,10 @@ def _plain_decades(axis: Any) -> None:
 def _style(number: int, series: Series, *, markevery: int | None = None) -> dict[str, Any]:
     if series.floor:
         marker = "" if len(series.x) > 1 else "x"
-        return {"color": "#555555", "linestyle": "--", "linewidth": 1.4, "marker": marker, "zorder": 1}
+        dashes = DASHES[number % len(DASHES)]
+        return {"color": "#555555", "linestyle": dashes, "linewidth": 1.4, "marker": marker, "zorder": 1}
+    if series.fitted:
+        return {"color": "#888888", "linestyle": "-", "linewidth": 1.2, "marker": "", "zorder": 1}
     return {
         "color": COLOURS[number % len(COLOURS)],
         "marker": MARKERS[number % len(MARKERS)],

@@ -12,6 +12,7 @@ from bench.results import ROOT, CannotMeasure
 HERE = Path(__file__).parent
 OPTIONS = ("-std=c++20", "-O3", "-Wall")
 LIBRARIES = ("-lcrypto",)
+NAMES = ("floor", "relay")
 
 
 def build(name: str) -> Path:

@@ -13,6 +13,7 @@ that are missed are in the page, not in the status.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,11 +26,12 @@ from datetime import UTC, datetime
 from json import JSONDecodeError, loads
 from pathlib import Path
 
-from bench import document, older, page, readme, results
+from bench import document, older, page, programs, readme, results
 from bench.catalogue import ENTRIES, Entry
 from bench.document import Missing, Report
-from bench.results import ROOT, Machine, Result, Run
+from bench.results import ROOT, CannotMeasure, Machine, Result, Run
 from bench.targets import TARGETS, judge
+from mediaserver import kernels
 
 PATIENCE_S = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 QUICK_PATIENCE_S = ((signal.SIGINT, 2.0), (signal.SIGKILL, 2.0))
@@ -106,8 +108,17 @@ def _last_words(log: Path) -> str:
     return lines[-1][-TOLD_BYTES:] if lines else "it said nothing."
 
 
+def compile_all() -> None:
+    """What is compiled once and kept, so that in a new checkout no benchmark spends its share on it."""
+    kernels.plane_arguments()
+    with contextlib.suppress(CannotMeasure):  # who needs one says so
+        for name in programs.NAMES:
+            programs.build(name)
+
+
 def run_all(entries: Sequence[Entry], *, quick: bool, command: str, logs: Path) -> Report:
     """A quick run's shares add up: who needs less leaves the rest to those behind him."""
+    compile_all()
     machine, (commit, dirty) = Machine.here(), results.commit()
     started, begun = datetime.now(UTC), time.monotonic()
     found: list[Result] = []
@@ -155,7 +166,7 @@ def run_all(entries: Sequence[Entry], *, quick: bool, command: str, logs: Path) 
 def told(report: Report) -> str:
     """The targets, for a terminal."""
     lines = []
-    for each in judge(report.keys, quick=report.quick):
+    for each in judge(report.keys, report.noise, quick=report.quick):
         figure = "-" if each.figure is None else each.target.say(each.figure)
         lines.append(f"{each.target.text:<66} {each.target.limit_text:>13} {figure:>12}   {each.verdict}")
     return "\n".join(lines)

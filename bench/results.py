@@ -125,7 +125,8 @@ class Table:
 class Series:
     """A line of a plot. `latency`: x is a value, y the share of samples that are not larger (0 to 1). `cost`: y is what
     x of something cost. `growth`: the same, fitted, on logarithmic axes. x and y have names with units; series of one
-    benchmark with the same kind, x_name and y_name share a plot. floor: it is no server's, but a physical limit."""
+    benchmark with the same kind, x_name and y_name share a plot. floor: it is no server's, but a physical limit.
+    fitted: a curve through the points of another."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -136,6 +137,7 @@ class Series:
     x_name: str = ""
     y_name: str = ""
     floor: bool = False
+    fitted: bool = False
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):

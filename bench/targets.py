@@ -102,13 +102,13 @@ TARGETS = (
         *("forward_first_p50_us", "forward-latency", "Time in the server, first of 1,000 listeners, p50", 100),
         unit=" µs",
         digits=0,
-        beside=Beside("forward_first_floor_p50_us", "the floor: {:.0f} µs".format),
+        beside=Beside("forward_first_floor_p50_us", "the floor: {:,.0f} µs".format),
     ),
     Target(
         *("forward_first_p99_us", "forward-latency", "The same, p99", 1000),
         unit=" µs",
         digits=0,
-        beside=Beside("forward_first_floor_p99_us", "the floor: {:.0f} µs".format),
+        beside=Beside("forward_first_floor_p99_us", "the floor: {:,.0f} µs".format),
     ),
     Target(
         *("forward_last_to_floor", "forward-latency", "Time in the server, last of 1,000, against the floor", 1.3),
@@ -182,11 +182,12 @@ class Judgement:
         return "met" if self.target.met(self.figure) else "missed"
 
 
-def judge(keys: Keys, *, quick: bool = False) -> list[Judgement]:
-    return [_judge(target, keys, quick) for target in TARGETS]
+def judge(keys: Keys, noise: Mapping[str, float] | None = None, *, quick: bool = False) -> list[Judgement]:
+    """noise: of the keys, as a share; what misses its target by less says so."""
+    return [_judge(target, keys, (noise or {}).get(target.key, 0.0), quick) for target in TARGETS]
 
 
-def _judge(target: Target, keys: Keys, quick: bool) -> Judgement:
+def _judge(target: Target, keys: Keys, noise: float, quick: bool) -> Judgement:
     figure, beside = keys.get(target.key), target.said_beside(keys)
     if figure is None:
         why = f"full run only: {target.full_only}" if quick and target.full_only else "not measured in this run"
@@ -194,7 +195,7 @@ def _judge(target: Target, keys: Keys, quick: bool) -> Judgement:
     worse = target.worse(figure)
     if not target.met(figure):
         how = f"missed: {worse:.2f} times the limit" if target.at_most else f"missed: {1 / worse:.2f} of the target"
-        return Judgement(target, figure, how, beside)
+        return Judgement(target, figure, how + (", within the noise" if worse <= 1 + noise else ""), beside)
     if worse == 0:
         return Judgement(target, figure, "met", beside)
     return Judgement(target, figure, f"met, {1 / worse:.1f} times better" if worse < 0.95 else "met, just", beside)

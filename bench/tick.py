@@ -186,7 +186,12 @@ def measure(quick: bool, size: Size | None = None) -> Result:
     size = size or (QUICK if quick else Size())
     cores = two_cores()
     with tempfile.TemporaryDirectory(prefix="bench-tick-") as directory, bound_to(cores[1]):
-        program = (sys.executable, "-m", "bench.collecting", str(Path(directory) / "collect"))
+        program = (
+            sys.executable,
+            "-c",
+            "from bench.collecting import serve; serve()",
+            str(Path(directory) / "collect"),
+        )
         with Server("--real-time", core=cores[0], program=program) as server:
             rounds = disturbed(server, size)
     keys: dict[str, float | None] = {}

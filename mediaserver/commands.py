@@ -162,7 +162,7 @@ class SetDelay:
 
 @dataclass(frozen=True, slots=True)
 class StartEffect:
-    """It ends by itself, unless it repeats, and the room is told: Room.effect_ended()."""
+    """It ends by itself, unless it repeats, and the room is told: model/playing.py, effect_ended()."""
 
     room: int
     effect: str

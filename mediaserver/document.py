@@ -15,7 +15,10 @@ from pydantic import BaseModel
 
 from mediaserver.commands import Command
 from mediaserver.matrix import Ears
-from mediaserver.model import EncryptedRoomError, FullRoomError, Layout, Limits, MuteSource, Room, Speaker
+from mediaserver.model import lifecycle, playing, rows, seats
+from mediaserver.model.errors import EncryptedRoomError, FullRoomError
+from mediaserver.model.people import MuteSource, Speaker
+from mediaserver.model.room import Layout, Limits, Room
 from mediaserver.music.plans import Plan, Repeat, Track
 from mediaserver.programme import Audience, EffectSpec, PlayerSpec, PlayerState, Programme, Public
 from mediaserver.scenarios import Scenario
@@ -205,15 +208,16 @@ def put(room: Room, document: RoomDocument, *, exact: bool = False) -> list[Comm
     wishes = {user: ears_of(listener) for user, listener in document.listeners.items()}
     if exact:
         wishes = dict.fromkeys(room.ears, Ears()) | wishes
-    commands = room.set_all_ears(wishes)
+    commands = rows.set_all_ears(room, wishes)
     speakers = {
         user: wanted_speaker(speaker, room.speakers.get(user), exact=exact)
         for user, speaker in document.speakers.items()
     }
-    commands += room.set_speakers(speakers)
-    commands += room.play(wanted_programme(document, room.programme))
+    commands += seats.take_all(room, speakers)
+    commands += playing.play(room, wanted_programme(document, room.programme))
     # Last, so that the ETag it tells is that of the whole document.
-    return commands + room.configure(
+    return commands + lifecycle.configure(
+        room,
         scenario=Scenario(document.scenario),
         mix=document.mix.model_dump(exclude_none=True, exclude={"layout", "speech"}),
         layout=Layout(document.mix.layout or Layout.NONE),

@@ -20,10 +20,10 @@ async def leave(node: Node, timeout_s: float, hurry: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     node.drain(for_good=True)
     deadline = loop.time() + timeout_s
-    while node.sessions and loop.time() < deadline and not hurry.is_set():
+    while node.census.sessions and loop.time() < deadline and not hurry.is_set():
         await _pause(min(LOOK_EVERY_S, deadline - loop.time()), hurry)
-    if node.sessions:
-        log.info("sessions are left", sessions=len(node.sessions))
+    if node.census.sessions:
+        log.info("sessions are left", sessions=len(node.census.sessions))
     if not hurry.is_set() and node.streams.moving("draining"):
         await _pause(MOVING_S, hurry)
 

@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from mediaserver.model import Direction, Room
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 
 EventName = Literal[
     "active", "inactive", "levels", "microphone", "moved", "moving", "muted-speech", "players", "sources"
@@ -245,7 +246,7 @@ def _sources(room: Room) -> str:
         {
             "sources": [
                 {
-                    "csrc": room.csrc_of(user),
+                    "csrc": room.csrcs.of(user),
                     "user": user,
                     "may_publish": speaker.may_publish,
                     "muted_by": sorted(speaker.mutes),

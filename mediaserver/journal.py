@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from mediaserver.document import written
 from mediaserver.events import Event
-from mediaserver.model import Room
+from mediaserver.model import memory
+from mediaserver.model.room import Room
 from mediaserver.schema import RoomDocument
 from mediaserver.store import StateError, Store, StoredRoom
 
@@ -44,7 +45,7 @@ class Journal:
             self._written[room.id] = room.etag
             self.store.put_room(StoredRoom(room.name, room.instance, room.revision, room.sequence, written(room)))
         for kind, user in room.take_facts():
-            self.store.put_fact(room.name, kind, user, room.fact(kind, user))
+            self.store.put_fact(room.name, kind, user, memory.fact(room, kind, user))
         self._record_news(room)
 
     def restored(self, room: Room, stored: StoredRoom) -> None:

@@ -5,8 +5,9 @@ down or up for himself is a factor, and players and effects that are not for him
 equal share one row, so they share its encoder: an audience of thousands is one row. Factors are rounded to STEP_DB and
 places to STEP_PAN, so that nearly equal wishes are equal.
 
-    a seat changes ─▶ Room (model.py) asks hearing_of() ─▶ Rows.take() ─▶ AddRow, SetListenerRow, RemoveRow
-    music starts   ─▶ Room asks programme.py for factors ─▶ SetRow, for the rows of whom it is not for
+    a seat changes ─▶ model/seats.py: take() ─▶ model/rows.py: follow() ─▶ hearing_of(), Rows.take()
+                      ─▶ AddRow, SetListenerRow, RemoveRow, which performing.py does in the plane
+    music starts   ─▶ model/playing.py asks programme.py for factors ─▶ SetRow, for the rows of whom it is not for
 """
 
 import math
@@ -144,11 +145,12 @@ class Rows:
 
     def check(self, coming: Iterable[Hearing], leaving: Iterable[int | None], speakers: Container[str]) -> None:
         """TooManyMixesError when listeners who hear so may not come, were those on the rows `leaving` to go.
-        speakers: who has a seat. Who gives and takes seats is not refused for what listeners wish, so does not ask."""
-        left = Counter(leaving)
+        speakers: who has a seat. Who gives and takes seats is not refused for what listeners wish, so does not ask:
+        there can be more rows than are allowed, and who comes again to one of them brings nothing new."""
+        left, here = Counter(leaving), {hearing.wish for hearing in self._rows}
         stay = {hearing.wish for hearing, row in self._rows.items() if row.listeners > left[row.id]}
         new = {hearing.wish for hearing in coming if is_wished(hearing, speakers)} - stay
-        if new and len(new) + sum(is_wished(hearing, speakers) for hearing in stay) > self.wished_limit:
+        if new - here and len(new) + sum(is_wished(hearing, speakers) for hearing in stay) > self.wished_limit:
             raise TooManyMixesError(f"The room has {self.wished_limit} mixes of listeners' own already.")
 
     def __iter__(self) -> Iterator[tuple[int, Hearing]]:

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Literal
 
 from mediaserver.matrix import decibels, linear
-from mediaserver.model import Room
+from mediaserver.model.room import Room
+from mediaserver.model.rows import factors
 from mediaserver.programme import effect_column, player_column, tap_column
 
 Kind = Literal["voice", "player", "tap", "effect"]
@@ -41,11 +42,11 @@ def columns(room: Room) -> list[Column]:
     found = list(_voices(room))
     for name, player in room.programme.players.items():
         gain_db = player.plan.volume_db
-        found.append(Column("player", name, room.csrc_of(player_column(name)), gain_db))
+        found.append(Column("player", name, room.csrcs.of(player_column(name)), gain_db))
         if player.align:
-            found.append(Column("tap", name, room.csrc_of(tap_column(name)), gain_db))
+            found.append(Column("tap", name, room.csrcs.of(tap_column(name)), gain_db))
     for name, effect in room.programme.effects.items():
-        found.append(Column("effect", name, room.csrc_of(effect_column(name)), effect.gain_db))
+        found.append(Column("effect", name, room.csrcs.of(effect_column(name)), effect.gain_db))
     return found
 
 
@@ -58,8 +59,8 @@ def rows(room: Room, of: list[Column]) -> list[Row]:
             users.setdefault(row, []).append(user)
             listeners[row] += 1
     found = []
-    for row, factors in room.factors():
-        gains = tuple(decibels(linear(column.gain_db) * factors.get(column.csrc, 1.0)) for column in of)
+    for row, own in factors(room):
+        gains = tuple(decibels(linear(column.gain_db) * own.get(column.csrc, 1.0)) for column in of)
         found.append(Row(row, listeners[row], tuple(islice(users.get(row, ()), NAMED_LISTENERS)), gains))
     return sorted(found, key=lambda row: (-row.listeners, row.id))
 
@@ -67,4 +68,4 @@ def rows(room: Room, of: list[Column]) -> list[Row]:
 def _voices(room: Room) -> Iterator[Column]:
     seated = sorted(room.speakers.items(), key=lambda item: (item[1].seat is None, item[1].seat or 0, item[0]))
     for user, speaker in seated:
-        yield Column("voice", user, room.csrc_of(user), decibels(speaker.gain))
+        yield Column("voice", user, room.csrcs.of(user), decibels(speaker.gain))

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from mediaserver.admission import Reason
 from mediaserver.commands import CloseReason
 from mediaserver.load import LAG_BOUNDS_S
-from mediaserver.model import Direction
+from mediaserver.model.people import Direction
 from mediaserver.music.children import DEATHS
 from mediaserver.music.cues import FAILURES, Status
 from mediaserver.node import Node
@@ -54,7 +54,7 @@ class NodeCollector(Collector):
     def _sessions(self) -> Iterator[Metric]:
         node = self._node
         yield GaugeMetricFamily("mediaserver_rooms", "Rooms that exist now.", len(node.rooms))
-        states = Counter((session.direction, session.state) for session in node.sessions.values())
+        states = Counter((session.direction, session.state) for session in node.census.sessions.values())
         labels = ["direction", "state"]
         sessions = GaugeMetricFamily("mediaserver_sessions", "WHIP and WHEP sessions now.", labels=labels)
         for direction in Direction:
@@ -64,24 +64,24 @@ class NodeCollector(Collector):
         yield sessions
         started = CounterMetricFamily("mediaserver_sessions_started", "Sessions that began.", labels=["direction"])
         for direction in Direction:
-            started.add_metric([direction], node.started[direction])
+            started.add_metric([direction], node.census.started[direction])
         yield started
         ended = CounterMetricFamily("mediaserver_sessions_ended", "Sessions that ended, by reason.", labels=["reason"])
         for reason in CloseReason:
-            ended.add_metric([reason], node.endings[reason])
+            ended.add_metric([reason], node.census.endings[reason])
         yield ended
         failed = CounterMetricFamily(
             "mediaserver_handshakes_failed", "DTLS handshakes that did not complete, by reason.", labels=["reason"]
         )
         for reason in HANDSHAKE_FAILURES:
-            failed.add_metric([reason], node.endings[reason])
+            failed.add_metric([reason], node.census.endings[reason])
         yield failed
         lost = CounterMetricFamily(
             "mediaserver_rtp_packets_lost",
             "RTP packets lost: of publishers as received here, of listeners as they report.",
             labels=["direction"],
         )
-        for direction, packets in node.packets_lost().items():
+        for direction, packets in node.census.packets_lost().items():
             lost.add_metric([direction], packets)
         yield lost
 
@@ -98,7 +98,7 @@ class NodeCollector(Collector):
             "mediaserver_admission_refused", "New rooms and sessions refused for load, by reason.", labels=["reason"]
         )
         for reason in Reason:
-            refused.add_metric([reason], node.refused[reason])
+            refused.add_metric([reason], node.capacity.refused[reason])
         yield refused
         limited = CounterMetricFamily(
             "mediaserver_requests_limited", "Requests refused with 429, by whose rate they exceeded.", labels=["by"]
@@ -116,10 +116,12 @@ class NodeCollector(Collector):
         )
 
     def _music(self) -> Iterator[Metric]:
-        node, music = self._node, self._node.music
+        node, music = self._node, self._node.playback.music
         programmes = [room.programme for room in node.rooms.values()]
         players = Counter(
-            node.jukebox.now(room.id, name).status for room in node.rooms.values() for name in room.programme.players
+            node.playback.jukebox.now(room.id, name).status
+            for room in node.rooms.values()
+            for name in room.programme.players
         )
         playing = GaugeMetricFamily("mediaserver_players", "Music players now, by what they do.", labels=["status"])
         for status in Status:
@@ -136,7 +138,7 @@ class NodeCollector(Collector):
         yield deaths
         failed = CounterMetricFamily("mediaserver_tracks_failed", "Tracks that failed, by reason.", labels=["reason"])
         for reason in (*FAILURES, "other"):
-            failed.add_metric([reason], node.failed_tracks[reason])
+            failed.add_metric([reason], node.playback.failed_tracks[reason])
         yield failed
         yield CounterMetricFamily(
             "mediaserver_fetches_refused", "Addresses and redirects not fetched from by policy.", music.gate.refused

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Set
 from typing import Protocol
 
+from mediaserver.census import Census
 from mediaserver.feed import LEVELS_EVERY_MS, Level
 from mediaserver.microphone import Heard
-from mediaserver.model import Direction, Room
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.quality import Verdict
 from mediaserver.sessions import Session, State
 from mediaserver.streams import Streams
@@ -27,10 +29,9 @@ class Observed(Protocol):
     @property
     def rooms(self) -> Mapping[str, Room]: ...
     @property
-    def sessions(self) -> Mapping[str, Session]: ...
+    def census(self) -> Census: ...
     @property
     def streams(self) -> Streams: ...
-    def session_of(self, peer: int) -> Session: ...
     def align(self) -> None:
         """To be called once a second."""
 
@@ -134,7 +135,7 @@ class Observer:
     def _publishing(self, room: Room, user: str) -> Session | None:
         participant = room.participants.get(user)
         peer = participant.peers.get(Direction.PUBLISH) if participant is not None else None
-        return None if peer is None else self._node.session_of(peer)
+        return None if peer is None else self._node.census.of(peer)
 
     def _tell_soon(self, room: Room, now: float) -> None:
         self._soon.pop(room.id, None)
@@ -182,7 +183,7 @@ class Observer:
         if not news:
             return
         listening = room.participants[user].peers.get(Direction.LISTEN)
-        streams = None if listening is None else self._node.session_of(listening).id
+        streams = None if listening is None else self._node.census.of(listening).id
         muted_by = [source.value for source in sorted(speaker.mutes)]
         for type_ in news:
             talks_muted = type_ == "speaker.talks_muted"

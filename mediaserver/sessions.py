@@ -25,7 +25,8 @@ from mediaserver import logs
 from mediaserver.commands import CloseReason
 from mediaserver.dtls import Handshake
 from mediaserver.microphone import Microphone
-from mediaserver.model import Direction, Room
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.negotiation import Agreement
 from mediaserver.plane import Driver, Event
 from mediaserver.quality import Quality

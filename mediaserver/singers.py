@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from mediaserver.census import Census
 from mediaserver.ktv import Alignment, Choir, ClientDelays, Figures
-from mediaserver.model import Direction, Room
-from mediaserver.sessions import Session, State
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
+from mediaserver.sessions import State
 
 
 class Sessions(Protocol):
@@ -13,7 +15,8 @@ class Sessions(Protocol):
 
     @property
     def rooms(self) -> Mapping[str, Room]: ...
-    def session_of(self, peer: int) -> Session: ...
+    @property
+    def census(self) -> Census: ...
 
 
 class Singers:
@@ -57,7 +60,7 @@ class Singers:
             publishing, listening = (participant.peers.get(direction) for direction in Direction)
             if publishing is None or listening is None or listening not in participant.rows:
                 continue
-            sessions = [self._node.session_of(peer) for peer in (listening, publishing)]
+            sessions = [self._node.census.of(peer) for peer in (listening, publishing)]
             if any(session.state is not State.CONNECTED for session in sessions):
                 continue
             there, here = (session.stats for session in sessions)

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mediaserver.feed import EVENTS, LEVELS_EVERY_MS, EventName, Feed, Level, Playing, Subscription
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 
 # A page needs one, and a second while it reconnects.
 STREAMS_PER_SESSION = 4

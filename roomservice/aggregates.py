@@ -3,13 +3,15 @@
 A new kind is one entry more in AGGREGATES.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from itertools import compress, filterfalse
+from operator import is_not
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from roomservice.commit import RoomInfo
+from roomservice.commit import Kept, RoomInfo
 from roomservice.interface import MediaRoom
 from roomservice.meeting import meeting_json
 from roomservice.model import calls, groups, invitations, listing, person, room
@@ -36,11 +38,36 @@ def _never(_: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts(Generic[S]):
+    """What of a document is kept by itself, since there can be so much of it that writing it all with each change would
+    cost more than the change. type: of all of them, by name."""
+
+    type: TypeAdapter[dict[str, Any]]
+    of: Callable[[S], Mapping[str, Any]]
+    put: Callable[[S, Mapping[str, Any]], S]
+
+    def written(self, before: S | None, after: S) -> dict[str, str | None]:
+        """What has changed, as JSON; None of what has gone."""
+        were, are = {} if before is None else self.of(before), self.of(after)
+        if were is are:
+            return {}
+        changed = compress(are, map(is_not, are.values(), map(were.get, are)))
+        gone = dict.fromkeys(filterfalse(are.__contains__, were))
+        return gone | {name: self.type.dump_json({name: are[name]}).decode() for name in changed}
+
+    def read(self, state: S, kept: Mapping[str, str]) -> S:
+        """Of state, which has none."""
+        if not kept:
+            return state
+        return self.put(state, self.type.validate_json(f"{{{','.join(part[1:-1] for part in kept.values())}}}"))
+
+
+@dataclass(frozen=True, slots=True)
 class Aggregate(Generic[S]):
     """apply: the model's (state, command, now) -> (state, effects); stream: where what is told to nobody in particular
     is told; followers: whose sockets follow the document's own stream, `kind:id`; concerned: whose history has it;
     media: what its media room shall be, None when there is none (any more); info: its row in `room_infos`; ended: that
-    it is forgotten after a while, with all that is left of it."""
+    it is forgotten after a while, with all that is left of it; parts: what of it is kept in rows of its own."""
 
     kind: str
     type: TypeAdapter[S]
@@ -51,6 +78,15 @@ class Aggregate(Generic[S]):
     media: Callable[[S], MediaRoom | None] = _nothing
     info: Callable[[S], RoomInfo | None] = _nothing
     ended: Callable[[S], bool] = _never
+    parts: Parts[S] | None = None
+
+    def body(self, state: S) -> str:
+        """Without its parts."""
+        return self.type.dump_json(state if self.parts is None else self.parts.put(state, {})).decode()
+
+    def read(self, kept: Kept) -> S:
+        state = self.type.validate_json(kept.body)
+        return state if self.parts is None else self.parts.read(state, kept.parts)
 
     def own_stream(self, id: str) -> str:
         return f"{self.kind}:{id}"
@@ -84,6 +120,11 @@ def _room_info(listed: ListedRoom) -> RoomInfo:
     )
 
 
+def _with_attendees(listed: ListedRoom, attendees: Mapping[str, room.Attendee]) -> ListedRoom:
+    in_order = dict(sorted(attendees.items(), key=lambda item: item[1].number))
+    return replace(listed, room=replace(listed.room, attendees=in_order))
+
+
 ROOM: Aggregate[ListedRoom] = Aggregate(
     "room",
     TypeAdapter(ListedRoom),
@@ -93,6 +134,7 @@ ROOM: Aggregate[ListedRoom] = Aggregate(
     concerned=lambda listed: {listed.room.host, *listed.room.admins},
     media=_room_media,
     info=_room_info,
+    parts=Parts(TypeAdapter(dict[str, room.Attendee]), lambda listed: listed.room.attendees, _with_attendees),
 )
 
 

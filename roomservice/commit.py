@@ -51,8 +51,9 @@ class RoomInfo:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """revision: what was read, None when it is new. body: its JSON, None when it goes. info: of kind `room`. media:
-    there shall be a media room for it."""
+    """revision: what was read, None when it is new. body: its JSON, None when it goes, with all its parts. info: of
+    kind `room`. media: there shall be a media room for it. parts: what of it is kept by itself, JSON by name: None
+    takes one away, and those that are not named stay."""
 
     kind: str
     id: str
@@ -60,6 +61,7 @@ class Write:
     body: str | None
     info: RoomInfo | None = None
     media: bool = False
+    parts: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +213,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A document. revision: rises by one with each write, from 1."""
+    """A document. revision: rises by one with each write, from 1. body: empty, and without parts, where who asks knows
+    this revision."""
 
     kind: str
     id: str
     revision: int
     body: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -100,17 +101,14 @@ class Engine:
 
     async def read(self, aggregate: Aggregate[S], id: str) -> S:
         """NotFound, Unavailable."""
-        kept = await self.storage.load(aggregate.kind, id)
-        if kept is None:
-            raise NotFound(aggregate.kind, id)
-        return self.parsed(aggregate, kept)
+        return (await self._load(aggregate, id))[1]
 
-    def parsed(self, aggregate: Aggregate[S], kept: Kept) -> S:
-        key = (kept.kind, kept.id)
-        revision, known = self._known.pop(key, (0, None))
-        state: S = known if revision == kept.revision else aggregate.type.validate_json(kept.body)
-        self._remember(key, kept.revision, state)
-        return state
+    async def read_many(self, aggregate: Aggregate[S], ids: Sequence[str]) -> list[S]:
+        """Those that there are, in this order. Unavailable."""
+        known = {id: self._known[aggregate.kind, id] for id in ids if (aggregate.kind, id) in self._known}
+        revisions = {id: revision for id, (revision, _) in known.items()}
+        found = {kept.id: kept for kept in await self.storage.load_many(aggregate.kind, ids, revisions)}
+        return [self._parsed(aggregate, found[id], known.get(id)) for id in ids if id in found]
 
     async def create(
         self, aggregate: Aggregate[S], id: str, outcome: tuple[S, Sequence[Effect]], also: Commit | None = None
@@ -134,21 +132,30 @@ class Engine:
             return changed
         return await self._seen_to(commit, changed)
 
-    async def remove(self, aggregate: Aggregate[S], id: str, check: Callable[[S], None] | None = None) -> S:
-        """What it was. check: may raise, and nothing happens then. NotFound, TooBusy, Unavailable."""
+    async def remove(
+        self,
+        aggregate: Aggregate[S],
+        id: str,
+        check: Callable[[S], None] | None = None,
+        along: Sequence[Aggregate[Any]] = (),
+    ) -> S:
+        """What it was. check: may raise, and nothing happens then. along: what else goes that has this id. NotFound,
+        TooBusy, Unavailable."""
         for attempt in range(ATTEMPTS):
-            kept = await self.storage.load(aggregate.kind, id)
-            if kept is None:
-                raise NotFound(aggregate.kind, id)
-            state = self.parsed(aggregate, kept)
+            revision, state = await self._load(aggregate, id)
             if check is not None:
                 check(state)
+            gone = {aggregate.kind: revision}
+            for other in along:
+                with suppress(NotFound):
+                    gone[other.kind], _ = await self._load(other, id)
             try:
-                await self.commit(Commit(writes=(Write(aggregate.kind, id, kept.revision, None),)))
+                await self.commit(Commit(writes=tuple(Write(kind, id, last, None) for kind, last in gone.items())))
             except Conflict:
                 await _pause(attempt)
                 continue
-            self._known.pop((aggregate.kind, id), None)
+            for kind in gone:
+                self._known.pop((kind, id), None)
             return state
         raise TooBusy
 
@@ -180,6 +187,20 @@ class Engine:
 
     # ----
 
+    async def _load(self, aggregate: Aggregate[S], id: str) -> tuple[int, S]:
+        """NotFound, Unavailable."""
+        known = self._known.get((aggregate.kind, id))
+        kept = await self.storage.load(aggregate.kind, id, known[0] if known else 0)
+        if kept is None:
+            raise NotFound(aggregate.kind, id)
+        return kept.revision, self._parsed(aggregate, kept, known)
+
+    def _parsed(self, aggregate: Aggregate[S], kept: Kept, known: tuple[int, S] | None) -> S:
+        """known: what was known when it was asked for."""
+        state = known[1] if known is not None and known[0] == kept.revision else aggregate.read(kept)
+        self._remember((kept.kind, kept.id), kept.revision, state)
+        return state
+
     async def _changed(
         self,
         aggregate: Aggregate[S],
@@ -193,28 +214,25 @@ class Engine:
         key = (aggregate.kind, id)
         for attempt in range(ATTEMPTS):
             async with self._turns.setdefault(key, asyncio.Lock()):
-                kept = await self.storage.load(aggregate.kind, id)
-                if kept is None:
-                    raise NotFound(aggregate.kind, id)
-                before, now, effects = self.parsed(aggregate, kept), self.clock(), list[Effect]()
-                after = before
+                revision, before = await self._load(aggregate, id)
+                now, effects, after = self.clock(), list[Effect](), before
                 for command in commands(before):
                     after, done = aggregate.apply(after, command, now)
                     effects += done
-                commit = commit_of(aggregate, id, kept.revision, before=before, after=after, done=effects, now=now)
+                commit = commit_of(aggregate, id, revision, before=before, after=after, done=effects, now=now)
                 if also is not None:
                     commit += also(before, after)
                 if drop is not None:
                     commit = Commit(timers=(drop,)) + commit
                 elif after == before and commit == Commit(writes=commit.writes):
-                    return Changed(before, after, effects, kept.revision), None
+                    return Changed(before, after, effects, revision), None
                 try:
                     events = await self.storage.commit(commit, now)
                 except Conflict:
                     log.debug("%s %s was changed by another instance meanwhile.", *key)
                 else:
-                    self._remember(key, kept.revision + 1, after)
-                    return Changed(before, after, effects, kept.revision + 1, events), commit
+                    self._remember(key, revision + 1, after)
+                    return Changed(before, after, effects, revision + 1, events), commit
             await _pause(attempt)
         raise TooBusy
 

@@ -74,18 +74,23 @@ class Storage(Protocol):
 
     # ---- what is true
 
-    async def load(self, kind: str, id: str) -> Kept | None: ...
+    async def load(self, kind: str, id: str, known: int = 0) -> Kept | None:
+        """As it is after one commit, body and parts. known: the revision that the caller has: of that one neither is
+        read."""
+        ...
 
-    async def load_many(self, kind: str, ids: Collection[str]) -> Sequence[Kept]:
-        """Those that there are."""
+    async def load_many(
+        self, kind: str, ids: Collection[str], known: Mapping[str, int] | None = None
+    ) -> Sequence[Kept]:
+        """Those that there are, likewise."""
         ...
 
     async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
         """All of it or nothing; what was told, with its numbers. Conflict, Engaged."""
         ...
 
-    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
-        """The newest first; number from 1; search: in the title, without regard to case."""
+    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[str]:
+        """Their ids. The newest first; number from 1; search: in the title, without regard to case."""
         ...
 
     async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
@@ -324,8 +329,8 @@ class Sound(Protocol):
         place, in stereo. What is None stays."""
         ...
 
-    async def participants(self, room: str) -> Sequence[ParticipantDocument]:
-        """Who is connected, and how well."""
+    async def participants(self, room: str, after: str, limit: int) -> tuple[Sequence[ParticipantDocument], str | None]:
+        """Who is connected, and how well, by name; and `after` of the next page, None on the last."""
         ...
 
 

@@ -11,6 +11,7 @@ Rules held here
 """
 
 from collections.abc import Iterable
+from itertools import filterfalse
 from typing import TypeVar, assert_never
 
 from roomservice.aggregates import Aggregate
@@ -55,7 +56,8 @@ def commit_of(
 ) -> Commit:
     """revision: of before."""
     kind = aggregate.kind
-    body = aggregate.type.dump_json(after).decode()
+    parts = {} if aggregate.parts is None else aggregate.parts.written(before, after)
+    media = aggregate.media(after) is not None
     events, timers, records = list[Event](), list[TimerChange](), list[Record]()
     jobs, engagements = dict[str, Job](), list[Engagement]()
     for place, effect in enumerate(done):
@@ -94,7 +96,7 @@ def commit_of(
     if aggregate.ended(after) and not (before is not None and aggregate.ended(before)):
         timers.append(TimerChange(kind, id, Timer(What.FORGET), now + KEEP_ENDED_S))
     return Commit(
-        writes=(Write(kind, id, revision, body, aggregate.info(after), aggregate.media(after) is not None),),
+        writes=(Write(kind, id, revision, aggregate.body(after), aggregate.info(after), media, parts),),
         events=tuple(events),
         timers=tuple(timers),
         jobs=tuple(jobs.values()),
@@ -106,7 +108,8 @@ def commit_of(
 
 def _followers(aggregate: Aggregate[S], id: str, before: S | None, after: S) -> tuple[Subscription, ...]:
     stream = aggregate.own_stream(id)
-    did = {} if before is None else dict.fromkeys(aggregate.followers(before))
-    do = dict.fromkeys(aggregate.followers(after))
-    began = [Subscription(user, stream) for user in do if user not in did]
-    return (*began, *(Subscription(user, stream, False) for user in did if user not in do))
+    did, do = () if before is None else aggregate.followers(before), aggregate.followers(after)
+    if did is do:
+        return ()
+    began = [Subscription(user, stream) for user in filterfalse(frozenset(did).__contains__, do)]
+    return (*began, *(Subscription(user, stream, False) for user in filterfalse(frozenset(do).__contains__, did)))

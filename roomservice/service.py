@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from roomservice.aggregates import ROOM
-from roomservice.commit import Kept, Visits
+from roomservice.aggregates import GROUP, ROOM
+from roomservice.commit import Visits
 from roomservice.engine import Engine
 from roomservice.instance import Instance
 from roomservice.interface import Addresses, MediaError
@@ -65,9 +65,9 @@ class Service:
         return await self.get(room)
 
     async def page(self, number: int, size: int, status: int | None) -> Sequence[Stored]:
-        kept: Sequence[Kept] = await self._instance.storage.rooms(number, size, status)
-        visits = await self._instance.storage.visits([one.id for one in kept])
-        return [self._counted(self._engine.parsed(ROOM, one), visits[one.id]) for one in kept]
+        names = await self._instance.storage.rooms(number, size, status)
+        visits = await self._instance.storage.visits(names)
+        return [self._counted(one, visits[one.room.id]) for one in await self._engine.read_many(ROOM, names)]
 
     async def change(self, room: str, commands: Commands) -> Stored:
         """All of the commands, or none. NotFound, Illegal, TooBusy."""
@@ -75,7 +75,8 @@ class Service:
         return self._counted(changed.after, (await self._instance.storage.visits([room]))[room])
 
     async def delete(self, room: str, by: str) -> Stored:
-        """By its host alone; an open room is dismissed before. What it was. NotFound, Illegal, TooBusy."""
+        """By its host alone, with its audience group; an open room is dismissed before. What it was. NotFound, Illegal,
+        TooBusy."""
         stored = await self.get(room)
 
         def check(listed: ListedRoom) -> None:
@@ -85,7 +86,7 @@ class Service:
         check(ListedRoom(stored.listing, stored.room))
         if stored.room.dismissed_at is None:
             stored = await self.change(room, lambda _: [Dismiss(by)])
-        await self._engine.remove(ROOM, room, check)
+        await self._engine.remove(ROOM, room, check, along=(GROUP,))
         return stored
 
     async def addresses(self, stored: Stored, user: str) -> Addresses:

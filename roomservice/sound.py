@@ -17,7 +17,6 @@ from mediaserver.client import (
 )
 from roomservice.interface import MediaError, SoundRefusedError
 
-MAX_PARTICIPANTS = 1000
 MAX_PIECES = 500
 """That are told at once."""
 
@@ -91,8 +90,9 @@ class MediaServerSound:
             mix |= {"layout": "arc", "stereo": True} if places else {"layout": None, "stereo": None}
         await _asked(self._server.patch_room(room, {"mix": mix}))
 
-    async def participants(self, room: str) -> list[ParticipantDocument]:
-        return await _asked(_first(self._server.participants(room), MAX_PARTICIPANTS))
+    async def participants(self, room: str, after: str, limit: int) -> tuple[list[ParticipantDocument], str | None]:
+        found = await _asked(self._server.participant_page(room, after or None, page=limit))
+        return found.participants, found.next
 
 
 async def _first(items: AsyncGenerator[T, None], count: int) -> list[T]:

@@ -8,11 +8,18 @@ import pytest
 from tests import databases
 from tests.client import Listener
 from tests.control import Control
+from tests.quiet import QUIET
 from tests.server import Server
 from tests.singer import ahead_of_others, to_song
 from tests.voices import voice, write_wav
 
 StartServer = Callable[..., Server]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") in QUIET:
+            item.add_marker(pytest.mark.quiet)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 SECRET = "secret-of-both-servers-" + "t" * 16
 OLD_SECRET = "secret-that-was-before-" + "o" * 16
 
@@ -30,8 +32,7 @@ class Coturn:
 def coturn(directory: Path) -> Iterator[Coturn]:
     """It listens on UDP and TCP, and keeps its files in the directory."""
     log = directory / "coturn.log"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--verbose", "--realm", "test"]
     command += ["--listening-ip", "127.0.0.1", "--relay-ip", "127.0.0.1", "--listening-port", str(port)]
     command += ["--allow-loopback-peers", "--use-auth-secret", "--static-auth-secret", SECRET]

@@ -1,5 +1,5 @@
-"""Databases and a Redis for tests: Debian's programs, each with its data in a directory of its own, on a port that the
-kernel chose, as a user who may do nothing else."""
+"""Databases and a Redis for tests: Debian's programs, each with its data in a directory of its own, on a free port, as
+a user who may do nothing else."""
 
 import os
 import shutil
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from roomservice.storage.sql import SqlStorage, address
 from roomservice.storage.tables import metadata
+from tests.ports import free_port
 
 NOBODY = "nobody"
 START_S = 60.0
@@ -105,12 +106,6 @@ def _directory() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _program(name: str, *places: str) -> str:
     found = next((str(path) for place in places for path in sorted(Path("/").glob(place))), None) or shutil.which(name)
     assert found, f"There is no {name}: run scripts/setup test."
@@ -136,7 +131,7 @@ def _running(program: Program) -> Iterator[Program]:
 def postgresql(port: int = 0, database: str = "postgres") -> Iterator[Program]:
     """port: 0 for one that is free."""
     with _directory() as directory:
-        data, port = directory / "data", port or _free_port()
+        data, port = directory / "data", port or free_port()
         initdb = _program("initdb", "usr/lib/postgresql/*/bin/initdb")
         made = [initdb, "-D", str(data), "-U", "rooms", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         _done(made, directory)
@@ -172,7 +167,7 @@ def postgresql(port: int = 0, database: str = "postgres") -> Iterator[Program]:
 @contextmanager
 def mariadb() -> Iterator[Program]:
     with _directory() as directory:
-        data, port = directory / "data", _free_port()
+        data, port = directory / "data", free_port()
         install = _program("mariadb-install-db")
         options: list[str] = ["--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
         made = [install, *options, "--skip-name-resolve"]
@@ -191,7 +186,7 @@ def mariadb() -> Iterator[Program]:
 def redis(port: int = 0) -> Iterator[Program]:
     """port: 0 for one that is free."""
     with _directory() as directory:
-        port = port or _free_port()
+        port = port or free_port()
         command = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "."]
         url = f"redis://127.0.0.1:{port}/0"
         with _running(Program(url, command, directory, lambda: _listens(port), directory / "log")) as program:

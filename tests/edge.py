@@ -14,13 +14,14 @@ from mediaserver.dtls import Certificate
 from mediaserver.http.app import create_app
 from mediaserver.http.problems import KINDS
 from mediaserver.keys import ApiKey
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 from mediaserver.node import Node
 from mediaserver.plane import Driver
 from mediaserver.settings import Settings
 from mediaserver.tokens import Claims, Mode
 from tests import fake_plane
 from tests.offers import offer
+from tests.seating import set_speaker
 
 KEY = ApiKey("alpha", "s" * 32)
 ROOM, USER = "hall", "ann"
@@ -76,7 +77,7 @@ class Edge:
     def seat(self, user: str = USER) -> None:
         """Makes the room, and gives the user a seat in it."""
         room, _ = self.node.open_room(ROOM)
-        self.node.change(room, room.set_speaker(user))
+        self.node.change(room, set_speaker(room, user))
 
     async def control(self, method: str, *path: str, **options: Any) -> httpx.Response:
         """A call of /v1/ with the API key."""
@@ -96,7 +97,7 @@ class Edge:
 
     def peer_of(self, response: httpx.Response) -> int:
         """The plane's number for the session that this answer created."""
-        return self.node.sessions[response.headers["Location"].rpartition("/")[2]].peer
+        return self.node.census.sessions[response.headers["Location"].rpartition("/")[2]].peer
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A media server as users run it: the installed command in a process of its own, on ports that the kernel chose."""
+"""A media server as users run it: the installed command in a process of its own, on free ports."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+
+from tests.ports import free_port
 
 COMMAND = str(Path(sys.executable).with_name("mediaserver"))
 # What a healthy server never writes. The sanitizers' own words are for servers that were built with them.
@@ -30,14 +32,14 @@ class Server:
         self.url = ""
         self._log_path = log
         self._log: IO[bytes] = log.open("wb")
-        command = [*program, "serve", "--port", "0", "--max-worker-load", "0", *options]
+        command = [*program, "serve", "--port", str(free_port()), "--max-worker-load", "0", *options]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=self._log, stderr=subprocess.STDOUT)
 
     @property
     def log(self) -> bytes:
         return self._log_path.read_bytes()
 
-    def wait_ready(self, within_s: float = 20.0) -> None:
+    def wait_ready(self, within_s: float = 60.0) -> None:
         """Returns when /readyz says so. AssertionError with the server's log when it does not come to that."""
         deadline = time.monotonic() + within_s
         while True:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mediaserver import tokens
 from mediaserver.http.body import MAX_BODY, MAX_ROOM_BODY, MAX_ROOMS_BODY
 from mediaserver.keys import ApiKey, ApiKeys
+from mediaserver.model import seats
 from mediaserver.signing import sign
 from mediaserver.used_ids import UsedIds
 from tests.credentials import CONTROLLER, ELSEWHERE, LINES, READER, Headers, basic, request, signed
@@ -96,7 +97,7 @@ async def test_a_removed_key_ends_the_tokens_that_it_signed_and_not_the_sessions
     assert (await publish(edge, headers)).status_code == 201
     edge.node.api_keys.replace([KEY])
     assert_problem(await publish(edge, headers), "invalid-token")
-    assert len(edge.node.sessions) == 1
+    assert len(edge.node.census.sessions) == 1
 
 
 async def test_a_key_does_not_follow_a_session_to_a_room_that_it_does_not_reach(edge: Edge) -> None:
@@ -238,7 +239,7 @@ async def test_a_refused_post_does_not_use_a_token_up(edge: Edge) -> None:
     assert_problem(await publish(edge, headers, offer("recvonly")), "unsupported-offer")
     assert_problem(await listen(edge, headers, "?mode=all"), "unknown-mode")
     assert_problem(await listen(edge, headers, "?mode=select&speakers=nobody"), "no-speaker")
-    edge.node.change(edge.room, edge.room.remove_speaker(USER))
+    edge.node.change(edge.room, seats.remove(edge.room, USER))
     assert_problem(await publish(edge, headers), "forbidden")
     edge.seat()
     assert (await publish(edge, headers)).status_code == 201
@@ -249,7 +250,7 @@ async def test_of_two_posts_at_the_same_moment_one_opens_a_session(edge: Edge) -
     headers = bearer(once=True)
     found = await asyncio.gather(*(publish(edge, headers) for _ in range(8)))
     assert sorted(response.status_code for response in found) == [201] + [401] * 7
-    assert len(edge.node.sessions) == 1
+    assert len(edge.node.census.sessions) == 1
 
 
 async def test_a_used_token_is_used_after_a_restart_too_and_a_refused_one_is_not(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ async def test_sessions_that_replace_or_return_are_taken_however_busy_the_worker
     gone = edge.peer_of(await edge.whep())
     overload(edge, 0, 1)
     assert (await edge.whip()).status_code == 201
-    edge.node.session_of(gone).end(CloseReason.CONSENT_EXPIRED)
+    edge.node.census.of(gone).end(CloseReason.CONSENT_EXPIRED)
     assert (await edge.whep()).status_code == 201
     assert (await edge.whep("bob")).status_code == 503
 
@@ -248,7 +248,7 @@ async def test_who_was_kicked_is_new(edge: Edge) -> None:
     edge.seat()
     await edge.whep()
     await edge.control("DELETE", "rooms", ROOM, "participants", USER)
-    assert not edge.node.returning.is_expected((ROOM, USER, "listen"), 0.0)
+    assert not edge.node.capacity.returning.is_expected((ROOM, USER, "listen"), 0.0)
 
 
 async def test_the_load_of_a_worker_is_known_after_two_looks(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,6 +326,8 @@ async def test_participants_are_read_moved_and_kicked(server: MediaServer, edge:
     await edge.whip()
     await edge.whep("bob")
     assert [one.user async for one in server.participants(ROOM, page=1)] == [USER, "bob"]
+    second = await server.participant_page(ROOM, USER, page=1)
+    assert ([one.user for one in second.participants], second.next) == (["bob"], None)
     assert [one.user async for one in server.participants(ROOM, direction="listen")] == ["bob"]
     (session,) = (await server.participant(ROOM, USER)).sessions
     assert (session.direction, session.round_trip_ms) == ("publish", None)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from mediaserver.schema import MixState, NodeState, RoomState, ScenarioName, Wor
 from tests.clips import encode, tone
 from tests.conftest import StartServer
 from tests.control import Control
+from tests.ports import free_port
 from tests.server import COMMAND, Server
 
 EVIL = "evil \u202e[red]x[/red] :boom: \u2067日本"
@@ -349,8 +349,7 @@ def complain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_server_that_is_not_there_is_said_by_every_command(command: str, complain: Complain) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    port = free_port()
     names = {
         "speakers": 1,
         "mute": 2,

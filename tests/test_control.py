@@ -76,7 +76,7 @@ async def test_a_seat_is_a_column_of_the_matrix(edge: Edge) -> None:
 async def test_losing_the_seat_ends_publishing_and_the_csrc_stays_for_a_new_one(edge: Edge) -> None:
     edge.seat()
     publishing, listening = edge.peer_of(await edge.whip()), edge.peer_of(await edge.whep())
-    csrc = edge.room.csrc_of(USER)
+    csrc = edge.room.csrcs.of(USER)
     await edge.control("DELETE", "rooms", ROOM, "speakers", USER)
     assert publishing in edge.plane.removed
     assert listening in edge.plane.peers
@@ -86,7 +86,7 @@ async def test_losing_the_seat_ends_publishing_and_the_csrc_stays_for_a_new_one(
 
 async def test_a_speaker_is_heard_only_when_nobody_mutes_him(edge: Edge) -> None:
     edge.seat()
-    column = (edge.room.id, edge.room.csrc_of(USER))
+    column = (edge.room.id, edge.room.csrcs.of(USER))
     path = ("rooms", ROOM, "speakers", USER, "mutes")
     for method, source, muted_by, gain in [
         ("PUT", "host", ["host"], 0.0),
@@ -196,7 +196,7 @@ async def test_participants_are_told_with_what_the_plane_measures(edge: Edge) ->
     response = await edge.control("GET", "rooms", ROOM, "participants")
     ann, bob = response.json()["participants"]
     (session,) = ann.pop("sessions")
-    csrc = edge.room.csrc_of(USER)
+    csrc = edge.room.csrcs.of(USER)
     assert ann == {"user": USER, "csrc": csrc, "may_publish": True, "muted_by": ["host"], "reconnecting": False}
     del session["id"]
     assert session == {

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mediaserver.place import pan_gains
-from mediaserver.programme import effect_column, tap_column
+from mediaserver.programme import effect_column, player_column, tap_column
 from mediaserver.voices import VoiceEffect
 from tests.edge import NOW, Edge, bearer
 from tests.offers import offer
@@ -434,19 +434,19 @@ class Convergence(RuleBasedStateMachine):
         for name, document in self.known.items():
             room = self.edge.node.rooms[name]
             columns = {csrc: gain for (of, csrc), gain in plane.columns.items() if of == room.id}
-            players = {player: room.csrc_of_player(player) for player in document["players"]}
+            players = {player: room.csrcs.of(player_column(player)) for player in document["players"]}
             # Csrcs of effects are their own: of what was started anew.
-            played = {effect: room.csrc_of(effect_column(effect)) for effect in document["effects"]}
-            seats = {room.csrc_of(user) for user in document["speakers"]}
+            played = {effect: room.csrcs.of(effect_column(effect)) for effect in document["effects"]}
+            seats = {room.csrcs.of(user) for user in document["speakers"]}
             taps = {
-                player: room.csrc_of(tap_column(player))
+                player: room.csrcs.of(tap_column(player))
                 for player, wish in document["players"].items()
                 if wish["align"]
             }
             assert columns.keys() == seats | {*players.values(), *taps.values(), *played.values()}
             for user, speaker in document["speakers"].items():
-                assert plane.places[room.id, room.csrc_of(user)] == pan_gains(speaker.get("pan", 0.0))
-                assert bool(plane.chains.get((room.id, room.csrc_of(user)))) == ("voice_effect" in speaker)
+                assert plane.places[room.id, room.csrcs.of(user)] == pan_gains(speaker.get("pan", 0.0))
+                assert bool(plane.chains.get((room.id, room.csrcs.of(user)))) == ("voice_effect" in speaker)
             for player, csrc in players.items():
                 assert plane.places[room.id, csrc] == pan_gains(document["players"][player]["pan"])
             listening = {user for of, user in self.listening if of == name}
@@ -456,7 +456,7 @@ class Convergence(RuleBasedStateMachine):
                 assert row is not None
                 cells = plane.rows[room.id, row]
                 for speaker in document["speakers"]:
-                    csrc = room.csrc_of(speaker)
+                    csrc = room.csrcs.of(speaker)
                     loud = columns[csrc] * cells.get(csrc, 1.0)
                     assert abs(loud - heard(document, listener, speaker)) < 1e-6
                 for player, csrc in players.items():
@@ -472,7 +472,7 @@ class Convergence(RuleBasedStateMachine):
                 found = plane.row_places[room.id, row]
                 for speaker, pan in own.items():
                     if speaker in document["speakers"] and speaker != listener:
-                        assert found[room.csrc_of(speaker)] == pan_gains(pan)
+                        assert found[room.csrcs.of(speaker)] == pan_gains(pan)
             rows = {row for of, row in plane.rows if of == room.id}
             assert rows == {plane.peers[p.peers["listen"]].row for p in room.participants.values()}  # type: ignore[index]
 

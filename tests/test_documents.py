@@ -10,7 +10,7 @@ import pytest
 
 from mediaserver import document as documents
 from mediaserver.http import idempotency
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 from mediaserver.programme import effect_column, player_column, tap_column
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
@@ -101,7 +101,7 @@ async def test_what_is_put_is_what_is_shown_and_putting_it_again_changes_nothing
     assert again.headers["etag"] == first.headers["etag"]
     found = await get(edge)
     assert (found.json(), found.headers["etag"]) == (DOCUMENT, first.headers["etag"])
-    csrc = edge.room.csrc_of
+    csrc = edge.room.csrcs.of
     gains = {csrc: gain for (_, csrc), gain in edge.plane.columns.items()}
     assert gains == {
         csrc("alice"): 0.0,
@@ -134,7 +134,7 @@ async def test_what_a_put_leaves_out_gets_its_default(edge: Edge) -> None:
         "speakers": {"bob": {"may_publish": True, "gain_db": 0.0, "mutes": {}}},
         "listeners": DOCUMENT["listeners"],  # his own
     }
-    assert edge.plane.columns == {(edge.room.id, edge.room.csrc_of("bob")): 1.0}
+    assert edge.plane.columns == {(edge.room.id, edge.room.csrcs.of("bob")): 1.0}
 
 
 async def test_a_put_leaves_what_belongs_to_participants_and_names_it_to_change_it(edge: Edge) -> None:
@@ -267,7 +267,7 @@ async def test_a_patch_changes_what_it_names_alone(edge: Edge) -> None:
     assert response.status_code == 200
     alice = {"mutes": {}, "gain_db": -3.0, "seat": 1, "may_publish": True}
     assert response.json() == {**DOCUMENT, "speakers": {"alice": alice}}
-    assert edge.plane.columns[edge.room.id, edge.room.csrc_of("alice")] == pytest.approx(10 ** (-3 / 20))
+    assert edge.plane.columns[edge.room.id, edge.room.csrcs.of("alice")] == pytest.approx(10 ** (-3 / 20))
 
 
 async def test_a_patch_reaches_what_belongs_to_participants_too(edge: Edge) -> None:
@@ -629,7 +629,7 @@ async def test_a_participant_moves_with_his_sessions_and_his_seat(edge: Edge) ->
     assert other.speakers[USER].gain_db == -6
     assert other.speakers[USER].mutes
     assert other.speakers[USER].seat is None
-    csrc = other.csrc_of(USER)
+    csrc = other.csrcs.of(USER)
     assert {edge.plane.peers[peer].room for peer in (publishing, listening)} == {other.id}
     row = edge.plane.peers[listening].row
     assert row is not None
@@ -762,8 +762,8 @@ async def test_seats_are_listed_with_what_is_heard(edge: Edge) -> None:
     await put(edge, DOCUMENT)
     page = (await get(edge, "speakers")).json()
     assert [(seat["user"], seat["heard"], seat["csrc"]) for seat in page["speakers"]] == [
-        ("alice", False, edge.room.csrc_of("alice")),
-        ("bob", False, edge.room.csrc_of("bob")),
+        ("alice", False, edge.room.csrcs.of("alice")),
+        ("bob", False, edge.room.csrcs.of("bob")),
     ]
 
 

@@ -66,7 +66,7 @@ async def test_an_empty_node_is_left_at_once(edge: Edge) -> None:
 
 async def test_readers_are_told_to_move_and_the_hurried_are_not_waited_for(edge: Edge) -> None:
     created = await edge.whep()
-    session = edge.node.sessions[created.headers["location"].rpartition("/")[2]]
+    session = edge.node.census.sessions[created.headers["location"].rpartition("/")[2]]
     streams = edge.node.streams
     reader = streams.read(session.room, session.id, streams.create(session.id, ["moving"]))
     assert reader is not None

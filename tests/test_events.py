@@ -60,7 +60,7 @@ async def read(edge: Edge, address: str) -> AsyncGenerator[tuple[str, Any], None
 
 
 async def test_a_stream_tells_the_sources_at_once_and_when_they_change(edge: Edge) -> None:
-    csrc = edge.room.csrc_of(USER)
+    csrc = edge.room.csrcs.of(USER)
     async with aclosing(read(edge, await create(edge))) as stream:
         source = {"csrc": csrc, "user": USER, "may_publish": True, "muted_by": [], "seat": None, "publishing": False}
         assert await anext(stream) == ("sources", {"sources": [source]})

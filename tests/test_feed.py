@@ -7,17 +7,20 @@ from dataclasses import replace
 import pytest
 
 from mediaserver.feed import EVENTS, QUEUE, Feed, Level, Playing, Subscription
-from mediaserver.model import Direction, MuteSource, Room
+from mediaserver.model import playing, presence, seats
+from mediaserver.model.people import Direction, MuteSource
+from mediaserver.model.room import Room
 from mediaserver.programme import PlayerSpec
 from mediaserver.streams import STREAMS_PER_SESSION, Streams, TooManyStreamsError
+from tests.seating import set_speaker
 
 LOUD, QUIET = Level(-21.4, True), Level(-80.0, False)
 
 
 def make_room() -> Room:
     room = Room(1, "hall", 0)
-    room.set_speaker("ann")
-    room.set_speaker("bob")
+    set_speaker(room, "ann")
+    set_speaker(room, "bob")
     return room
 
 
@@ -35,13 +38,13 @@ async def events(subscription: Subscription) -> list[str]:
 
 async def test_a_reader_is_told_the_table_and_the_activity_at_the_start() -> None:
     room = make_room()
-    room.join("ann", Direction.PUBLISH, 1)
-    room.mute("bob", MuteSource.HOST)
+    presence.join(room, "ann", Direction.PUBLISH, 1)
+    seats.mute(room, "bob", MuteSource.HOST)
     feed, subscription = Feed(room), Subscription()
     feed.subscribe(subscription)
     (sources, active) = [item async for item in waiting(subscription)]
     ann = {
-        "csrc": room.csrc_of("ann"),
+        "csrc": room.csrcs.of("ann"),
         "user": "ann",
         "may_publish": True,
         "muted_by": [],
@@ -49,7 +52,7 @@ async def test_a_reader_is_told_the_table_and_the_activity_at_the_start() -> Non
         "publishing": True,
     }
     bob = {
-        "csrc": room.csrc_of("bob"),
+        "csrc": room.csrcs.of("bob"),
         "user": "bob",
         "may_publish": True,
         "muted_by": ["host"],
@@ -73,16 +76,16 @@ async def test_changes_are_told_and_what_did_not_change_is_not() -> None:
     assert await events(subscription) == ["sources"]
     feed.changed()
     assert await events(subscription) == []
-    room.mute("ann", MuteSource.SELF)
+    seats.mute(room, "ann", MuteSource.SELF)
     feed.changed()
     assert await events(subscription) == ["sources"]
-    room.join("ann", Direction.PUBLISH, 1)
+    presence.join(room, "ann", Direction.PUBLISH, 1)
     feed.changed()
     assert await events(subscription) == ["sources", "active"]
-    room.leave("ann", Direction.PUBLISH, 1)
+    presence.leave(room, "ann", Direction.PUBLISH, 1)
     feed.changed()
     assert await events(subscription) == ["sources", "inactive"]
-    room.join("zoe", Direction.LISTEN, 2)
+    presence.join(room, "zoe", Direction.LISTEN, 2)
     feed.changed()
     assert await events(subscription) == []
 
@@ -104,7 +107,7 @@ async def test_levels_are_told_while_someone_speaks_and_once_after() -> None:
 
 async def test_who_is_muted_is_not_said_to_speak() -> None:
     room = make_room()
-    room.mute("ann", MuteSource.HOST)
+    seats.mute(room, "ann", MuteSource.HOST)
     feed, subscription = Feed(room), Subscription(["levels"])
     feed.subscribe(subscription)
     feed.levels({"ann": LOUD})
@@ -113,7 +116,7 @@ async def test_who_is_muted_is_not_said_to_speak() -> None:
 
 async def test_only_wanted_events_are_told() -> None:
     room = make_room()
-    room.join("ann", Direction.PUBLISH, 1)
+    presence.join(room, "ann", Direction.PUBLISH, 1)
     feed, subscription = Feed(room), Subscription(["active"])
     feed.subscribe(subscription)
     feed.levels({"ann": LOUD})
@@ -125,8 +128,8 @@ async def test_a_slow_reader_loses_old_levels_and_no_sources() -> None:
     feed, subscription = Feed(room), Subscription()
     feed.subscribe(subscription)
     for _ in range(5):
-        for change in (room.mute, room.unmute):
-            change("bob", MuteSource.HOST)
+        for change in (seats.mute, seats.unmute):
+            change(room, "bob", MuteSource.HOST)
             feed.changed()
             feed.levels({"ann": LOUD})
     told = await events(subscription)
@@ -191,7 +194,7 @@ async def test_closing_a_room_ends_its_readers() -> None:
 
 async def test_a_player_is_told_of_when_it_jumps_and_not_while_it_plays_on() -> None:
     room = make_room()
-    room.set_player("music", PlayerSpec())
+    playing.set_player(room, "music", PlayerSpec())
     now = Playing("music", "playing", "song", "Song", "Ann", 1000, 60_000, 500.0)
     feed, subscription = Feed(room, lambda _: [now]), Subscription(["players"])
     feed.subscribe(subscription)

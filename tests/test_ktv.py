@@ -34,7 +34,9 @@ from mediaserver.ktv import (
     Singer,
 )
 from mediaserver.matrix import Ears, Rows, linear
-from mediaserver.model import Direction, Room
+from mediaserver.model import aligning, playing, presence, rows, seats
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.music.plans import Plan, Track
 from mediaserver.programme import (
     Audience,
@@ -45,6 +47,7 @@ from mediaserver.programme import (
     player_column,
     tap_column,
 )
+from tests.seating import set_speaker
 
 PLAN = Plan(tracks=(Track("0", "library:song"),))
 SONG = PlayerSpec(PLAN, align=True)
@@ -234,8 +237,8 @@ class Plane:
 
 
 def hear_mix(room: Room, user: str, peer: int) -> list[Command]:
-    row, commands = room.take_row(user)
-    return [*commands, *room.join(user, Direction.LISTEN, peer, row)]
+    row, commands = rows.take(room, user)
+    return [*commands, *presence.join(room, user, Direction.LISTEN, peer, row)]
 
 
 @pytest.fixture
@@ -243,74 +246,74 @@ def hall() -> tuple[Room, Plane]:
     """ann and dan have seats, bob has none; ann and bob hear the mix, as peers 1 and 2."""
     room, plane = Room(id=7, name="hall", home=0, rows=Rows(4)), Plane()
     for user in ("ann", "dan"):
-        plane.perform(room.set_speaker(user), room)
+        plane.perform(set_speaker(room, user), room)
     for peer, user in enumerate(("ann", "bob"), 1):
         plane.perform(hear_mix(room, user, peer), room)
     return room, plane
 
 
 def tap_of(room: Room) -> int:
-    return room.csrc_of(tap_column("music"))
+    return room.csrcs.of(tap_column("music"))
 
 
 def test_singers_hear_the_music_and_the_audience_its_tap(hall: tuple[Room, Plane]) -> None:
     room, plane = hall
-    commands = room.set_player("music", PlayerSpec(PLAN, align=True, pan=0.25))
+    commands = playing.set_player(room, "music", PlayerSpec(PLAN, align=True, pan=0.25))
     assert [type(command) for command in commands] == [SetRow, SetRow, OpenPlayer, AddTap]
     plane.perform(commands, room)
-    live, tap = room.csrc_of_player("music"), tap_of(room)
+    live, tap = room.csrcs.of(player_column("music")), tap_of(room)
     assert [plane.factor(1, live), plane.factor(1, tap)] == [1.0, 0.0]
     assert [plane.factor(2, live), plane.factor(2, tap)] == [0.0, 1.0]
-    plane.perform(room.set_ears("bob", Ears(music_gain_db=-6.0)), room)
+    plane.perform(rows.set_ears(room, "bob", Ears(music_gain_db=-6.0)), room)
     assert [plane.factor(2, live), plane.factor(2, tap)] == [0.0, linear(-6.0)]
-    plane.perform(room.set_speaker("bob"), room)
+    plane.perform(set_speaker(room, "bob"), room)
     assert [plane.factor(2, live), plane.factor(2, tap)] == [linear(-6.0), 0.0]
 
 
 def test_music_is_aligned_and_is_not_again_while_it_plays(hall: tuple[Room, Plane]) -> None:
     room, plane = hall
-    plane.perform(room.set_player("music", PlayerSpec(PLAN)), room)
-    plane.perform(room.set_player("music", SONG), room)
+    plane.perform(playing.set_player(room, "music", PlayerSpec(PLAN)), room)
+    plane.perform(playing.set_player(room, "music", SONG), room)
     tap = tap_of(room)
-    assert plane.columns[tap] == room.csrc_of_player("music")
-    plane.perform(room.align(Alignment(200.0, {"ann": 200.0, "dan": 150.0})), room)
-    assert plane.delays == {tap: 9600, room.csrc_of("dan"): 2400}
-    plane.perform(room.set_player("music", PlayerSpec(PLAN)), room)
+    assert plane.columns[tap] == room.csrcs.of(player_column("music"))
+    plane.perform(aligning.align(room, Alignment(200.0, {"ann": 200.0, "dan": 150.0})), room)
+    assert plane.delays == {tap: 9600, room.csrcs.of("dan"): 2400}
+    plane.perform(playing.set_player(room, "music", PlayerSpec(PLAN)), room)
     assert tap not in plane.columns
-    assert plane.delays == {room.csrc_of("dan"): 0}
+    assert plane.delays == {room.csrcs.of("dan"): 0}
     assert plane.factor(1, tap) == 0.0, "while it fades out nobody hears it who did not before"
-    assert plane.factor(2, room.csrc_of_player("music")) == 1.0
+    assert plane.factor(2, room.csrcs.of(player_column("music"))) == 1.0
 
 
 def test_an_offset_moves_the_music_and_a_pan_both_columns(hall: tuple[Room, Plane]) -> None:
     room, plane = hall
-    plane.perform(room.set_player("music", SONG), room)
-    plane.perform(room.align(Alignment(200.0, {"ann": 200.0})), room)
-    commands = room.set_player("music", PlayerSpec(PLAN, align=True, align_offset_ms=-50.0, pan=-0.5))
+    plane.perform(playing.set_player(room, "music", SONG), room)
+    plane.perform(aligning.align(room, Alignment(200.0, {"ann": 200.0})), room)
+    commands = playing.set_player(room, "music", PlayerSpec(PLAN, align=True, align_offset_ms=-50.0, pan=-0.5))
     assert SetColumn(7, tap_of(room), 1.0, -0.5) in commands
     plane.perform(commands, room)
     assert plane.delays[tap_of(room)] == 7200
-    assert room.align(Alignment(200.0, {"ann": 200.0})) == []
-    plane.perform(room.align(Alignment(30.0, {"ann": 30.0})), room)
+    assert aligning.align(room, Alignment(200.0, {"ann": 200.0})) == []
+    plane.perform(aligning.align(room, Alignment(30.0, {"ann": 30.0})), room)
     assert plane.delays[tap_of(room)] == 0, "it is never early"
 
 
 def test_nothing_is_late_where_nothing_is_sung_to(hall: tuple[Room, Plane]) -> None:
     room, _ = hall
-    room.set_player("music", PlayerSpec(PLAN))
-    assert room.align(Alignment(200.0, {"ann": 200.0, "dan": 100.0})) == []
+    playing.set_player(room, "music", PlayerSpec(PLAN))
+    assert aligning.align(room, Alignment(200.0, {"ann": 200.0, "dan": 100.0})) == []
     assert room.alignment == Alignment()
 
 
 def test_who_takes_a_seat_anew_is_delayed_anew(hall: tuple[Room, Plane]) -> None:
     room, plane = hall
     alignment = Alignment(200.0, {"ann": 200.0, "dan": 100.0})
-    plane.perform(room.set_player("music", SONG), room)
-    plane.perform(room.align(alignment), room)
-    plane.perform(room.remove_speaker("dan"), room)
-    plane.perform(room.set_speaker("dan"), room)
-    plane.perform(room.align(alignment), room)
-    assert plane.delays[room.csrc_of("dan")] == 4800
+    plane.perform(playing.set_player(room, "music", SONG), room)
+    plane.perform(aligning.align(room, alignment), room)
+    plane.perform(seats.remove(room, "dan"), room)
+    plane.perform(set_speaker(room, "dan"), room)
+    plane.perform(aligning.align(room, alignment), room)
+    assert plane.delays[room.csrcs.of("dan")] == 4800
 
 
 changes = st.lists(
@@ -328,15 +331,15 @@ changes = st.lists(
 def make(room: Room, step: tuple[object, ...]) -> list[Command]:
     match step:
         case ("player", str(name), bool(align), Audience() as audience):
-            return room.set_player(name, PlayerSpec(PLAN, audience=audience, align=align))
+            return playing.set_player(room, name, PlayerSpec(PLAN, audience=audience, align=align))
         case ("no player", str(name)):
-            return room.remove_player(name)
+            return playing.remove_player(room, name)
         case ("seat", str(user)):
-            return [*room.set_speaker(user), *room.align(room.alignment)]  # as the next look says again
+            return [*set_speaker(room, user), *aligning.align(room, room.alignment)]  # as the next look says again
         case ("no seat", str(user)):
-            return room.remove_speaker(user)
+            return seats.remove(room, user)
         case (_, float(ann), float(bob)):
-            return room.align(Alignment(max(ann, bob), {"ann": ann, "bob": bob}))
+            return aligning.align(room, Alignment(max(ann, bob), {"ann": ann, "bob": bob}))
     raise AssertionError(step)
 
 
@@ -348,17 +351,17 @@ def test_whatever_changes_each_hears_one_column_and_delays_are_as_wanted(steps: 
     for step in steps:
         plane.perform(make(room, step), room)
         for name, player in room.programme.players.items():
-            tap = room.csrc_of(tap_column(name)) if player.align else 0
+            tap = room.csrcs.of(tap_column(name)) if player.align else 0
             for peer, user in enumerate(("ann", "bob"), 1):
                 seated = user in room.speakers
                 heard = 1.0 if player.audience.has(Crowd(seated, user)) else 0.0
                 later = heard if player.align and not seated else 0.0
-                assert plane.factor(peer, room.csrc_of_player(name)) == heard - later
+                assert plane.factor(peer, room.csrcs.of(player_column(name))) == heard - later
                 assert not tap or plane.factor(peer, tap) == later
             assert plane.delays.get(tap, 0) == (samples(room.alignment.music_ms) if tap else 0)
         for user in room.speakers:
             late = room.alignment.voices_ms.get(user, 0.0)
-            assert plane.delays.get(room.csrc_of(user), 0) == samples(late)
+            assert plane.delays.get(room.csrcs.of(user), 0) == samples(late)
 
 
 def samples(delay_ms: float) -> int:

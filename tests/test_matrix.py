@@ -31,8 +31,13 @@ from mediaserver.matrix import (
     is_wished,
     linear,
 )
-from mediaserver.model import MAX_EARS, Direction, MuteSource, Room
+from mediaserver.model import kicks, presence, rows, seats
+from mediaserver.model.csrcs import Csrcs
+from mediaserver.model.people import Direction, MuteSource
+from mediaserver.model.room import Room
+from mediaserver.model.rows import MAX_EARS
 from mediaserver.programme import Crowd
+from tests.seating import set_speaker
 
 LIMIT = 2
 PLAIN = Ears()
@@ -44,8 +49,8 @@ def make_room(limit: int = LIMIT) -> Room:
 
 def hear_mix(room: Room, user: str, peer: int) -> list[Command]:
     """What a new session on the mix asks of the plane; its row stands in room.participants."""
-    row, commands = room.take_row(user)
-    return [*commands, *room.join(user, Direction.LISTEN, peer, row)]
+    row, commands = rows.take(room, user)
+    return [*commands, *presence.join(room, user, Direction.LISTEN, peer, row)]
 
 
 def row_of(room: Room, user: str) -> int | None:
@@ -120,16 +125,16 @@ def test_the_last_listener_of_a_row_takes_it_along() -> None:
     room = make_room()
     hear_mix(room, "ann", 1)
     hear_mix(room, "bob", 2)
-    assert room.leave("ann", Direction.LISTEN, 1) == []
-    assert room.leave("bob", Direction.LISTEN, 2) == [RemoveRow(7, 1)]
+    assert presence.leave(room, "ann", Direction.LISTEN, 1) == []
+    assert presence.leave(room, "bob", Direction.LISTEN, 2) == [RemoveRow(7, 1)]
     assert len(room.rows) == 0
 
 
 def test_who_gets_a_seat_moves_from_the_audiences_row_to_one_without_himself() -> None:
     room = make_room()
     hear_mix(room, "ann", 1)
-    commands = room.set_speaker("ann")
-    csrc = room.csrc_of("ann")
+    commands = set_speaker(room, "ann")
+    csrc = room.csrcs.of("ann")
     assert commands == [
         SetColumn(7, csrc, 1.0),
         AddRow(7, 2, ((csrc, 0.0),), 1),
@@ -140,11 +145,11 @@ def test_who_gets_a_seat_moves_from_the_audiences_row_to_one_without_himself() -
 
 def test_who_loses_the_seat_is_audience_again() -> None:
     room = make_room()
-    room.set_speaker("ann")
+    set_speaker(room, "ann")
     hear_mix(room, "ann", 1)
     hear_mix(room, "bob", 2)
-    assert room.remove_speaker("ann") == [
-        RemoveColumn(7, room.csrc_of("ann")),
+    assert seats.remove(room, "ann") == [
+        RemoveColumn(7, room.csrcs.of("ann")),
         SetListenerRow(1, 2),
         RemoveRow(7, 1),
     ]
@@ -160,23 +165,23 @@ def test_a_new_session_keeps_the_row_of_the_one_it_replaces() -> None:
 def test_who_changes_from_the_mix_to_a_selection_has_no_row() -> None:
     room = make_room()
     hear_mix(room, "ann", 1)
-    assert room.join("ann", Direction.LISTEN, 2) == [ClosePeer(1, CloseReason.REPLACED), RemoveRow(7, 1)]
+    assert presence.join(room, "ann", Direction.LISTEN, 2) == [ClosePeer(1, CloseReason.REPLACED), RemoveRow(7, 1)]
     assert row_of(room, "ann") is None
 
 
 def test_wishes_hold_for_later_sessions_too() -> None:
     room = make_room()
-    assert room.set_ears("ann", Ears({"bob": -6.0})) == []
+    assert rows.set_ears(room, "ann", Ears({"bob": -6.0})) == []
     for peer in (1, 2):
         [added] = hear_mix(room, "ann", peer)
-        assert added == AddRow(7, peer, ((room.csrc_of("bob"), linear(-6.0)),), None)
-        room.leave("ann", Direction.LISTEN, peer)
+        assert added == AddRow(7, peer, ((room.csrcs.of("bob"), linear(-6.0)),), None)
+        presence.leave(room, "ann", Direction.LISTEN, peer)
 
 
 def test_nearly_equal_wishes_are_one_mix() -> None:
     room = make_room()
-    room.set_ears("ann", Ears({"bob": -6.4}))
-    room.set_ears("cem", Ears({"bob": -5.0}))
+    rows.set_ears(room, "ann", Ears({"bob": -6.4}))
+    rows.set_ears(room, "cem", Ears({"bob": -5.0}))
     hear_mix(room, "ann", 1)
     assert hear_mix(room, "cem", 2) == []
 
@@ -185,13 +190,13 @@ def test_a_wish_for_one_mix_too_many_is_refused_and_changes_nothing() -> None:
     room = make_room()
     for peer, user in enumerate(("ann", "bob", "cem"), 1):
         hear_mix(room, user, peer)
-    room.set_ears("ann", Ears({"dan": -3.0}))
-    room.set_ears("bob", Ears({"dan": -6.0}))
+    rows.set_ears(room, "ann", Ears({"dan": -3.0}))
+    rows.set_ears(room, "bob", Ears({"dan": -6.0}))
     with pytest.raises(TooManyMixesError, match="has 2 mixes"):
-        room.set_ears("cem", Ears({"dan": -9.0}))
+        rows.set_ears(room, "cem", Ears({"dan": -9.0}))
     assert "cem" not in room.ears
     assert row_of(room, "cem") == 1
-    room.set_ears("cem", Ears({"dan": -6.0}))
+    rows.set_ears(room, "cem", Ears({"dan": -6.0}))
     assert row_of(room, "cem") == row_of(room, "bob")
 
 
@@ -199,8 +204,8 @@ def test_who_changes_his_only_wish_needs_no_free_mix() -> None:
     room = make_room()
     for peer, user in enumerate(("ann", "bob"), 1):
         hear_mix(room, user, peer)
-        room.set_ears(user, Ears({"dan": -3.0 * peer}))
-    room.set_ears("bob", Ears({"dan": -9.0}))
+        rows.set_ears(room, user, Ears({"dan": -3.0 * peer}))
+    rows.set_ears(room, "bob", Ears({"dan": -9.0}))
     assert len(room.rows) == 2
 
 
@@ -208,10 +213,10 @@ def test_a_listener_whose_wishes_find_no_free_mix_is_refused() -> None:
     room = make_room()
     for peer, user in enumerate(("ann", "bob"), 1):
         hear_mix(room, user, peer)
-        room.set_ears(user, Ears({"dan": -3.0 * peer}))
-    room.set_ears("cem", Ears({"dan": -9.0}))
+        rows.set_ears(room, user, Ears({"dan": -3.0 * peer}))
+    rows.set_ears(room, "cem", Ears({"dan": -9.0}))
     with pytest.raises(TooManyMixesError):
-        room.take_row("cem")
+        rows.take(room, "cem")
     assert len(room.rows) == 2
 
 
@@ -219,45 +224,59 @@ def test_seats_are_given_and_taken_though_listeners_wish_for_as_many_mixes_as_th
     room = make_room(limit=1)
     for peer, user in enumerate(("ann", "bob"), 1):
         hear_mix(room, user, peer)
-        room.set_ears(user, Ears({"dan": -3.0}))
-    room.set_speaker("ann")
+        rows.set_ears(room, user, Ears({"dan": -3.0}))
+    set_speaker(room, "ann")
     assert len(room.rows) == 2
-    room.set_ears("bob", Ears({"dan": -3.0}, frozenset({"ann"})))
+    rows.set_ears(room, "bob", Ears({"dan": -3.0}, frozenset({"ann"})))
     assert {hearing.wish for _, hearing in room.rows} == {Hearing((("ann", 0.0), ("dan", linear(-3.0))))}
-    room.remove_speaker("ann")
+    seats.remove(room, "ann")
     assert room.may_publish("ann") is False
     assert len(room.rows) == 2
 
 
+def test_who_is_on_a_wished_mix_may_come_again_though_a_seat_has_made_them_more_than_there_may_be() -> None:
+    room = make_room(limit=1)
+    for peer, user in enumerate(("ann", "bob"), 1):
+        hear_mix(room, user, peer)
+        rows.set_ears(room, user, Ears({"dan": -3.0}))
+    set_speaker(room, "ann")  # two mixes now
+    for peer, user in enumerate(("ann", "bob"), 3):
+        row, commands = rows.take(room, user)
+        assert (row, commands) == (row_of(room, user), [])
+        presence.join(room, user, Direction.LISTEN, peer, row)
+    with pytest.raises(TooManyMixesError):
+        rows.set_ears(room, "bob", Ears({"dan": -9.0}))
+
+
 def test_mix_minus_of_a_speaker_whom_others_mute_takes_none_of_the_wished_mixes() -> None:
     room = make_room(limit=1)
-    room.set_speaker("ann")
+    set_speaker(room, "ann")
     hear_mix(room, "bob", 1)
-    room.set_ears("bob", Ears(user_mutes=frozenset({"ann"})))
+    rows.set_ears(room, "bob", Ears(user_mutes=frozenset({"ann"})))
     hear_mix(room, "cem", 2)
-    room.set_ears("cem", Ears({"ann": -3.0}))
+    rows.set_ears(room, "cem", Ears({"ann": -3.0}))
     assert len(room.rows) == 2
 
 
 def test_a_user_who_is_wished_away_keeps_his_csrc_while_the_row_lives() -> None:
     draws = itertools.count(1)
-    room = Room(id=7, name="hall", home=0, draw_csrc=lambda: next(draws))
+    room = Room(id=7, name="hall", home=0, csrcs=Csrcs(lambda: next(draws)))
     hear_mix(room, "ann", 1)
-    room.set_ears("ann", Ears(user_mutes=frozenset({"bob"})))
-    bob = room.csrc_of("bob")
-    room.join("bob", Direction.LISTEN, 2)
-    room.leave("bob", Direction.LISTEN, 2)
-    assert room.csrc_of("bob") == bob
-    room.set_ears("ann", PLAIN)
-    assert "bob" not in room._csrcs
+    rows.set_ears(room, "ann", Ears(user_mutes=frozenset({"bob"})))
+    bob = room.csrcs.of("bob")
+    presence.join(room, "bob", Direction.LISTEN, 2)
+    presence.leave(room, "bob", Direction.LISTEN, 2)
+    assert room.csrcs.of("bob") == bob
+    rows.set_ears(room, "ann", PLAIN)
+    assert room.csrcs.known("bob") is None
 
 
 def test_wishes_of_those_who_left_are_forgotten_before_there_are_too_many() -> None:
     room = make_room()
     hear_mix(room, "here", 1)
-    room.set_ears("here", Ears({"bob": -3.0}))
+    rows.set_ears(room, "here", Ears({"bob": -3.0}))
     for number in range(MAX_EARS + 10):
-        room.set_ears(f"gone {number}", Ears({"bob": -3.0}))
+        rows.set_ears(room, f"gone {number}", Ears({"bob": -3.0}))
     assert len(room.ears) == MAX_EARS
     assert "here" in room.ears
     assert "gone 0" not in room.ears
@@ -336,7 +355,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         draws = itertools.cycle(range(2 * len(USERS)))  # few, so that one which is given up soon comes again
-        self.room = Room(id=7, name="hall", home=0, rows=Rows(LIMIT), draw_csrc=lambda: next(draws))
+        self.room = Room(id=7, name="hall", home=0, rows=Rows(LIMIT), csrcs=Csrcs(lambda: next(draws)))
         self.matrix = Matrix()
         self.seats: dict[str, Seat] = {}
         self.wishes: dict[str, Ears] = {}
@@ -373,20 +392,20 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
         mutes = self.seats[user].mutes if user in self.seats else set()
         self.seats[user] = Seat(may_publish, gain_db, mutes)
         self.seated.add(user)
-        self.matrix.perform(self.room.set_speaker(user, may_publish=may_publish, gain_db=gain_db))
+        self.matrix.perform(set_speaker(self.room, user, may_publish=may_publish, gain_db=gain_db))
 
     @rule(user=users)
     def take_seat(self, user: str) -> None:
         self.seats.pop(user, None)
         self.sessions.pop((user, Direction.PUBLISH), None)
-        self.matrix.perform(self.room.remove_speaker(user))
+        self.matrix.perform(seats.remove(self.room, user))
 
     @precondition(lambda self: self.seats)
     @rule(data=st.data(), source=st.sampled_from(MuteSource), on=st.booleans())
     def mute_or_unmute(self, data: st.DataObject, source: MuteSource, on: bool) -> None:
         user = data.draw(st.sampled_from(sorted(self.seats)))
         (self.seats[user].mutes.add if on else self.seats[user].mutes.discard)(source)
-        self.matrix.perform((self.room.mute if on else self.room.unmute)(user, source))
+        self.matrix.perform((seats.mute if on else seats.unmute)(self.room, user, source))
 
     @rule(
         user=users,
@@ -401,7 +420,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
         refused = refused and self.cells(user, ears) != self.cells(user)
         before = self.state()
         try:
-            commands = self.room.set_ears(user, ears)
+            commands = rows.set_ears(self.room, user, ears)
         except TooManyMixesError:
             assert refused
             assert self.state() == before
@@ -415,7 +434,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
         refused = self.is_one_too_many(self.cells(user), list(self.on_mix))
         before = self.state()
         try:
-            row, commands = self.room.take_row(user)
+            row, commands = rows.take(self.room, user)
         except TooManyMixesError:
             assert refused
             assert self.state() == before
@@ -444,7 +463,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
             if row is not None:
                 self.on_mix[user] = peer
         self.sessions[user, direction] = peer
-        self.matrix.perform(self.room.join(user, direction, peer, row))
+        self.matrix.perform(presence.join(self.room, user, direction, peer, row))
 
     @precondition(lambda self: self.sessions)
     @rule(data=st.data())
@@ -454,7 +473,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
         if self.on_mix.get(user) == peer:
             del self.on_mix[user]
         self.matrix.close(peer)
-        self.matrix.perform(self.room.leave(user, direction, peer))
+        self.matrix.perform(presence.leave(self.room, user, direction, peer))
 
     @rule(user=users)
     def kick(self, user: str) -> None:
@@ -463,7 +482,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
         self.on_mix.pop(user, None)
         for direction in Direction:
             self.sessions.pop((user, direction), None)
-        self.matrix.perform(self.room.kick(user, self.now))
+        self.matrix.perform(kicks.kick(self.room, user, self.now))
 
     @invariant()
     def everybody_on_the_mix_hears_each_speaker_as_loud_as_he_should(self) -> None:
@@ -472,14 +491,14 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
             for speaker, seat in self.seats.items():
                 heard = seat.may_publish and not seat.mutes
                 expected = cells.get(speaker, 1.0) * (amplitude(seat.gain_db) if heard else 0.0)
-                assert self.matrix.gain(peer, self.room.csrc_of(speaker)) == pytest.approx(expected)
+                assert self.matrix.gain(peer, self.room.csrcs.of(speaker)) == pytest.approx(expected)
 
     @invariant()
     def a_row_says_what_its_listeners_want_and_names_nobody_else(self) -> None:
         for listener, peer in self.on_mix.items():
             row = self.matrix.listeners[peer]
             assert row is not None
-            expected = {self.room.csrc_of(name): factor for name, factor in self.cells(listener).items()}
+            expected = {self.room.csrcs.of(name): factor for name, factor in self.cells(listener).items()}
             assert self.matrix.rows[row] == pytest.approx(expected)
 
     @invariant()
@@ -500,7 +519,7 @@ class RoomAgainstPlainState(RuleBasedStateMachine):
     def a_user_keeps_his_csrc_while_anything_names_it_and_no_longer(self) -> None:
         named = {name for user in self.on_mix for name in self.cells(user)}
         known = named | self.seated | {user for user, _ in self.sessions}
-        before, self.csrcs = self.csrcs, dict(self.room._csrcs)
+        before, self.csrcs = self.csrcs, dict(self.room.csrcs._known)
         assert set(self.csrcs) == known
         assert len(set(self.csrcs.values()) - {0}) == len(known)
         assert all(before[user] == self.csrcs[user] for user in before.keys() & known)

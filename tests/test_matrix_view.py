@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from mediaserver.matrix import MAX_GAIN_DB, MIN_GAIN_DB, Ears, decibels, linear
 from mediaserver.matrix_view import columns, rows
-from mediaserver.model import MuteSource, Room, Speaker
+from mediaserver.model import playing, seats
+from mediaserver.model.people import MuteSource, Speaker
+from mediaserver.model.room import Room
+from mediaserver.model.rows import set_ears
 from mediaserver.programme import EffectSpec, player_column
 from tests.test_programme import RING, SONG, hear_mix, make_room
 
@@ -15,8 +18,8 @@ from tests.test_programme import RING, SONG, hear_mix, make_room
 def hall() -> Room:
     """ann sits on 2, bob on 0 and is turned up; cem and 30 more have no seat. All hear the mix."""
     room = make_room()
-    room.take_seat("ann", Speaker(seat=2))
-    room.take_seat("bob", Speaker(seat=0, gain_db=6.0))
+    seats.take(room, "ann", Speaker(seat=2))
+    seats.take(room, "bob", Speaker(seat=0, gain_db=6.0))
     for peer, user in enumerate(["ann", "bob", "cem", *(f"guest {n}" for n in range(30))], 1):
         hear_mix(room, user, peer)
     return room
@@ -37,8 +40,8 @@ def test_voices_come_by_seat_and_nobody_hears_himself() -> None:
 
 def test_a_mute_silences_a_column_and_a_wish_makes_a_row() -> None:
     room = hall()
-    room.mute("ann", MuteSource.HOST)
-    room.set_ears("cem", Ears(user_gains_db={"bob": -9.0}))
+    seats.mute(room, "ann", MuteSource.HOST)
+    set_ears(room, "cem", Ears(user_gains_db={"bob": -9.0}))
     shown = columns(room)
     assert [column.gain_db for column in shown] == [6.0, MIN_GAIN_DB]
     (cem,) = [row for row in rows(room, shown) if row.users == ("cem",)]
@@ -47,14 +50,14 @@ def test_a_mute_silences_a_column_and_a_wish_makes_a_row() -> None:
 
 def test_what_a_room_plays_is_a_column_that_only_its_audience_hears() -> None:
     room = hall()
-    room.set_player("music", replace(SONG, align=True))
-    room.start_effect("call", RING)
-    room.start_effect("ding", EffectSpec("ding", gain_db=-6.0))
+    playing.set_player(room, "music", replace(SONG, align=True))
+    playing.start_effect(room, "call", RING)
+    playing.start_effect(room, "ding", EffectSpec("ding", gain_db=-6.0))
     shown = columns(room)
     assert [(column.kind, column.name) for column in shown[2:]] == [
         ("player", "music"), ("tap", "music"), ("effect", "call"), ("effect", "ding"),
     ]  # fmt: skip
-    assert shown[2].csrc == room.csrc_of(player_column("music"))
+    assert shown[2].csrc == room.csrcs.of(player_column("music"))
     heard = {row.users[0]: row.gains_db[2:] for row in rows(room, shown)}
     silent = MIN_GAIN_DB
     assert heard["ann"] == (0.0, silent, silent, -6.0)

@@ -244,7 +244,7 @@ async def test_a_listener_turns_speakers_down_and_off_for_himself(edge: Edge) ->
     edge.seat("bob")
     edge.seat("cem")
     ann, dan = await listen(edge, "ann"), await listen(edge, "dan")
-    bob, cem = edge.room.csrc_of("bob"), edge.room.csrc_of("cem")
+    bob, cem = edge.room.csrcs.of("bob"), edge.room.csrcs.of("cem")
     wishes: dict[str, Any] = {"user_gains_db": {"bob": -5.2}, "user_mutes": {"cem": True, "eve": False}}
     response = await wish(edge, "ann", **wishes)
     assert response.status_code == 200
@@ -263,7 +263,7 @@ async def test_wishes_wait_for_a_listener_who_is_not_there_yet(edge: Edge) -> No
     await wish(edge, "ann", user_mutes={"bob": True})
     for _ in range(2):
         response = await listen(edge, "ann")
-        assert cells_heard(edge, response) == {edge.room.csrc_of("bob"): 0.0}
+        assert cells_heard(edge, response) == {edge.room.csrcs.of("bob"): 0.0}
         await edge.http.delete(response.headers["Location"], headers=bearer("ann"))
 
 
@@ -342,7 +342,7 @@ async def test_a_seat_is_given_and_taken_while_the_wished_mixes_are_used_up() ->
         assert response.status_code == 200
         csrc = response.json()["csrc"]
         assert edge.plane.columns[edge.room.id, csrc] == 1.0
-        assert cells_heard(edge, answers[0]) == {csrc: 0.0, edge.room.csrc_of("bob"): 0.0}
+        assert cells_heard(edge, answers[0]) == {csrc: 0.0, edge.room.csrcs.of("bob"): 0.0}
         assert (await edge.control("DELETE", "rooms", ROOM, "speakers", "ann")).status_code == 204
         assert cells_heard(edge, answers[0]) == cells_heard(edge, answers[1])
 

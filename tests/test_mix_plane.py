@@ -15,7 +15,9 @@ from aiortc.rtp import RtpPacket
 from mediaserver import kernels
 from mediaserver.commands import AddRow, Command, RemoveColumn, RemoveRow, SetColumn, SetListenerRow
 from mediaserver.matrix import Ears, linear
-from mediaserver.model import Direction, MuteSource, Room
+from mediaserver.model import presence, rows, seats
+from mediaserver.model.people import Direction, MuteSource
+from mediaserver.model.room import Room
 from tests.mixplane import (
     RATE,
     MixListener,
@@ -32,6 +34,7 @@ from tests.mixplane import (
 )
 from tests.netem import Link, Relay
 from tests.rawplane import ROOM
+from tests.seating import set_speaker
 from tests.voices import voice
 
 AUDIENCE = 1  # the row of all columns as they are
@@ -128,18 +131,18 @@ class Hall:
         self.users = dict(zip(("ann", "bob", "cem"), PITCHES_HZ, strict=True))
         self.frame = 0
         for user in self.users:
-            self.gains.perform(self.room.set_speaker(user))
+            self.gains.perform(set_speaker(self.room, user))
 
     def listen(self, user: str, peer: int) -> None:
-        row, commands = self.room.take_row(user)
-        self.gains.perform([*commands, *self.room.join(user, Direction.LISTEN, peer, row)])
+        row, commands = rows.take(self.room, user)
+        self.gains.perform([*commands, *presence.join(self.room, user, Direction.LISTEN, peer, row)])
 
     def play(self, user: str, frames: int) -> Pcm:
         pieces = []
         for _ in range(frames):
             self.frame += 1
             inputs = {
-                self.room.csrc_of(name): sine(pitch_hz, 0.02 * self.frame, TONE_DB)[-960:]
+                self.room.csrcs.of(name): sine(pitch_hz, 0.02 * self.frame, TONE_DB)[-960:]
                 for name, pitch_hz in self.users.items()
             }
             (row,) = self.room.participants[user].rows.values()
@@ -149,8 +152,8 @@ class Hall:
 
 def test_three_tones_have_the_levels_of_the_matrix_and_nothing_is_added() -> None:
     hall = Hall()
-    hall.gains.perform(hall.room.set_speaker("bob", gain_db=-9.5))
-    hall.gains.perform(hall.room.set_ears("dan", Ears({"ann": -12.2, "cem": 5.0})))
+    hall.gains.perform(set_speaker(hall.room, "bob", gain_db=-9.5))
+    hall.gains.perform(rows.set_ears(hall.room, "dan", Ears({"ann": -12.2, "cem": 5.0})))
     hall.listen("dan", 1)
     hall.listen("eve", 2)
     hall.listen("cem", 3)
@@ -168,11 +171,11 @@ def test_a_mute_changes_its_speaker_alone_and_steps_no_further_than_a_ramp_does(
     hall.listen("dan", 1)
     pieces = [hall.play("dan", 25)]
     changes: list[Callable[[], list[Command]]] = [
-        lambda: hall.room.mute("bob", MuteSource.HOST),
-        lambda: hall.room.unmute("bob", MuteSource.HOST),
-        lambda: hall.room.set_ears("dan", Ears({"bob": -24.0})),
-        lambda: hall.room.set_ears("dan", Ears(user_mutes=frozenset({"bob"}))),
-        lambda: hall.room.set_ears("dan", Ears()),
+        lambda: seats.mute(hall.room, "bob", MuteSource.HOST),
+        lambda: seats.unmute(hall.room, "bob", MuteSource.HOST),
+        lambda: rows.set_ears(hall.room, "dan", Ears({"bob": -24.0})),
+        lambda: rows.set_ears(hall.room, "dan", Ears(user_mutes=frozenset({"bob"}))),
+        lambda: rows.set_ears(hall.room, "dan", Ears()),
     ]
     for change, bob_db in zip(changes, [-120, TONE_DB, TONE_DB - 24, -120, TONE_DB], strict=True):
         hall.gains.perform(change())

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mediaserver.commands import AddRoom, ClosePeer, CloseReason, Command, RemoveColumn, RemoveRoom, SetColumn
-from mediaserver.model import Direction, MuteSource, NoSeatError, Room
+from mediaserver.model import kicks, lifecycle, presence, seats
+from mediaserver.model.csrcs import Csrcs
+from mediaserver.model.errors import NoSeatError
+from mediaserver.model.people import Direction, MuteSource
+from mediaserver.model.room import Room
 from mediaserver.scenarios import MIXES, Scenario
+from tests.seating import set_speaker
 
 USERS = ("ann", "bob", "cem")
 users = st.sampled_from(USERS)
@@ -24,71 +29,71 @@ def make_room() -> Room:
 
 def test_speaker_is_silent_while_any_of_two_mutes_is_set() -> None:
     room = make_room()
-    csrc = room.csrc_of("ann")
-    assert room.set_speaker("ann") == [SetColumn(7, csrc, 1.0)]
-    assert room.mute("ann", MuteSource.HOST) == [SetColumn(7, csrc, 0.0)]
-    assert room.mute("ann", MuteSource.SELF) == []
-    assert room.unmute("ann", MuteSource.HOST) == []
-    assert room.unmute("ann", MuteSource.SELF) == [SetColumn(7, csrc, 1.0)]
+    csrc = room.csrcs.of("ann")
+    assert set_speaker(room, "ann") == [SetColumn(7, csrc, 1.0)]
+    assert seats.mute(room, "ann", MuteSource.HOST) == [SetColumn(7, csrc, 0.0)]
+    assert seats.mute(room, "ann", MuteSource.SELF) == []
+    assert seats.unmute(room, "ann", MuteSource.HOST) == []
+    assert seats.unmute(room, "ann", MuteSource.SELF) == [SetColumn(7, csrc, 1.0)]
 
 
 def test_muting_somebody_without_a_seat_is_refused() -> None:
     with pytest.raises(NoSeatError):
-        make_room().mute("ann", MuteSource.HOST)
+        seats.mute(make_room(), "ann", MuteSource.HOST)
     with pytest.raises(NoSeatError):
-        make_room().unmute("ann", MuteSource.HOST)
+        seats.unmute(make_room(), "ann", MuteSource.HOST)
 
 
 def test_taking_the_right_to_publish_silences_and_keeps_the_mutes() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    room.mute("ann", MuteSource.SELF)
-    room.set_speaker("ann", may_publish=False)
+    set_speaker(room, "ann")
+    seats.mute(room, "ann", MuteSource.SELF)
+    set_speaker(room, "ann", may_publish=False)
     assert not room.may_publish("ann")
-    room.set_speaker("ann")
+    set_speaker(room, "ann")
     assert room.speakers["ann"].mutes == {MuteSource.SELF}
 
 
 def test_a_new_seat_after_a_removed_one_has_no_mutes() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    room.mute("ann", MuteSource.HOST)
-    csrc = room.csrc_of("ann")
-    assert room.remove_speaker("ann") == [RemoveColumn(7, csrc)]
-    assert room.set_speaker("ann") == [SetColumn(7, csrc, 1.0)]
+    set_speaker(room, "ann")
+    seats.mute(room, "ann", MuteSource.HOST)
+    csrc = room.csrcs.of("ann")
+    assert seats.remove(room, "ann") == [RemoveColumn(7, csrc)]
+    assert set_speaker(room, "ann") == [SetColumn(7, csrc, 1.0)]
 
 
 def test_a_newer_session_replaces_the_older_of_its_direction_only() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    assert room.join("ann", Direction.PUBLISH, 1) == []
-    assert room.join("ann", Direction.LISTEN, 2) == []
-    assert room.join("ann", Direction.PUBLISH, 3) == [ClosePeer(1, CloseReason.REPLACED)]
-    room.leave("ann", Direction.PUBLISH, 1)
+    set_speaker(room, "ann")
+    assert presence.join(room, "ann", Direction.PUBLISH, 1) == []
+    assert presence.join(room, "ann", Direction.LISTEN, 2) == []
+    assert presence.join(room, "ann", Direction.PUBLISH, 3) == [ClosePeer(1, CloseReason.REPLACED)]
+    presence.leave(room, "ann", Direction.PUBLISH, 1)
     assert room.participants["ann"].peers == {Direction.PUBLISH: 3, Direction.LISTEN: 2}
 
 
 def test_losing_the_seat_ends_publishing_but_not_listening() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    room.join("ann", Direction.PUBLISH, 1)
-    room.join("ann", Direction.LISTEN, 2)
-    assert room.remove_speaker("ann") == [
+    set_speaker(room, "ann")
+    presence.join(room, "ann", Direction.PUBLISH, 1)
+    presence.join(room, "ann", Direction.LISTEN, 2)
+    assert seats.remove(room, "ann") == [
         ClosePeer(1, CloseReason.SEAT_REMOVED),
-        RemoveColumn(7, room.csrc_of("ann")),
+        RemoveColumn(7, room.csrcs.of("ann")),
     ]
     assert room.participants["ann"].peers == {Direction.LISTEN: 2}
 
 
 def test_a_kick_ends_both_sessions_and_revokes_the_tokens_issued_until_then() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    room.join("ann", Direction.PUBLISH, 1)
-    room.join("ann", Direction.LISTEN, 2)
-    assert room.kick("ann", 1000.0) == [
+    set_speaker(room, "ann")
+    presence.join(room, "ann", Direction.PUBLISH, 1)
+    presence.join(room, "ann", Direction.LISTEN, 2)
+    assert kicks.kick(room, "ann", 1000.0) == [
         ClosePeer(1, CloseReason.KICKED),
         ClosePeer(2, CloseReason.KICKED),
-        RemoveColumn(7, room.csrc_of("ann")),
+        RemoveColumn(7, room.csrcs.of("ann")),
     ]
     assert not room.participants
     assert not room.may_publish("ann")
@@ -100,31 +105,31 @@ def test_a_kick_ends_both_sessions_and_revokes_the_tokens_issued_until_then() ->
 
 def test_closing_a_room_ends_every_session_before_the_room() -> None:
     room = make_room()
-    assert room.open() == [AddRoom(7, 0, MIXES[Scenario.CHAT])]
-    room.join("ann", Direction.LISTEN, 1)
-    room.join("bob", Direction.LISTEN, 2)
+    assert lifecycle.start(room) == [AddRoom(7, 0, MIXES[Scenario.CHAT])]
+    presence.join(room, "ann", Direction.LISTEN, 1)
+    presence.join(room, "bob", Direction.LISTEN, 2)
     reason = CloseReason.ROOM_CLOSED
-    assert room.close() == [ClosePeer(1, reason), ClosePeer(2, reason), RemoveRoom(7)]
+    assert lifecycle.end(room) == [ClosePeer(1, reason), ClosePeer(2, reason), RemoveRoom(7)]
 
 
 def test_csrc_is_never_zero_nor_somebody_elses() -> None:
     draws = iter([0, 5, 5, 0, 6])
-    room = Room(id=1, name="hall", home=0, draw_csrc=lambda: next(draws))
-    assert [room.csrc_of("ann"), room.csrc_of("bob"), room.csrc_of("ann")] == [5, 6, 5]
+    room = Room(id=1, name="hall", home=0, csrcs=Csrcs(lambda: next(draws)))
+    assert [room.csrcs.of("ann"), room.csrcs.of("bob"), room.csrcs.of("ann")] == [5, 6, 5]
 
 
 def test_a_listeners_csrc_is_given_up_and_a_speakers_is_kept() -> None:
     room = make_room()
-    room.set_speaker("ann")
-    csrc = room.csrc_of("ann")
-    room.join("ann", Direction.PUBLISH, 1)
-    room.remove_speaker("ann")
-    assert room.csrc_of("ann") == csrc
+    set_speaker(room, "ann")
+    csrc = room.csrcs.of("ann")
+    presence.join(room, "ann", Direction.PUBLISH, 1)
+    seats.remove(room, "ann")
+    assert room.csrcs.of("ann") == csrc
     for peer in range(2, 1000):
-        room.join(f"listener {peer}", Direction.LISTEN, peer)
-        room.leave(f"listener {peer}", Direction.LISTEN, peer)
-    assert list(room._csrcs) == ["ann"]
-    assert room._taken == {0, csrc}
+        presence.join(room, f"listener {peer}", Direction.LISTEN, peer)
+        presence.leave(room, f"listener {peer}", Direction.LISTEN, peer)
+    assert list(room.csrcs._known) == ["ann"]
+    assert room.csrcs._taken == {0, csrc}
 
 
 @dataclass(frozen=True)
@@ -198,20 +203,20 @@ class RoomAgainstHistory(RuleBasedStateMachine):
 
     @rule(user=users, may_publish=st.booleans())
     def set_speaker(self, user: str, may_publish: bool) -> None:
-        commands = self.room.set_speaker(user, may_publish=may_publish)
+        commands = set_speaker(self.room, user, may_publish=may_publish)
         self.note(Asked("set_speaker", user, may_publish=may_publish), commands)
-        assert self.csrcs.setdefault(user, self.room.csrc_of(user)) == self.room.csrc_of(user)
+        assert self.csrcs.setdefault(user, self.room.csrcs.of(user)) == self.room.csrcs.of(user)
 
     @rule(user=users)
     def remove_speaker(self, user: str) -> None:
-        self.note(Asked("remove_speaker", user), self.room.remove_speaker(user))
+        self.note(Asked("remove_speaker", user), seats.remove(self.room, user))
 
     @precondition(lambda self: self.room.speakers)
     @rule(data=st.data(), source=sources, on=st.booleans())
     def mute_or_unmute(self, data: st.DataObject, source: MuteSource, on: bool) -> None:
         user = data.draw(st.sampled_from(sorted(self.room.speakers)))
-        change = self.room.mute if on else self.room.unmute
-        self.note(Asked("mute" if on else "unmute", user, source=source), change(user, source))
+        change = seats.mute if on else seats.unmute
+        self.note(Asked("mute" if on else "unmute", user, source=source), change(self.room, user, source))
 
     @rule(user=users, direction=directions)
     def join(self, user: str, direction: Direction) -> None:
@@ -219,24 +224,24 @@ class RoomAgainstHistory(RuleBasedStateMachine):
             return
         peer = next(self.numbers)
         self.plane.peers.add(peer)
-        self.note(Asked("join", user, direction=direction, peer=peer), self.room.join(user, direction, peer))
+        self.note(Asked("join", user, direction=direction, peer=peer), presence.join(self.room, user, direction, peer))
 
     @precondition(lambda self: any(asked.what == "join" for asked in self.history))
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         joined = data.draw(st.sampled_from([asked for asked in self.history if asked.what == "join"]))
-        self.room.leave(joined.user, joined.direction, joined.peer)
+        presence.leave(self.room, joined.user, joined.direction, joined.peer)
         self.plane.peers.discard(joined.peer)
         self.note(Asked("leave", joined.user, direction=joined.direction, peer=joined.peer), [])
 
     @rule(user=users)
     def kick(self, user: str) -> None:
-        self.note(Asked("kick", user), self.room.kick(user, float(len(self.history))))
+        self.note(Asked("kick", user), kicks.kick(self.room, user, float(len(self.history))))
 
     @invariant()
     def columns_are_the_seats(self) -> None:
         gains = {user: gain for user in USERS if (gain := seat_of(self.history, user)) is not None}
-        assert self.plane.columns == {self.room.csrc_of(user): gain for user, gain in gains.items()}
+        assert self.plane.columns == {self.room.csrcs.of(user): gain for user, gain in gains.items()}
 
     @invariant()
     def open_peers_are_the_sessions(self) -> None:
@@ -255,10 +260,10 @@ class RoomAgainstHistory(RuleBasedStateMachine):
 
     @invariant()
     def csrcs_are_unique_and_a_speakers_never_changes(self) -> None:
-        csrcs = [self.room.csrc_of(user) for user in self.room.participants]
+        csrcs = [self.room.csrcs.of(user) for user in self.room.participants]
         assert 0 not in csrcs
         assert len(set(csrcs)) == len(csrcs)
-        assert all(self.room.csrc_of(user) == csrc for user, csrc in self.csrcs.items())
+        assert all(self.room.csrcs.of(user) == csrc for user, csrc in self.csrcs.items())
 
 
 RoomAgainstHistory.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

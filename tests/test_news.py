@@ -9,15 +9,19 @@ from hypothesis import strategies as st
 from mediaserver.commands import ClosePeer, CloseReason
 from mediaserver.events import TYPES
 from mediaserver.matrix import Ears
-from mediaserver.model import Direction, Fact, MuteSource, News, Participant, Room, Speaker
+from mediaserver.model import kicks, lifecycle, memory, moves, presence, rows, seats
+from mediaserver.model.news import Fact, News
+from mediaserver.model.people import Direction, MuteSource, Participant, Speaker
+from mediaserver.model.room import Room
 from mediaserver.scenarios import Scenario
+from tests.seating import set_speaker
 
 PUBLISH, LISTEN = Direction.PUBLISH, Direction.LISTEN
 
 
 def make_room(name: str = "hall", number: int = 7) -> Room:
     room = Room(id=number, name=name, home=0, instance=f"i{number}")
-    room.open()
+    lifecycle.start(room)
     assert said(room) == ["room.started"]
     return room
 
@@ -30,22 +34,22 @@ def said(room: Room) -> list[str]:
 def arrive(room: Room, user: str, direction: Direction, peer: int) -> None:
     row = None
     if direction is LISTEN:
-        row, _ = room.take_row(user)
-    room.join(user, direction, peer, row)
-    room.connected(user, direction, peer)
+        row, _ = rows.take(room, user)
+    presence.join(room, user, direction, peer, row)
+    presence.connected(room, user, direction, peer)
 
 
 def test_a_user_has_joined_when_he_is_connected_and_left_with_his_last_session() -> None:
     room = make_room()
-    room.join("ann", PUBLISH, 1)
+    presence.join(room, "ann", PUBLISH, 1)
     assert said(room) == []
-    room.connected("ann", PUBLISH, 1)
+    presence.connected(room, "ann", PUBLISH, 1)
     assert said(room) == ["participant.joined ann", "publishing.started ann"]
     arrive(room, "ann", LISTEN, 2)
     assert said(room) == ["listening.started ann"]
-    room.leave("ann", PUBLISH, 1, CloseReason.DELETED)
+    presence.leave(room, "ann", PUBLISH, 1, CloseReason.DELETED)
     assert said(room) == ["publishing.stopped ann"]
-    room.leave("ann", LISTEN, 2, CloseReason.CONSENT_EXPIRED)
+    presence.leave(room, "ann", LISTEN, 2, CloseReason.CONSENT_EXPIRED)
     stopped, left = room.take_news()
     assert stopped == News("listening.stopped", "ann", {"reason": "consent-expired"})
     assert left == News("participant.left", "ann", {"reason": "consent-expired"})
@@ -53,8 +57,8 @@ def test_a_user_has_joined_when_he_is_connected_and_left_with_his_last_session()
 
 def test_a_session_that_never_connects_is_no_news() -> None:
     room = make_room()
-    room.join("ann", PUBLISH, 1)
-    room.leave("ann", PUBLISH, 1, CloseReason.HANDSHAKE_TIMEOUT)
+    presence.join(room, "ann", PUBLISH, 1)
+    presence.leave(room, "ann", PUBLISH, 1, CloseReason.HANDSHAKE_TIMEOUT)
     assert said(room) == []
 
 
@@ -62,12 +66,12 @@ def test_a_session_that_takes_the_place_of_another_is_no_news() -> None:
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
     said(room)
-    assert room.join("ann", PUBLISH, 2) == []
-    room.connected("ann", PUBLISH, 2)
-    assert room.take_over("ann", PUBLISH, 2) == [ClosePeer(1, CloseReason.REPLACED)]
-    room.leave("ann", PUBLISH, 1, CloseReason.REPLACED)
+    assert presence.join(room, "ann", PUBLISH, 2) == []
+    presence.connected(room, "ann", PUBLISH, 2)
+    assert presence.take_over(room, "ann", PUBLISH, 2) == [ClosePeer(1, CloseReason.REPLACED)]
+    presence.leave(room, "ann", PUBLISH, 1, CloseReason.REPLACED)
     assert said(room) == []
-    room.leave("ann", PUBLISH, 2, CloseReason.PEER_CLOSED)
+    presence.leave(room, "ann", PUBLISH, 2, CloseReason.PEER_CLOSED)
     assert said(room) == ["publishing.stopped ann", "participant.left ann"]
 
 
@@ -75,10 +79,10 @@ def test_an_older_session_that_ends_when_the_newer_is_ready_is_no_news() -> None
     room = make_room()
     arrive(room, "ann", LISTEN, 1)
     said(room)
-    row, _ = room.take_row("ann")
-    room.join("ann", LISTEN, 2, row)
-    room.connected("ann", LISTEN, 2)
-    assert room.leave("ann", LISTEN, 1, CloseReason.CONSENT_EXPIRED) == []
+    row, _ = rows.take(room, "ann")
+    presence.join(room, "ann", LISTEN, 2, row)
+    presence.connected(room, "ann", LISTEN, 2)
+    assert presence.leave(room, "ann", LISTEN, 1, CloseReason.CONSENT_EXPIRED) == []
     assert said(room) == []
     assert (room.participants["ann"].peers, room.participants["ann"].rows) == ({LISTEN: 2}, {2: row})
 
@@ -87,9 +91,9 @@ def test_a_newer_session_that_cannot_connect_costs_the_older_nothing() -> None:
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
     said(room)
-    room.join("ann", PUBLISH, 2)
-    assert room.join("ann", PUBLISH, 3) == [ClosePeer(2, CloseReason.REPLACED)]
-    assert room.leave("ann", PUBLISH, 3, CloseReason.HANDSHAKE_TIMEOUT) == []
+    presence.join(room, "ann", PUBLISH, 2)
+    assert presence.join(room, "ann", PUBLISH, 3) == [ClosePeer(2, CloseReason.REPLACED)]
+    assert presence.leave(room, "ann", PUBLISH, 3, CloseReason.HANDSHAKE_TIMEOUT) == []
     assert (said(room), room.participants["ann"].peers) == ([], {PUBLISH: 1})
 
 
@@ -97,10 +101,10 @@ def test_who_leaves_while_a_newer_session_is_not_connected_has_left_and_joins_wi
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
     said(room)
-    room.join("ann", PUBLISH, 2)
-    room.leave("ann", PUBLISH, 1)
+    presence.join(room, "ann", PUBLISH, 2)
+    presence.leave(room, "ann", PUBLISH, 1)
     assert said(room) == ["publishing.stopped ann", "participant.left ann"]
-    room.connected("ann", PUBLISH, 2)
+    presence.connected(room, "ann", PUBLISH, 2)
     assert said(room) == ["participant.joined ann", "publishing.started ann"]
 
 
@@ -109,19 +113,19 @@ def test_a_client_that_is_late_is_told_once_and_again_when_it_is_back() -> None:
     arrive(room, "ann", PUBLISH, 1)
     arrive(room, "ann", LISTEN, 2)
     said(room)
-    room.late("ann", PUBLISH, 1)
-    room.late("ann", LISTEN, 2)
+    presence.late(room, "ann", PUBLISH, 1)
+    presence.late(room, "ann", LISTEN, 2)
     assert said(room) == ["participant.reconnecting ann"]
-    room.in_time("ann", PUBLISH, 1)
+    presence.in_time(room, "ann", PUBLISH, 1)
     assert said(room) == []
-    room.in_time("ann", LISTEN, 2)
+    presence.in_time(room, "ann", LISTEN, 2)
     assert said(room) == ["participant.reconnected ann"]
 
 
 def test_who_comes_back_by_a_new_session_is_back() -> None:
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
-    room.late("ann", PUBLISH, 1)
+    presence.late(room, "ann", PUBLISH, 1)
     said(room)
     arrive(room, "ann", PUBLISH, 2)
     assert said(room) == ["participant.reconnected ann"]
@@ -130,8 +134,8 @@ def test_who_comes_back_by_a_new_session_is_back() -> None:
 def test_a_late_client_that_does_not_come_back_has_left() -> None:
     room = make_room()
     arrive(room, "ann", PUBLISH, 1)
-    room.late("ann", PUBLISH, 1)
-    room.leave("ann", PUBLISH, 1, CloseReason.CONSENT_EXPIRED)
+    presence.late(room, "ann", PUBLISH, 1)
+    presence.leave(room, "ann", PUBLISH, 1, CloseReason.CONSENT_EXPIRED)
     assert said(room)[-1] == "participant.left ann"
     arrive(room, "ann", PUBLISH, 2)
     assert said(room) == ["participant.joined ann", "publishing.started ann"]
@@ -139,36 +143,36 @@ def test_a_late_client_that_does_not_come_back_has_left() -> None:
 
 def test_seats_and_mutes_are_told_with_what_they_are() -> None:
     room = make_room()
-    room.set_speaker("ann", seat=3, mutes=[MuteSource.HOST])
+    set_speaker(room, "ann", seat=3, mutes=[MuteSource.HOST])
     seated, muted = room.take_news()
     assert seated == News("speaker.seated", "ann", {"seat": 3, "may_publish": True, "gain_db": 0.0})
     assert muted == News("speaker.muted", "ann", {"source": "host"})
-    room.mute("ann", MuteSource.SELF)
-    room.unmute("ann", MuteSource.HOST)
+    seats.mute(room, "ann", MuteSource.SELF)
+    seats.unmute(room, "ann", MuteSource.HOST)
     assert said(room) == ["speaker.muted ann", "speaker.unmuted ann"]
-    room.set_speaker("ann", gain_db=-3.0, seat=3)
+    set_speaker(room, "ann", gain_db=-3.0, seat=3)
     assert said(room) == ["speaker.changed ann"]
-    room.remove_speaker("ann")
+    seats.remove(room, "ann")
     assert said(room) == ["speaker.unseated ann"]
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda room: room.set_speaker("ann", seat=1),
-        lambda room: room.mute("ann", MuteSource.HOST),
-        lambda room: room.unmute("ann", MuteSource.SYSTEM),
-        lambda room: room.remove_speaker("nobody"),
-        lambda room: room.configure(scenario=Scenario.KTV),
-        lambda room: room.set_ears("bob", Ears({"ann": -3.0})),
-        lambda room: room.set_speakers(dict(room.speakers)),
+        lambda room: set_speaker(room, "ann", seat=1),
+        lambda room: seats.mute(room, "ann", MuteSource.HOST),
+        lambda room: seats.unmute(room, "ann", MuteSource.SYSTEM),
+        lambda room: seats.remove(room, "nobody"),
+        lambda room: lifecycle.configure(room, scenario=Scenario.KTV),
+        lambda room: rows.set_ears(room, "bob", Ears({"ann": -3.0})),
+        lambda room: seats.take_all(room, dict(room.speakers)),
     ],
 )
 def test_what_is_so_already_is_no_news_and_no_revision(ask: Callable[[Room], object]) -> None:
     room = make_room()
-    room.set_speaker("ann", seat=1, mutes=[MuteSource.HOST])
-    room.configure(scenario=Scenario.KTV)
-    room.set_ears("bob", Ears({"ann": -3.0}))
+    set_speaker(room, "ann", seat=1, mutes=[MuteSource.HOST])
+    lifecycle.configure(room, scenario=Scenario.KTV)
+    rows.set_ears(room, "bob", Ears({"ann": -3.0}))
     room.take_facts()
     said(room)
     etag = room.etag
@@ -178,11 +182,11 @@ def test_what_is_so_already_is_no_news_and_no_revision(ask: Callable[[Room], obj
 
 def test_a_kick_tells_the_end_of_everything_and_why() -> None:
     room = make_room()
-    room.set_speaker("ann")
+    set_speaker(room, "ann")
     arrive(room, "ann", PUBLISH, 1)
     arrive(room, "ann", LISTEN, 2)
     said(room)
-    room.kick("ann", 100.0)
+    kicks.kick(room, "ann", 100.0)
     news = room.take_news()
     assert [item.type for item in news] == [
         "publishing.stopped",
@@ -191,16 +195,16 @@ def test_a_kick_tells_the_end_of_everything_and_why() -> None:
         "speaker.unseated",
     ]
     assert {item.data["reason"] for item in news} == {CloseReason.KICKED}
-    assert room.fact(Fact.REVOKED, "ann") == 100.0
+    assert memory.fact(room, Fact.REVOKED, "ann") == 100.0
 
 
 def test_a_move_is_a_leave_here_and_a_join_there() -> None:
     here, there = make_room(), make_room("table", 8)
-    here.set_speaker("ann", mutes=[MuteSource.HOST])
+    set_speaker(here, "ann", mutes=[MuteSource.HOST])
     arrive(here, "ann", PUBLISH, 1)
     arrive(here, "ann", LISTEN, 2)
     said(here)
-    here.move("ann", there)
+    moves.move(here, "ann", there)
     news = here.take_news()
     assert [item.type for item in news] == [
         "listening.stopped",
@@ -220,30 +224,30 @@ def test_a_move_is_a_leave_here_and_a_join_there() -> None:
 
 def test_a_closed_rooms_last_word_is_its_end() -> None:
     room = make_room()
-    room.set_speaker("ann")
+    set_speaker(room, "ann")
     arrive(room, "ann", LISTEN, 1)
     said(room)
-    room.close()
+    lifecycle.end(room)
     assert said(room) == ["listening.stopped ann", "participant.left ann", "room.ended"]
 
 
 def test_who_was_there_before_a_restart_has_left_with_it() -> None:
     room = make_room()
-    room.recall(Fact.PRESENT, "ann", ["listen", "publish"])
+    memory.recall(room, Fact.PRESENT, "ann", ["listen", "publish"])
     news = room.take_news()
     assert [item.type for item in news] == ["listening.stopped", "publishing.stopped", "participant.left"]
     assert {item.data["reason"] for item in news} == {CloseReason.RESTARTED}
     assert room.take_facts() == {(Fact.PRESENT, "ann")}
-    assert room.fact(Fact.PRESENT, "ann") is None
+    assert memory.fact(room, Fact.PRESENT, "ann") is None
 
 
 def test_revocations_are_forgotten_when_no_token_can_be_that_old() -> None:
     room = make_room()
-    room.kick("ann", 0.0)
-    room.kick("bob", 9 * 24 * 3600.0)
+    kicks.kick(room, "ann", 0.0)
+    kicks.kick(room, "bob", 9 * 24 * 3600.0)
     assert room.kicked == {"bob": 9 * 24 * 3600.0}
     assert (Fact.REVOKED, "ann") in room.take_facts()
-    assert room.fact(Fact.REVOKED, "ann") is None
+    assert memory.fact(room, Fact.REVOKED, "ann") is None
 
 
 STEPS = st.lists(
@@ -271,14 +275,14 @@ def test_whatever_happens_each_spell_begins_before_it_ends_and_is_told_once(
         room = rooms[where[user]]
         if what == "move":
             if user in room.participants:
-                room.move(user, rooms[1 - where[user]])
+                moves.move(room, user, rooms[1 - where[user]])
                 where[user] = 1 - where[user]
         else:
             step(room, what, user, direction, next(peers))
         for number, each in enumerate(rooms):
             story[number] += each.take_news()
     for number, each in enumerate(rooms):
-        each.close()
+        lifecycle.end(each)
         story[number] += each.take_news()
         check(story[number])
 
@@ -289,24 +293,24 @@ def step(room: Room, what: str, user: str, direction: Direction, new_peer: int) 
     coming = participant.coming.get(direction, 0) if participant else 0
     match what:
         case "join" | "join newer":
-            row = room.take_row(user)[0] if direction is LISTEN else None
-            room.join(user, direction, new_peer, row)
+            row = rows.take(room, user)[0] if direction is LISTEN else None
+            presence.join(room, user, direction, new_peer, row)
         case "connect":
-            room.connected(user, direction, coming or peer)
+            presence.connected(room, user, direction, coming or peer)
         case "take over" if coming in ready(participant, direction):
-            room.take_over(user, direction, coming)
+            presence.take_over(room, user, direction, coming)
         case "leave":
-            room.leave(user, direction, peer)
+            presence.leave(room, user, direction, peer)
         case "late":
-            room.late(user, direction, peer)
+            presence.late(room, user, direction, peer)
         case "back":
-            room.in_time(user, direction, peer)
+            presence.in_time(room, user, direction, peer)
         case "seat":
-            room.set_speaker(user)
+            set_speaker(room, user)
         case "unseat":
-            room.remove_speaker(user)
+            seats.remove(room, user)
         case "kick":
-            room.kick(user, 1.0)
+            kicks.kick(room, user, 1.0)
 
 
 def ready(participant: Participant | None, direction: Direction) -> set[int]:
@@ -339,7 +343,7 @@ def check(story: list[News]) -> None:
 
 def test_every_seat_that_a_document_gives_is_told() -> None:
     room = make_room()
-    room.set_speakers({"ann": Speaker(seat=1), "bob": Speaker(mutes=frozenset({MuteSource.HOST}))})
+    seats.take_all(room, {"ann": Speaker(seat=1), "bob": Speaker(mutes=frozenset({MuteSource.HOST}))})
     assert said(room) == ["speaker.seated ann", "speaker.seated bob", "speaker.muted bob"]
-    room.set_speakers({"bob": Speaker()})
+    seats.take_all(room, {"bob": Speaker()})
     assert said(room) == ["speaker.unseated ann", "speaker.unmuted bob"]

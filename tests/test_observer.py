@@ -25,7 +25,7 @@ async def publishing(edge: Edge, user: str = USER) -> fake_plane.PeerStats:
     """What the plane measures of a speaker who is connected."""
     edge.seat(user)
     peer = edge.peer_of(await edge.whip(user))
-    edge.node.session_of(peer).state = State.CONNECTED
+    edge.node.census.of(peer).state = State.CONNECTED
     return edge.plane.peers[peer].stats
 
 
@@ -107,7 +107,7 @@ async def test_low_quality_is_told_once_and_its_end(edge: Edge) -> None:
 
 async def test_a_session_that_is_not_connected_has_no_quality(edge: Edge) -> None:
     stats = await publishing(edge)
-    for session in edge.node.sessions.values():
+    for session in edge.node.census.sessions.values():
         session.state = State.CONNECTING
     await loses(edge, stats, 1.0)
     for second in range(20):
@@ -160,7 +160,7 @@ async def test_a_room_that_toggles_is_told_of_twenty_times_a_second_at_most_and_
     edge.node.streams.levels = (  # type: ignore[method-assign]
         lambda room, levels, at_ms=None: told.append(levels[USER].speaking) if at_ms is None else None
     )
-    session = next(iter(edge.node.sessions.values()))
+    session = next(iter(edge.node.census.sessions.values()))
     for step in range(1001):
         stats.speaking = step % 2 == 0
         edge.node.observer.voice(session, step / 10_000)  # 0.1 s
@@ -173,7 +173,7 @@ async def test_a_room_that_toggles_is_told_of_twenty_times_a_second_at_most_and_
 
 async def test_a_closed_room_is_not_told_of(edge: Edge) -> None:
     stats = await publishing(edge)
-    session = next(iter(edge.node.sessions.values()))
+    session = next(iter(edge.node.census.sessions.values()))
     cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
     stats.speaking = True
     edge.node.observer.voice(session, 0.0)

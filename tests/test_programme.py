@@ -16,10 +16,14 @@ from mediaserver.commands import (
     StopEffect,
 )
 from mediaserver.matrix import Ears, Rows, linear
-from mediaserver.model import Direction, EffectTakenError, Layout, Limits, Room, Speaker
+from mediaserver.model import lifecycle, playing, presence, rows, seats
+from mediaserver.model.errors import EffectTakenError
+from mediaserver.model.people import Direction, Speaker
+from mediaserver.model.room import Layout, Limits, Room
 from mediaserver.music.plans import Plan, Track
 from mediaserver.programme import Audience, Crowd, EffectSpec, PlayerSpec, PlayerState, Programme, Public
 from mediaserver.voices import Speech, VoiceEffect, chain_of
+from tests.seating import set_speaker
 
 SONG = PlayerSpec(Plan(tracks=(Track("0", "library:song"),)))
 DING = EffectSpec("ding")
@@ -31,8 +35,8 @@ def make_room() -> Room:
 
 
 def hear_mix(room: Room, user: str, peer: int) -> list[Command]:
-    row, commands = room.take_row(user)
-    return [*commands, *room.join(user, Direction.LISTEN, peer, row)]
+    row, commands = rows.take(room, user)
+    return [*commands, *presence.join(room, user, Direction.LISTEN, peer, row)]
 
 
 class Ear:
@@ -59,7 +63,7 @@ class Ear:
 def hall() -> tuple[Room, Ear]:
     """ann has a seat, bob and cem have none; all hear the mix, as peers 1, 2, 3."""
     room, ear = make_room(), Ear()
-    ear.perform(room.set_speaker("ann"), room)
+    ear.perform(set_speaker(room, "ann"), room)
     for peer, user in enumerate(("ann", "bob", "cem"), 1):
         ear.perform(hear_mix(room, user, peer), room)
     return room, ear
@@ -83,7 +87,7 @@ def test_an_audience_is_a_pattern_of_rows(
     hall: tuple[Room, Ear], audience: Audience, heard: tuple[float, float, float]
 ) -> None:
     room, ear = hall
-    commands = room.set_player("music", PlayerSpec(SONG.plan, audience=audience))
+    commands = playing.set_player(room, "music", PlayerSpec(SONG.plan, audience=audience))
     assert isinstance(commands[-1], OpenPlayer), "rows are ready before it is heard"
     ear.perform(commands, room)
     csrc = csrc_of(commands, OpenPlayer)
@@ -92,21 +96,21 @@ def test_an_audience_is_a_pattern_of_rows(
 
 def test_music_for_everybody_changes_no_row(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    assert [type(command) for command in room.set_player("music", SONG)] == [OpenPlayer]
-    assert [type(command) for command in room.start_effect("x", DING)] == [StartEffect]
+    assert [type(command) for command in playing.set_player(room, "music", SONG)] == [OpenPlayer]
+    assert [type(command) for command in playing.start_effect(room, "x", DING)] == [StartEffect]
 
 
 def test_thousands_of_listeners_are_told_of_an_audience_by_one_command() -> None:
     room = make_room()
     for peer in range(1000):
         hear_mix(room, f"user {peer}", peer)
-    commands = room.set_player("monitor", PlayerSpec(SONG.plan, audience=Audience(Public.SPEAKERS)))
+    commands = playing.set_player(room, "monitor", PlayerSpec(SONG.plan, audience=Audience(Public.SPEAKERS)))
     assert [type(command) for command in commands] == [SetRow, OpenPlayer]
 
 
 def test_who_comes_while_something_is_played_for_others_does_not_hear_it(hall: tuple[Room, Ear]) -> None:
     room, ear = hall
-    commands = room.start_effect("call", RING)
+    commands = playing.start_effect(room, "call", RING)
     ear.perform(commands, room)
     ear.perform(hear_mix(room, "dan", 4), room)
     assert ear.factor(4, csrc_of(commands, StartEffect)) == 0.0
@@ -114,33 +118,33 @@ def test_who_comes_while_something_is_played_for_others_does_not_hear_it(hall: t
 
 def test_who_takes_a_seat_hears_what_speakers_hear(hall: tuple[Room, Ear]) -> None:
     room, ear = hall
-    commands = room.set_player("monitor", PlayerSpec(SONG.plan, audience=Audience(Public.SPEAKERS)))
+    commands = playing.set_player(room, "monitor", PlayerSpec(SONG.plan, audience=Audience(Public.SPEAKERS)))
     ear.perform(commands, room)
-    ear.perform(room.set_speaker("bob"), room)
+    ear.perform(set_speaker(room, "bob"), room)
     csrc = csrc_of(commands, OpenPlayer)
     assert [ear.factor(peer, csrc) for peer in (1, 2, 3)] == [1.0, 1.0, 0.0]
 
 
 def test_for_whom_an_effect_was_not_it_is_silent_to_its_end(hall: tuple[Room, Ear]) -> None:
     room, ear = hall
-    started = room.start_effect("call", RING)
+    started = playing.start_effect(room, "call", RING)
     ear.perform(started, room)
     csrc = csrc_of(started, StartEffect)
-    stopped = room.stop_effect("call")
+    stopped = playing.stop_effect(room, "call")
     assert stopped[0] == StopEffect(7, "call", csrc)
     ear.perform(stopped, room)
     assert ear.factor(3, csrc) == 0.0
-    assert csrc not in room._taken
+    assert csrc not in room.csrcs._taken
 
 
 def test_an_effect_that_has_ended_is_forgotten_and_an_older_one_s_end_is_not_its(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    first = csrc_of(room.start_effect("x", DING), StartEffect)
-    room.stop_effect("x")
-    second = csrc_of(room.start_effect("x", DING), StartEffect)
-    assert room.effect_ended("x", first) == []
+    first = csrc_of(playing.start_effect(room, "x", DING), StartEffect)
+    playing.stop_effect(room, "x")
+    second = csrc_of(playing.start_effect(room, "x", DING), StartEffect)
+    assert playing.effect_ended(room, "x", first) == []
     assert "x" in room.programme.effects
-    assert room.effect_ended("x", second) == []
+    assert playing.effect_ended(room, "x", second) == []
     assert room.programme.effects == {}
     assert [news.type for news in room.take_news()].count("effect.ended") == 2
 
@@ -148,37 +152,37 @@ def test_an_effect_that_has_ended_is_forgotten_and_an_older_one_s_end_is_not_its
 def test_effects_of_the_moment_are_not_in_the_document(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
     before = room.revision
-    room.start_effect("once", DING)
+    playing.start_effect(room, "once", DING)
     assert room.revision == before
-    room.start_effect("call", RING)
+    playing.start_effect(room, "call", RING)
     assert room.revision == before + 1
 
 
 def test_an_effect_s_name_is_not_taken_over_by_another_sound(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    room.start_effect("call", RING)
+    playing.start_effect(room, "call", RING)
     with pytest.raises(EffectTakenError):
-        room.start_effect("call", EffectSpec("busy", repeat=True))
-    [softer] = room.start_effect("call", EffectSpec("ring", -6.0, 0.5, RING.audience, repeat=True))
+        playing.start_effect(room, "call", EffectSpec("busy", repeat=True))
+    [softer] = playing.start_effect(room, "call", EffectSpec("ring", -6.0, 0.5, RING.audience, repeat=True))
     assert isinstance(softer, SetColumn)
     assert (softer.gain, softer.pan) == (linear(-6.0), 0.5)
 
 
 def test_a_player_is_changed_and_removed(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    csrc = csrc_of(room.set_player("music", SONG), OpenPlayer)
+    csrc = csrc_of(playing.set_player(room, "music", SONG), OpenPlayer)
     paused = PlayerSpec(SONG.plan, PlayerState.PAUSED)
-    assert room.set_player("music", paused) == [ChangePlayer(7, "music", csrc, paused)]
-    assert room.set_player("music", paused) == []
-    assert room.remove_player("music") == [ClosePlayer(7, "music", csrc)]
-    assert room.remove_player("music") == []
+    assert playing.set_player(room, "music", paused) == [ChangePlayer(7, "music", csrc, paused)]
+    assert playing.set_player(room, "music", paused) == []
+    assert playing.remove_player(room, "music") == [ClosePlayer(7, "music", csrc)]
+    assert playing.remove_player(room, "music") == []
 
 
 def test_a_closing_room_stops_what_it_plays(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    room.set_player("music", SONG)
-    room.start_effect("call", RING)
-    kinds = [type(command) for command in room.close()]
+    playing.set_player(room, "music", SONG)
+    playing.start_effect(room, "call", RING)
+    kinds = [type(command) for command in lifecycle.end(room)]
     assert kinds[:2] == [ClosePlayer, StopEffect]
 
 
@@ -187,28 +191,28 @@ def test_a_closing_room_stops_what_it_plays(hall: tuple[Room, Ear]) -> None:
 
 def test_a_listener_turns_music_down_for_himself(hall: tuple[Room, Ear]) -> None:
     room, ear = hall
-    ear.perform(room.set_ears("bob", Ears(music_gain_db=-9.0)), room)
-    commands = room.set_player("music", SONG)
+    ear.perform(rows.set_ears(room, "bob", Ears(music_gain_db=-9.0)), room)
+    commands = playing.set_player(room, "music", SONG)
     ear.perform(commands, room)
     csrc = csrc_of(commands, OpenPlayer)
     assert [ear.factor(peer, csrc) for peer in (1, 2, 3)] == [1.0, pytest.approx(linear(-9.0)), 1.0]
-    ear.perform(room.set_ears("bob", Ears(music_gain_db=-60.0)), room)
+    ear.perform(rows.set_ears(room, "bob", Ears(music_gain_db=-60.0)), room)
     assert ear.factor(2, csrc) == 0.0
 
 
 def test_effects_are_not_music(hall: tuple[Room, Ear]) -> None:
     room, ear = hall
-    ear.perform(room.set_ears("bob", Ears(music_gain_db=-60.0)), room)
-    commands = room.start_effect("x", DING)
+    ear.perform(rows.set_ears(room, "bob", Ears(music_gain_db=-60.0)), room)
+    commands = playing.start_effect(room, "x", DING)
     ear.perform(commands, room)
     assert ear.factor(2, csrc_of(commands, StartEffect)) == 1.0
 
 
 def test_a_listener_places_another_where_he_likes(hall: tuple[Room, Ear]) -> None:
     room, _ = hall
-    commands = room.set_ears("bob", Ears(user_pans={"ann": -0.6}))
+    commands = rows.set_ears(room, "bob", Ears(user_pans={"ann": -0.6}))
     [added] = [command for command in commands if isinstance(command, AddRow)]
-    assert added.places == ((room.csrc_of("ann"), -0.5),)
+    assert added.places == ((room.csrcs.of("ann"), -0.5),)
 
 
 # Places and voices
@@ -216,34 +220,34 @@ def test_a_listener_places_another_where_he_likes(hall: tuple[Room, Ear]) -> Non
 
 def test_seats_of_an_arc_are_heard_from_the_middle_outwards_and_a_pan_of_one_s_own_counts_more() -> None:
     room = make_room()
-    room.configure(layout=Layout.ARC, limits=Limits(speakers=5))
+    lifecycle.configure(room, layout=Layout.ARC, limits=Limits(speakers=5))
     pans = {}
     for seat in range(5):
-        [column] = room.take_seat(f"user {seat}", Speaker(seat=seat))
+        [column] = seats.take(room, f"user {seat}", Speaker(seat=seat))
         assert isinstance(column, SetColumn)
         pans[seat] = column.pan
     assert pans[0] == 0.0
     assert -pans[2] == pans[1] > 0
     assert -pans[4] == pans[3] > pans[1]
-    [column] = room.take_seat("user 1", Speaker(seat=1, pan=-1.0))
+    [column] = seats.take(room, "user 1", Speaker(seat=1, pan=-1.0))
     assert isinstance(column, SetColumn)
     assert column.pan == -1.0
-    moved = room.configure(limits=Limits(speakers=5))
+    moved = lifecycle.configure(room, limits=Limits(speakers=5))
     assert {command.csrc for command in moved if isinstance(command, SetColumn)} == {
-        room.csrc_of(f"user {seat}") for seat in (2, 3, 4)
+        room.csrcs.of(f"user {seat}") for seat in (2, 3, 4)
     }
 
 
 def test_a_voice_effect_and_the_room_s_care_for_speech_make_a_chain() -> None:
     room = make_room()
     speech = Speech(high_pass=True, target_lufs=-20.0)
-    room.configure(speech=speech)
-    _, chain = room.take_seat("ann", Speaker(voice_effect=VoiceEffect.HALL))
-    assert chain == SetChain(7, room.csrc_of("ann"), chain_of(speech, VoiceEffect.HALL))
+    lifecycle.configure(room, speech=speech)
+    _, chain = seats.take(room, "ann", Speaker(voice_effect=VoiceEffect.HALL))
+    assert chain == SetChain(7, room.csrcs.of("ann"), chain_of(speech, VoiceEffect.HALL))
     assert isinstance(chain, SetChain)
     assert [stage for stage, _ in chain.chain] == ["high_pass", "level", "reverb"]
-    assert room.configure() == [SetChain(7, room.csrc_of("ann"), chain_of(Speech(), VoiceEffect.HALL))]
-    assert room.take_seat("ann", Speaker()) == [SetChain(7, room.csrc_of("ann"), ())]
+    assert lifecycle.configure(room) == [SetChain(7, room.csrcs.of("ann"), chain_of(Speech(), VoiceEffect.HALL))]
+    assert seats.take(room, "ann", Speaker()) == [SetChain(7, room.csrcs.of("ann"), ())]
 
 
 def test_a_crowd_hears_what_its_audience_says() -> None:

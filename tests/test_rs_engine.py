@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from roomservice.aggregates import CALL, INVITATION, ROOM
 from roomservice.bus.local import LocalBus
-from roomservice.commit import Commit, Due, Event, Numbered
+from roomservice.commit import Commit, Due, Event, Numbered, Write
 from roomservice.engine import Engine, NotFound
 from roomservice.interface import Conflict, Engaged
 from roomservice.model import calls, invitations, listing
-from roomservice.model.attendance import Appoint, Dismiss, Enter, Kick, Lost
+from roomservice.model.attendance import Appoint, Dismiss, Enter, Kick, Leave, Lost
 from roomservice.model.calls import AnswerCall, Callee, HangUp
-from roomservice.model.details import Like
+from roomservice.model.details import Like, SetUserInfo
 from roomservice.model.effects import Timer, What
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.listing import Listing, Relist
 from roomservice.model.room import SeatMode, Settings, UserInfo
-from roomservice.model.seats import TakeSeat
+from roomservice.model.seats import Mute, TakeSeat
 from roomservice.outcome import KEEP_ENDED_S
 from roomservice.storage.memory import MemoryStorage
 
@@ -80,8 +82,51 @@ async def test_a_room_is_made_once_and_what_comes_of_it_is_kept() -> None:
     (job,) = await made.storage.due_jobs(NOW, 9, LEASE_S)
     assert (job.kind, job.key, job.payload) == ("media", "put:room:r", {"kind": "room", "id": "r"})
     assert [event.name for event in (await made.storage.events("room:r", 0, 9)).events] == ["room_created"]
-    (kept,) = await made.storage.rooms(1, 9)
-    assert made.parsed(ROOM, kept) == room
+    assert await made.storage.rooms(1, 9) == ["r"]
+    assert await made.read_many(ROOM, ["nobody's", "r"]) == [room]
+
+
+class Noting(MemoryStorage):
+    """What is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[Write] = []
+
+    async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
+        self.writes += commit.writes
+        return await super().commit(commit, now)
+
+
+async def test_a_change_writes_the_attendees_that_it_changes_and_no_others() -> None:
+    storage = Noting()
+    made, _ = engine(storage)
+    await open_room(made)
+    commands = [Enter("bob"), Enter("cyd"), Mute("ann"), SetUserInfo("bob", "bob", nick="Bob"), Leave("cyd")]
+    for command in commands:
+        await made.change(ROOM, "r", lambda _, command=command: [command])  # type: ignore[misc]
+    told = [{name: body is not None for name, body in write.parts.items()} for write in storage.writes]
+    assert told == [{"ann": True}, {"bob": True}, {"cyd": True}, {}, {"bob": True}, {"cyd": False}]
+    assert all('"bob"' not in (write.body or "") for write in storage.writes)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whoever_reads_a_room_anew_finds_it_as_who_changed_it_knows_it(seed: int) -> None:
+    """Attendees in their order, too."""
+    random, storage = Random(seed), MemoryStorage()
+    made, clock = engine(storage)
+    await open_room(made)
+    users = [f"u{number}" for number in range(6)]
+    for _ in range(60):
+        user = random.choice(users)
+        commands = (Enter(user), Leave(user), SetUserInfo(user, user, nick=str(random.random())), Kick("ann", user))
+        wanted = random.choices(commands, (4, 2, 2, 1), k=random.choice((1, 1, 2)))
+        clock.now += random.choice((0, 0, -5, 5))  # clocks of instances are not one
+        with suppress(Illegal):
+            await made.change(ROOM, "r", lambda _, wanted=wanted: wanted)  # type: ignore[misc]
+        known, read = await made.read(ROOM, "r"), await engine(storage)[0].read(ROOM, "r")
+        assert read == known
+        assert list(read.room.attendees) == list(known.room.attendees)
 
 
 async def test_of_many_who_change_a_room_at_once_by_several_instances_each_is_heard_once() -> None:

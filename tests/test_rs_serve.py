@@ -14,6 +14,7 @@ import httpx
 
 from tests.client import listen, speak, until
 from tests.control import Control
+from tests.ports import free_port
 from tests.server import Server
 from tests.test_rooms import ANN_HZ, BOB_HZ, connected, hears, loudness
 
@@ -28,12 +29,22 @@ class Process:
 
     def __init__(self, directory: Path, media_url: str, *options: str) -> None:
         storage = f"sqlite+aiosqlite:///{directory}/rooms.db"
-        command = [COMMAND, "serve", "--port", "0", "--storage", storage, "--media-url", media_url, *options]
+        command = [
+            COMMAND,
+            "serve",
+            "--port",
+            str(free_port()),
+            "--storage",
+            storage,
+            "--media-url",
+            media_url,
+            *options,
+        ]
         self.log = directory / "roomservice.log"
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not (found := re.search(r"Uvicorn running on (http://\S+)", self.log.read_text())):
                 assert self.process.poll() is None, self.log.read_text()
                 assert time.monotonic() < deadline, self.log.read_text()

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from roomservice.aggregates import ROOM
+from roomservice.bus.local import LocalBus
 from roomservice.engine import NotFound
+from roomservice.instance import Instance
 from roomservice.model import rooms
 from roomservice.model.attendance import Dismiss, Enter, Leave
 from roomservice.model.errors import Illegal
@@ -26,8 +28,10 @@ from roomservice.model.listing import ListedRoom, Listing
 from roomservice.model.messages import RECALL_S, Content, Kind, Reference
 from roomservice.model.person import SetAttributes
 from roomservice.model.room import Settings, UserInfo
+from roomservice.push.both import PushByAll
+from roomservice.service import Service
 from roomservice.words import WordList
-from tests.talking import NOW, Town
+from tests.talking import NOW, NoMedia, Town
 
 HELLO = Content(Kind.TEXT, "hello")
 
@@ -140,6 +144,21 @@ async def test_host_and_admins_of_a_room_lead_its_audience_group() -> None:
     assert {event.name for event in await town.events("room:r")} >= {"group_silenced", "group_info", "group_attributes"}
     await town.engine.change(ROOM, name, lambda _: [Dismiss("ann")])
     assert await problem(town.talk.messages.to_group("ann", name, HELLO)) == "room-dismissed"
+
+
+async def test_the_audience_group_of_a_room_goes_with_the_room() -> None:
+    town = Town()
+    name = await room(town)
+    await town.talk.groups.command(name, SetProfile("ann", notice="Be kind"))
+    assert await town.storage.load("group", name) is not None
+    service = Service(Instance(town.storage, LocalBus(), NoMedia(), PushByAll([]), lambda: town.now))
+    with pytest.raises(Illegal):
+        await service.delete(name, "bob")
+    assert await town.storage.load("group", name) is not None
+    await service.delete(name, "ann")
+    assert await town.storage.load("group", name) is None
+    with pytest.raises(NotFound):
+        await town.talk.groups.gather(name)
 
 
 # ---- messages

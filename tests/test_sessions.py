@@ -13,7 +13,8 @@ from OpenSSL import SSL
 from mediaserver import negotiation
 from mediaserver.commands import CloseReason
 from mediaserver.dtls import Certificate, Handshake
-from mediaserver.model import Direction, Room
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.plane import CLEARLY_MORE_PEERS, Driver
 from mediaserver.sdp import Candidate
 from mediaserver.sessions import RELEASE_AFTER_S, SETUP_TIMEOUT_S, Session, State

@@ -32,7 +32,7 @@ async def sing(edge: Edge, user: str, round_trip_ms: float | None, waits_ms: flo
     )
     for response in (publishing, listening):
         peer = edge.peer_of(response)
-        edge.node.session_of(peer).state = State.CONNECTED
+        edge.node.census.of(peer).state = State.CONNECTED
         edge.plane.peers[peer].stats.round_trip_ms = round_trip_ms
     stats = edge.plane.peers[edge.peer_of(publishing)].stats
     stats.playout_delay_ms = waits_ms
@@ -48,7 +48,7 @@ async def play(edge: Edge, **options: Any) -> None:
 
 
 def delay_ms(edge: Edge, column: str) -> float:
-    return edge.plane.delays.get((edge.room.id, edge.room.csrc_of(column)), 0) / 48
+    return edge.plane.delays.get((edge.room.id, edge.room.csrcs.of(column)), 0) / 48
 
 
 async def test_music_and_quicker_voices_wait_for_the_slowest_singer(edge: Edge) -> None:

@@ -4,7 +4,6 @@ and the room plays on for clients that come back."""
 import asyncio
 import contextlib
 import json
-import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ import pytest
 from mediaserver.webhook_signature import verify
 from tests.client import Listener, Speaker, listen, speak, until
 from tests.control import Control
+from tests.ports import free_port
 from tests.server import Server
 from tests.voices import level_db, voice
 
@@ -69,12 +69,6 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
     async with server:
         yield receiver
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.timeout(180)

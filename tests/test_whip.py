@@ -9,6 +9,7 @@ from mediaserver import sdp
 from mediaserver.commands import CloseReason
 from tests.edge import NOW, ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import PWD, UFRAG, fragment, offer
+from tests.seating import set_speaker
 
 EVENTS_LINK = re.compile(r'<(/whep/hall/[\w-]+/sse)>; rel="urn:ietf:params:whep:ext:core:server-sent-events"')
 
@@ -30,7 +31,7 @@ async def test_an_offer_is_answered_with_a_session_and_its_entity_tag(edge: Edge
     options = edge.plane.peers[edge.peer_of(response)].options
     assert f"a=ice-ufrag:{options['ufrag']}" in response.text
     assert f"a=ice-pwd:{options['pwd']}" in response.text
-    assert options["csrc"] == edge.room.csrc_of(USER)
+    assert options["csrc"] == edge.room.csrcs.of(USER)
     assert (options["payload_type"], options["level_id"]) == (111, 1)
 
 
@@ -53,10 +54,10 @@ async def test_a_listener_gets_a_slot_for_each_audio_section_and_a_link_to_the_e
 async def test_named_speakers_are_put_in_the_slots_in_order(edge: Edge) -> None:
     edge.seat("bob, jr.")
     response = await edge.whep(params={"speaker": ["bob, jr.", USER]})
-    csrcs = [edge.room.csrc_of("bob, jr."), edge.room.csrc_of(USER)]
+    csrcs = [edge.room.csrcs.of("bob, jr."), edge.room.csrcs.of(USER)]
     assert edge.plane.peers[edge.peer_of(response)].sources == csrcs
     response = await edge.whep(params={"mode": "select", "speakers": USER})
-    assert edge.plane.peers[edge.peer_of(response)].sources == [edge.room.csrc_of(USER)]
+    assert edge.plane.peers[edge.peer_of(response)].sources == [edge.room.csrcs.of(USER)]
 
 
 async def test_naming_nobody_or_too_many_is_refused(edge: Edge) -> None:
@@ -107,9 +108,9 @@ async def test_publishing_needs_the_token_and_the_seat(edge: Edge) -> None:
 
     assert await status(bearer(may_publish=False)) == 403
     assert await status(bearer("bob")) == 403
-    edge.node.change(edge.room, edge.room.set_speaker(USER, may_publish=False))
+    edge.node.change(edge.room, set_speaker(edge.room, USER, may_publish=False))
     assert await status(bearer()) == 403
-    edge.node.change(edge.room, edge.room.set_speaker(USER))
+    edge.node.change(edge.room, set_speaker(edge.room, USER))
     assert await status(bearer()) == 201
 
 
@@ -126,7 +127,7 @@ async def test_a_session_ends_once_with_delete(edge: Edge) -> None:
     assert (await edge.http.delete(url, headers={**bearer(), "If-Match": '"other"'})).status_code == 200
     assert peer in edge.plane.removed
     assert_problem(await edge.http.delete(url, headers=bearer()), "no-session")
-    assert edge.node.endings[CloseReason.DELETED] == 1
+    assert edge.node.census.endings[CloseReason.DELETED] == 1
 
 
 async def test_a_newer_session_replaces_the_older_of_its_direction(edge: Edge) -> None:
@@ -256,7 +257,7 @@ async def test_names_are_any_utf8_and_come_back_as_they_were() -> None:
     path = "a%2Fb%20%C3%BC%3F%23%25"
     async with serving() as edge:
         found, _ = edge.node.open_room(room)
-        edge.node.change(found, found.set_speaker(user))
+        edge.node.change(found, set_speaker(found, user))
         headers = {**SDP, **bearer(user, room)}
         response = await edge.http.post(f"/whip/{path}", content=offer(), headers=headers)
         assert response.status_code == 201, response.text

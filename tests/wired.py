@@ -126,8 +126,8 @@ class Played:
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         """It is so."""
 
-    async def participants(self, room: str) -> list[Any]:
-        return []
+    async def participants(self, room: str, after: str, limit: int) -> tuple[list[Any], str | None]:
+        return [], None
 
     def _player(self, player: str) -> PlayerStateDocument:
         if player not in self.players_:

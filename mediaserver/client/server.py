@@ -239,15 +239,26 @@ class MediaServer(ProgrammeCalls, LibraryCalls):
         page: int = MAX_PAGE,
     ) -> AsyncGenerator[ParticipantDocument, None]:
         """Who is connected, by name. direction: who has such a session; speaking: who speaks now, or does not."""
-        query = query_of(direction=direction, speaking=speaking, limit=page)
-        address = path("rooms", room, "participants")
         cursor: str | None = None
         while True:
-            found = await self._read(ParticipantPage, "GET", address, query=[*query, *query_of(cursor=cursor)])
-            for participant in found.document.participants:
+            found = await self.participant_page(room, cursor, direction=direction, speaking=speaking, page=page)
+            for participant in found.participants:
                 yield participant
-            if (cursor := found.document.next) is None:
+            if (cursor := found.next) is None:
                 return
+
+    async def participant_page(
+        self,
+        room: str,
+        cursor: str | None = None,
+        *,
+        direction: DirectionName | None = None,
+        speaking: bool | None = None,
+        page: int = MAX_PAGE,
+    ) -> ParticipantPage:
+        """Likewise, one page. cursor: `next` of the page before."""
+        query = query_of(direction=direction, speaking=speaking, limit=page, cursor=cursor)
+        return (await self._read(ParticipantPage, "GET", path("rooms", room, "participants"), query=query)).document
 
     async def participant(self, room: str, user: str) -> ParticipantDocument:
         address = path("rooms", room, "participants", user)

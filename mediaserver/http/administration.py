@@ -12,7 +12,7 @@ from mediaserver.http.idempotency import RepeatableOf
 from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.problems import refusals
-from mediaserver.model import Direction
+from mediaserver.model.people import Direction
 from mediaserver.node import Node
 from mediaserver.schema import NodeState, WorkerState
 
@@ -59,7 +59,7 @@ async def delete_drain(node: NodeOf) -> Response:
 
 
 def _state(node: Node) -> NodeState:
-    ways = [session.direction for session in node.sessions.values()]
+    ways = [session.direction for session in node.census.sessions.values()]
     plane = node.driver.plane
     workers = []
     for worker in range(plane.workers):

@@ -3,7 +3,7 @@
 from fastapi import Response
 from pydantic import BaseModel
 
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 
 
 def answer(document: BaseModel, room: Room | None = None, status: int = 200) -> Response:

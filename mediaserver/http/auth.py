@@ -34,7 +34,8 @@ from mediaserver.http.nodes import NodeOf, existing_room, node_of
 from mediaserver.http.paths import MuteSourcePath, RoomName, SessionId, UserName, decode
 from mediaserver.http.problems import Problem
 from mediaserver.keys import ApiKey, Rights
-from mediaserver.model import Direction, MuteSource, Room
+from mediaserver.model.people import Direction, MuteSource
+from mediaserver.model.room import Room
 from mediaserver.node import Node
 from mediaserver.sessions import Session
 from mediaserver.tokens import Claims, Mode, Reason, SignedRequest
@@ -262,7 +263,7 @@ async def session_of(request: Request, room: RoomName, session: SessionId, node:
 def session_at(request: Request, node: Node, room: str, session: str) -> Session | None:
     """What there is at this address, whoever asks."""
     direction = Direction.PUBLISH if request.url.path.startswith("/whip/") else Direction.LISTEN
-    found = node.session(direction, session)
+    found = node.census.find(direction, session)
     return found if found is not None and room in (found.entrance, found.room.name) else None
 
 
@@ -308,7 +309,7 @@ def _was_moved(node: Node, claims: Claims, name: str) -> bool:
     participant = room.participants.get(claims.user) if room else None
     if room is None or participant is None or room.is_revoked(claims.user, claims.issued):
         return False
-    return any(node.session_of(peer).entrance == claims.room for peer in participant.peers.values())
+    return any(node.census.of(peer).entrance == claims.room for peer in participant.peers.values())
 
 
 def issue(

@@ -10,7 +10,7 @@ from mediaserver.http.nodes import NodeOf
 from mediaserver.http.participants import capture_of
 from mediaserver.http.paths import encode
 from mediaserver.http.problems import refusals
-from mediaserver.model import Speaker
+from mediaserver.model.people import Speaker
 from mediaserver.schema import DEFAULT_TTL_S, CaptureHints
 from mediaserver.schema_base import Document, Name
 from mediaserver.settings import DEVELOPMENT_KEY
@@ -67,6 +67,6 @@ async def join(wish: Wish, node: NodeOf) -> Entry:
         capture=capture_of(room),
         whip=f"/whip/{encode(room.name)}",
         whep=f"/whep/{encode(room.name)}",
-        has_library=node.music.library is not None,
+        has_library=node.playback.music.library is not None,
         api_key=PublicKey(id=DEVELOPMENT_KEY[0], secret=DEVELOPMENT_KEY[1]),
     )

@@ -14,6 +14,7 @@ from mediaserver.http.nodes import NodeOf, RoomOf
 from mediaserver.http.paths import EffectName
 from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals
+from mediaserver.model import playing
 from mediaserver.programme import EffectSpec
 from mediaserver.schema_programme import EffectDocument, EffectsState, EffectState, SoundsState
 
@@ -32,7 +33,7 @@ _REFUSED = ("precondition-failed", "no-room", "no-sound", "seats-taken", "encryp
 )
 async def get_sounds(node: NodeOf) -> Response:
     """Beside these, short pieces of the library."""
-    return answer(SoundsState(sounds=node.sounds.names))
+    return answer(SoundsState(sounds=node.playback.sounds.names))
 
 
 @router.get(
@@ -69,7 +70,7 @@ async def post_effect(
 
     async def make() -> Response:
         require(request, room)
-        name = node.play_effect(room, wanted_effect(document, repeat=False))
+        name = node.playback.play_effect(room, wanted_effect(document, repeat=False))
         spec = room.programme.effects[name]  # a short one may be over when all is written down
         await node.settled()
         return answer(_state(name, spec), room, 201)
@@ -89,7 +90,7 @@ async def put_effect(
 ) -> Response:
     """A ring tone for one callee, for example. It is in the room's document, under this name."""
     require(request, room)
-    node.start_effect(room, effect, wanted_effect(document, repeat=True))
+    node.playback.start_effect(room, effect, wanted_effect(document, repeat=True))
     spec = room.programme.effects[effect]
     await node.settled()
     return answer(_state(effect, spec), room)
@@ -105,7 +106,7 @@ async def put_effect(
 async def delete_effect(request: Request, room: RoomOf, effect: EffectName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
     require(request, room)
-    node.change(room, room.stop_effect(effect))
+    node.change(room, playing.stop_effect(room, effect))
     await node.settled()
     return done(room)
 

@@ -28,9 +28,9 @@ _TAKEN = ("audio/", "video/", "application/octet-stream", "application/ogg")
 
 async def library_of(node: NodeOf) -> Library:
     """404 without one."""
-    if node.music.library is None:
+    if node.playback.music.library is None:
         raise Problem("no-library", "This server was started without a media library.")
-    return node.music.library
+    return node.playback.music.library
 
 
 LibraryOf = Annotated[Library, Depends(library_of)]

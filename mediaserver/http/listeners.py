@@ -15,6 +15,7 @@ from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.matrix import Ears
 from mediaserver.merge import merge
+from mediaserver.model import rows
 from mediaserver.schema import ListenerDocument
 
 router = APIRouter(
@@ -53,7 +54,7 @@ async def put_listener(
     """The participant's own bearer token will do. In force on the mix while the room lives. 409 when listeners want too
     many different things."""
     require(request, room)
-    node.change(room, room.set_ears(user, ears_of(wishes)))
+    node.change(room, rows.set_ears(room, user, ears_of(wishes)))
     await node.settled()
     return answer(show_listener(room.ears.get(user, Ears())), room)
 
@@ -76,7 +77,7 @@ async def patch_listener(
     require(request, room)
     before = show_listener(room.ears.get(user, Ears())).model_dump(mode="json")
     wishes = validated(ListenerDocument, merge(before, patch))
-    node.change(room, room.set_ears(user, ears_of(wishes)))
+    node.change(room, rows.set_ears(room, user, ears_of(wishes)))
     await node.settled()
     return answer(show_listener(room.ears.get(user, Ears())), room)
 
@@ -92,6 +93,6 @@ async def patch_listener(
 async def delete_listener(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """The participant's own bearer token will do."""
     require(request, room)
-    node.change(room, room.set_ears(user, Ears()))
+    node.change(room, rows.set_ears(room, user, Ears()))
     await node.settled()
     return done(room)

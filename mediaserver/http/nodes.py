@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from mediaserver.http.paths import RoomName
 from mediaserver.http.problems import Problem
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 from mediaserver.node import Node
 
 

@@ -16,7 +16,9 @@ from mediaserver.http.paging import Cursor, Limit, page
 from mediaserver.http.paths import UserName
 from mediaserver.http.preconditions import require
 from mediaserver.http.problems import Problem, refusals
-from mediaserver.model import Direction, Room
+from mediaserver.model import kicks
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.node import Node
 from mediaserver.scenarios import CAPTURES
 from mediaserver.schema import (
@@ -93,7 +95,7 @@ async def get_participants(
         if speaking is None:
             return True
         publishing = peers.get(Direction.PUBLISH)
-        return speaking == (publishing is not None and node.session_of(publishing).stats.speaking)
+        return speaking == (publishing is not None and node.census.of(publishing).stats.speaking)
 
     names, following = page(sorted(filter(is_meant, room.participants)), cursor, limit)
     return answer(ParticipantPage(participants=[_participant(node, room, user) for user in names], next=following))
@@ -124,7 +126,7 @@ async def get_participant(room: RoomOf, user: UserName, node: NodeOf) -> Respons
 )
 async def delete_participant(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     require(request, room)
-    node.change(room, room.kick(user, node.clock()))
+    node.change(room, kicks.kick(room, user, node.clock()))
     log.info("kicked", room=room.name, user=user)
     await node.settled()
     return done(room)
@@ -180,11 +182,11 @@ def _participant(node: Node, room: Room, user: str) -> ParticipantDocument:
     speaker, participant = room.speakers.get(user), room.participants[user]
     return ParticipantDocument(
         user=user,
-        csrc=room.csrc_of(user),
+        csrc=room.csrcs.of(user),
         may_publish=room.may_publish(user),
         muted_by=[source.value for source in sorted(speaker.mutes)] if speaker else [],
         reconnecting=bool(participant.late),
-        sessions=[_session(node.session_of(peer)) for peer in participant.peers.values()],
+        sessions=[_session(node.census.of(peer)) for peer in participant.peers.values()],
     )
 
 

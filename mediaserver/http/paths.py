@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mediaserver.model import MuteSource
+from mediaserver.model.people import MuteSource
 from mediaserver.names import MAX_NAME_BYTES
 from mediaserver.schema_base import NAME_FORMAT, check_name
 

@@ -17,9 +17,11 @@ from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.keys import ApiKey
 from mediaserver.merge import merge
-from mediaserver.model import Room
+from mediaserver.model import playing
+from mediaserver.model.room import Room
 from mediaserver.music.cues import Next, Play, Previous, Seek
 from mediaserver.node import Node
+from mediaserver.programme import player_column
 from mediaserver.schema_programme import (
     PlayerDocument,
     PlayersState,
@@ -50,7 +52,7 @@ class _Asking:
     async def ask(self, event: Play | Seek | Next | Previous) -> Response:
         async def make() -> Response:
             require(self.request, self.room)
-            self.node.ask_player(self.room, self.player, event)
+            self.node.playback.ask_player(self.room, self.player, event)
             await self.node.settled()
             return answer(state_of(self.node, self.room, self.player), self.room)
 
@@ -100,7 +102,7 @@ async def put_player(
 ) -> Response:
     """What the document leaves out gets its default. A track that is played goes on if it is still in the playlist."""
     require(request, room)
-    node.set_player(room, player, wanted_player(document, player))
+    node.playback.set_player(room, player, wanted_player(document, player))
     await node.settled()
     return answer(state_of(node, room, player), room)
 
@@ -120,7 +122,7 @@ async def patch_player(
     require(request, room)
     before = show_player(room.player(player)).model_dump(mode="json", exclude_none=True)
     document = validated(PlayerDocument, merge(before, patch))
-    node.set_player(room, player, wanted_player(document, player))
+    node.playback.set_player(room, player, wanted_player(document, player))
     await node.settled()
     return answer(state_of(node, room, player), room)
 
@@ -135,7 +137,7 @@ async def patch_player(
 async def delete_player(request: Request, room: RoomOf, player: PlayerName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
     require(request, room)
-    node.change(room, room.remove_player(player))
+    node.change(room, playing.remove_player(room, player))
     await node.settled()
     return done(room)
 
@@ -188,12 +190,12 @@ async def previous_track(asking: AskingOf) -> Response:
 def state_of(node: Node, room: Room, name: str) -> PlayerStateDocument:
     """NoPlayerError when there is none."""
     spec = room.player(name)
-    now = node.jukebox.now(room.id, name)
-    playing = node.playing_of(room, name, now)
+    now = node.playback.jukebox.now(room.id, name)
+    playing = node.playback.shown(room, name, now)
     return PlayerStateDocument(
         **show_player(spec).model_dump(),
         name=name,
-        csrc=room.csrc_of_player(name),
+        csrc=room.csrcs.of(player_column(name)),
         status=PlayerStatus(now.status),
         failure=now.failure or None,
         track=playing.track,

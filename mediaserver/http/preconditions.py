@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from mediaserver.http.problems import Problem
-from mediaserver.model import Room
+from mediaserver.model.room import Room
 
 
 def tags(request: Request, header: str) -> list[str] | None:

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from mediaserver.admission import OverloadedError
+from mediaserver.capacity import FullError
 from mediaserver.http.describe import KINDS_OF
 from mediaserver.http.paths import methods_at
 from mediaserver.matrix import TooManyMixesError
-from mediaserver.model import (
+from mediaserver.model.errors import (
     EffectTakenError,
     EncryptedRoomError,
     FullRoomError,
@@ -30,7 +31,9 @@ from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import ChildError
 from mediaserver.music.library import LibraryFullError, TooLargeError
 from mediaserver.negotiation import UnsupportedOfferError
-from mediaserver.node import ClosingError, DrainingError, FullError, UnknownSoundError, UnsuitedSessionError
+from mediaserver.node import ClosingError, DrainingError
+from mediaserver.peers import UnsuitedSessionError
+from mediaserver.playback import UnknownSoundError
 from mediaserver.sdp import SdpError
 from mediaserver.store import StateError
 from mediaserver.streams import TooManyStreamsError

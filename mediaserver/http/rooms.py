@@ -17,7 +17,8 @@ from mediaserver.http.paths import RoomName
 from mediaserver.http.preconditions import is_unchanged, require
 from mediaserver.http.problems import Problem, problem_of, refusals, validated
 from mediaserver.merge import merge
-from mediaserver.model import Direction, Room
+from mediaserver.model.people import Direction
+from mediaserver.model.room import Room
 from mediaserver.node import Node
 from mediaserver.schema import (
     MixState,
@@ -170,8 +171,8 @@ async def delete_room(request: Request, room: RoomName, node: NodeOf) -> Respons
 
 
 def state_of(node: Node, room: Room) -> RoomState:
-    population = node.population(room)
-    lost = [node.session_of(peer).stats.fraction_lost for peer in _peers(room)]
+    population = node.census.population(room)
+    lost = [node.census.of(peer).stats.fraction_lost for peer in _peers(room)]
     levels = node.observer.levels(room)
     return RoomState(
         name=room.name,

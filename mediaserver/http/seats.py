@@ -15,7 +15,9 @@ from mediaserver.http.paths import MuteSourcePath, UserName
 from mediaserver.http.preconditions import require
 from mediaserver.http.problems import refusals, validated
 from mediaserver.merge import merge
-from mediaserver.model import MuteSource, Room
+from mediaserver.model import seats
+from mediaserver.model.people import MuteSource
+from mediaserver.model.room import Room
 from mediaserver.schema import SpeakerDocument, SpeakerPage, SpeakerState
 
 router = APIRouter(prefix="/v1/rooms/{room}", tags=["speakers"], dependencies=[Depends(require_json)])
@@ -101,7 +103,7 @@ async def patch_speaker(
 async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: NodeOf) -> Response:
     """Nothing happens when there is none."""
     require(request, room)
-    node.change(room, room.remove_speaker(user))
+    node.change(room, seats.remove(room, user))
     await node.settled()
     return done(room)
 
@@ -117,7 +119,7 @@ async def delete_speaker(request: Request, room: RoomOf, user: UserName, node: N
 async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do."""
     require(request, room)
-    node.change(room, room.mute(user, source))
+    node.change(room, seats.mute(room, user, source))
     await node.settled()
     return answer(_state(room, user), room)
 
@@ -133,7 +135,7 @@ async def put_mute(request: Request, room: RoomOf, user: UserName, source: MuteS
 async def delete_mute(request: Request, room: RoomOf, user: UserName, source: MuteSourcePath, node: NodeOf) -> Response:
     """With `self`, the participant's own bearer token will do. The speaker is heard when no source is left."""
     require(request, room)
-    node.change(room, room.unmute(user, source))
+    node.change(room, seats.unmute(room, user, source))
     await node.settled()
     return answer(_state(room, user), room)
 
@@ -141,4 +143,4 @@ async def delete_mute(request: Request, room: RoomOf, user: UserName, source: Mu
 def _state(room: Room, user: str) -> SpeakerState:
     """NoSeatError when there is none."""
     speaker = room.speaker(user)
-    return SpeakerState(user=user, csrc=room.csrc_of(user), heard=speaker.heard, **speaker_fields(speaker))
+    return SpeakerState(user=user, csrc=room.csrcs.of(user), heard=speaker.heard, **speaker_fields(speaker))

@@ -17,7 +17,7 @@ from mediaserver.http.media import SDP, SDP_FRAGMENT, require_accepts, require_c
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.paths import RoomName, encode
 from mediaserver.http.problems import Problem, refusals
-from mediaserver.model import Direction
+from mediaserver.model.people import Direction
 from mediaserver.negotiation import slots_offered
 from mediaserver.node import Node
 from mediaserver.sessions import Session

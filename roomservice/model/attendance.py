@@ -101,7 +101,7 @@ Outcome = tuple[Room, list[Effect]]
 def create(room_id: str, host: str, settings: Settings, info: UserInfo, now: float) -> Outcome:
     """A room with its host in it, on his seat if the settings give him one."""
     seats = tuple(Seat(host if number == settings.host_seat else None) for number in range(settings.seats))
-    room = Room(room_id, host, now, settings, attendees={host: Attendee(now, info)}, seats=seats)
+    room = Room(room_id, host, now, settings, attendees={host: Attendee(now, info)}, came=1, seats=seats)
     return room, [OpenMedia(), Tell("room_created", {"room": room_id, "host": host})]
 
 
@@ -114,7 +114,10 @@ def enter(room: Room, command: Enter, now: float) -> Outcome:
     if len(room.attendees) >= room.settings.capacity:
         raise Illegal(Problem.ROOM_FULL)
     room = replace(
-        room, attendees=with_(room.attendees, user, Attendee(now, command.info)), bans=without(room.bans, user)
+        room,
+        attendees=with_(room.attendees, user, Attendee(now, command.info, room.came)),
+        came=room.came + 1,
+        bans=without(room.bans, user),
     )
     if user == room.host:
         room = replace(room, host_until=None)

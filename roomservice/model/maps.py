@@ -13,4 +13,8 @@ def with_(mapping: Mapping[K, V], key: K, value: V) -> dict[K, V]:
 
 
 def without(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
-    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping
+    if key not in mapping:
+        return mapping
+    rest = dict(mapping)
+    del rest[key]
+    return rest

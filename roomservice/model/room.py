@@ -95,8 +95,11 @@ NOTHING_SHOWN = UserInfo()
 
 @dataclass(frozen=True, slots=True)
 class Attendee:
+    """number: rises with each who comes."""
+
     entered_at: float
     info: UserInfo = NOTHING_SHOWN
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,9 @@ class StageInvite:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """attendees in the order in which they came; hands in the order in which they were raised. away: of whom there is
-    no sign of life, and when they have left then. bans: until when (Unix time), None for ever. host_until: while the
-    host is gone, when he is replaced. info_version rises with each change of `info`."""
+    """attendees in the order in which they came; came: how many have so far; hands in the order in which they were
+    raised. away: of whom there is no sign of life, and when they have left then. bans: until when (Unix time), None for
+    ever. host_until: while the host is gone, when he is replaced. info_version rises with each change of `info`."""
 
     id: str
     host: str
@@ -134,6 +137,7 @@ class Room:
     settings: Settings = Settings()
     dismissed_at: float | None = None
     attendees: Mapping[str, Attendee] = field(default_factory=dict)
+    came: int = 0
     away: Mapping[str, float] = field(default_factory=dict)
     seats: tuple[Seat, ...] = ()
     admins: frozenset[str] = frozenset()

@@ -198,7 +198,7 @@ async def get_room(world: World, _: Caller, asked: InRoom) -> RoomView:
 
 async def get_room_list(world: World, _: Caller, asked: ListRooms) -> RoomPage:
     found = await world.engine.storage.rooms(asked.page, asked.size, asked.status, asked.search)
-    listed = [world.engine.parsed(ROOM, kept) for kept in found]
+    listed = await world.engine.read_many(ROOM, found)
     visits = await world.engine.storage.visits([one.room.id for one in listed])
     return RoomPage(
         rooms=[room_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id)) for one in listed]

@@ -85,8 +85,14 @@ class Sounds(Result):
     sounds: list[str] = Field(description="What an effect's `sound` may be")
 
 
+class ListParticipants(InRoom):
+    after: Annotated[str, Field(max_length=256, description="`next` of the page before; empty for the first")] = ""
+    limit: Annotated[int, Field(ge=1, le=500, description="Participants on a page")] = 100
+
+
 class Participants(Result):
-    participants: list[ParticipantDocument] = Field(description="By name, at most 1000")
+    participants: list[ParticipantDocument] = Field(description="By name")
+    next: str | None = Field(description="`after` of the next page, null on the last")
 
 
 async def get_addresses(world: World, caller: Caller, asked: InRoom) -> AddressView:
@@ -100,9 +106,10 @@ async def get_addresses(world: World, caller: Caller, asked: InRoom) -> AddressV
     return AddressView(whip=found.whip, whep=found.whep)
 
 
-async def get_participants(world: World, caller: Caller, asked: InRoom) -> Participants:
+async def get_participants(world: World, caller: Caller, asked: ListParticipants) -> Participants:
     await _check_inside(world, caller, asked)
-    return Participants(participants=list(await world.sound.participants(asked.room)))
+    found, following = await world.sound.participants(asked.room, asked.after, asked.limit)
+    return Participants(participants=list(found), next=following)
 
 
 async def get_players(world: World, caller: Caller, asked: InRoom) -> Players:
@@ -194,10 +201,10 @@ OPERATIONS = (
     Operation(
         "get_participants",
         ("GET", "/v1/rooms/{room}/participants"),
-        InRoom,
+        ListParticipants,
         Participants,
         get_participants,
-        "Who is connected to the media server: levels, loss, delays.",
+        "Who is connected to the media server, by name: levels, loss, delays.",
         TAG,
         weight=5,
         problems=_REFUSED,

@@ -17,6 +17,7 @@ from roomservice.commit import Commit, Engagement, Numbered, RoomInfo, Write
 from roomservice.interface import Conflict, Engaged
 from roomservice.storage.numbering import Outcome, counted, number
 from roomservice.storage.tables import (
+    document_parts,
     documents,
     engagements,
     events,
@@ -33,6 +34,9 @@ from roomservice.storage.tables import (
     timers,
 )
 from roomservice.storage.upserts import New, upsert
+
+AT_ONCE = 1000
+"""Names in a statement: databases take 32,000 at most."""
 
 
 class Again(Exception):
@@ -71,12 +75,30 @@ async def _write(connection: AsyncConnection, write: Write) -> None:
             done = await connection.execute(update(documents).where(*known).values(**values))
         if done.rowcount != 1:
             raise Conflict
+    await _write_parts(connection, write)
     if write.info is not None:
         row = columns(write.info)
         await upsert(connection, room_infos, [row], lambda new: {name: new[name] for name in row if name != "id"})
     elif write.body is None and write.kind == "room":
         await connection.execute(delete(room_infos).where(room_infos.c.id == write.id))
         await connection.execute(delete(room_visits).where(room_visits.c.room == write.id))
+
+
+async def _write_parts(connection: AsyncConnection, write: Write) -> None:
+    its = (document_parts.c.kind == write.kind, document_parts.c.id == write.id)
+    if write.body is None:
+        await connection.execute(delete(document_parts).where(*its))
+        return
+    gone = [name for name, body in write.parts.items() if body is None]
+    for first in range(0, len(gone), AT_ONCE):
+        chosen = document_parts.c.name.in_(gone[first : first + AT_ONCE])
+        await connection.execute(delete(document_parts).where(*its, chosen))
+    there = [
+        {"kind": write.kind, "id": write.id, "name": name, "body": body}
+        for name, body in write.parts.items()
+        if body is not None
+    ]
+    await upsert(connection, document_parts, there, lambda new: {"body": new["body"]})
 
 
 def columns(info: RoomInfo) -> dict[str, object]:

@@ -52,6 +52,7 @@ class MemoryStorage:
     def __init__(self, retention: Retention | None = None) -> None:
         self._retention = retention or Retention()
         self._documents: dict[tuple[str, str], Kept] = {}
+        self._parts: dict[tuple[str, str], dict[str, str]] = {}
         self._with_media: set[tuple[str, str]] = set()
         self._infos: dict[str, RoomInfo] = {}
         self._visitors: dict[str, dict[str, int]] = {}
@@ -78,11 +79,19 @@ class MemoryStorage:
 
     # ---- what is true
 
-    async def load(self, kind: str, id: str) -> Kept | None:
-        return self._documents.get((kind, id))
+    async def load(self, kind: str, id: str, known: int = 0) -> Kept | None:
+        found = self._documents.get((kind, id))
+        if found is None:
+            return None
+        if found.revision == known:
+            return Kept(kind, id, known, "")
+        return replace(found, parts=dict(self._parts[kind, id]))
 
-    async def load_many(self, kind: str, ids: Collection[str]) -> Sequence[Kept]:
-        return [self._documents[kind, id] for id in ids if (kind, id) in self._documents]
+    async def load_many(
+        self, kind: str, ids: Collection[str], known: Mapping[str, int] | None = None
+    ) -> Sequence[Kept]:
+        found = [await self.load(kind, id, (known or {}).get(id, 0)) for id in ids]
+        return [one for one in found if one is not None]
 
     async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
         self._check(commit)
@@ -147,16 +156,23 @@ class MemoryStorage:
 
     def _write(self, commit: Commit) -> None:
         for write in commit.writes:
-            self._with_media.discard((write.kind, write.id))
+            key = (write.kind, write.id)
+            self._with_media.discard(key)
             if write.body is None:
-                del self._documents[write.kind, write.id]
+                del self._documents[key], self._parts[key]
                 if write.kind == "room":
                     self._infos.pop(write.id, None)
                     self._visitors.pop(write.id, None)
                 continue
-            self._documents[write.kind, write.id] = Kept(write.kind, write.id, (write.revision or 0) + 1, write.body)
+            self._documents[key] = Kept(write.kind, write.id, (write.revision or 0) + 1, write.body)
+            parts = self._parts.setdefault(key, {})
+            for name, part in write.parts.items():
+                if part is None:
+                    parts.pop(name, None)
+                else:
+                    parts[name] = part
             if write.media:
-                self._with_media.add((write.kind, write.id))
+                self._with_media.add(key)
             if write.info is not None:
                 self._infos[write.id] = write.info
         for mark in commit.marks:
@@ -187,14 +203,14 @@ class MemoryStorage:
             else:
                 known.job, known.version, known.attempts = job, known.version + 1, 0
 
-    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
+    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[str]:
         chosen = [
             info
             for info in self._infos.values()
             if status in (None, info.status) and search.lower() in info.title.lower()
         ]
         chosen.sort(key=lambda info: (-info.created_at, info.id))
-        return [self._documents["room", info.id] for info in chosen[(number - 1) * size : number * size]]
+        return [info.id for info in chosen[(number - 1) * size : number * size]]
 
     async def media_rooms(self, after: tuple[str, str] | None, limit: int) -> Sequence[tuple[str, str]]:
         return sorted(key for key in self._with_media if after is None or key > after)[:limit]

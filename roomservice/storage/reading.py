@@ -1,14 +1,16 @@
 """What is read of a database."""
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from roomservice.commit import Events, Kept, KeptMessage, KeptRecord, Numbered, Session, Visits
 from roomservice.storage.tables import (
+    document_parts,
     documents,
     followers,
     marks,
@@ -23,22 +25,44 @@ from roomservice.storage.tables import (
 from roomservice.storage.tables import events as told
 
 
-async def documents_of(connection: AsyncConnection, kind: str, ids: Collection[str]) -> Sequence[Kept]:
-    query = select(documents.c.id, documents.c.revision, documents.c.body)
-    rows = await connection.execute(query.where(documents.c.kind == kind, documents.c.id.in_(list(ids))))
-    return [Kept(kind, row.id, row.revision, row.body) for row in rows]
+async def documents_of(
+    connection: AsyncConnection, kind: str, ids: Collection[str], known: Mapping[str, int]
+) -> Sequence[Kept]:
+    """known: revisions of which neither body nor parts are read."""
+    current = list[Kept]()
+    if any(known.values()):
+        query = select(documents.c.id, documents.c.revision).where(documents.c.kind == kind)
+        rows = await connection.execute(query.where(documents.c.id.in_(list(known))))
+        current = [Kept(kind, row.id, row.revision, "") for row in rows if row.revision == known[row.id]]
+    others = set(ids) - {kept.id for kept in current}
+    return [*current, *(await _whole(connection, kind, others) if others else ())]
 
 
-async def rooms(connection: AsyncConnection, number: int, size: int, status: int | None, search: str) -> Sequence[Kept]:
+async def _whole(connection: AsyncConnection, kind: str, ids: Collection[str]) -> Sequence[Kept]:
+    """One statement, since each has its own view of what is committed; a part has revision 0."""
+    heads = select(documents.c.id, documents.c.id.label("name"), documents.c.revision, documents.c.body)
+    parts = select(document_parts.c.id, document_parts.c.name, literal_column("0"), document_parts.c.body)
+    whole = union_all(
+        heads.where(documents.c.kind == kind, documents.c.id.in_(list(ids))),
+        parts.where(document_parts.c.kind == kind, document_parts.c.id.in_(list(ids))),
+    )
+    found, of = list[Any](), defaultdict[str, dict[str, str]](dict)
+    for row in await connection.execute(whole):
+        if row.revision:
+            found.append(row)
+        else:
+            of[row.id][row.name] = row.body
+    return [Kept(kind, row.id, row.revision, row.body, of[row.id]) for row in found]
+
+
+async def rooms(connection: AsyncConnection, number: int, size: int, status: int | None, search: str) -> Sequence[str]:
     query = select(room_infos.c.id)
     if status is not None:
         query = query.where(room_infos.c.status == status)
     if search:
         query = query.where(func.lower(room_infos.c.title).contains(search.lower(), autoescape=True))
     query = query.order_by(room_infos.c.created_at.desc(), room_infos.c.id).offset((number - 1) * size).limit(size)
-    names = list((await connection.execute(query)).scalars())
-    known = {kept.id: kept for kept in await documents_of(connection, "room", names)}
-    return [known[name] for name in names if name in known]
+    return list((await connection.execute(query)).scalars())
 
 
 async def media_rooms(

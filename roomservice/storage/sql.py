@@ -127,13 +127,15 @@ class SqlStorage:
 
     # ---- what is true
 
-    async def load(self, kind: str, id: str) -> Kept | None:
-        found = await self.load_many(kind, [id])
+    async def load(self, kind: str, id: str, known: int = 0) -> Kept | None:
+        found = await self.load_many(kind, [id], {id: known})
         return found[0] if found else None
 
-    async def load_many(self, kind: str, ids: Collection[str]) -> Sequence[Kept]:
+    async def load_many(
+        self, kind: str, ids: Collection[str], known: Mapping[str, int] | None = None
+    ) -> Sequence[Kept]:
         async with self._reading() as connection:
-            return await reading.documents_of(connection, kind, ids)
+            return await reading.documents_of(connection, kind, ids, known or {})
 
     async def commit(self, commit: Commit, now: float) -> Sequence[Numbered]:
         for attempt in range(ATTEMPTS):
@@ -144,7 +146,7 @@ class SqlStorage:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * 0.01 * (attempt + 1))
         raise Unavailable("The database gave up the same change too often.")
 
-    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[Kept]:
+    async def rooms(self, number: int, size: int, status: int | None = None, search: str = "") -> Sequence[str]:
         async with self._reading() as connection:
             return await reading.rooms(connection, number, size, status, search)
 

@@ -60,6 +60,16 @@ documents = Table(
     Index("documents_media", "media", "kind", "id"),
 )
 
+# What of a document is kept by itself, in the same transactions. body: JSON.
+document_parts = Table(
+    "document_parts",
+    metadata,
+    Column("kind", Key(WORD_LENGTH), primary_key=True),
+    Column("id", Key(), primary_key=True),
+    Column("name", Key(), primary_key=True),
+    Column("body", LONG_TEXT, nullable=False),
+)
+
 # The number of the newest event of each; a conversation's newest message among them. Rows stay: numbers go on.
 streams = Table(
     "streams",

@@ -54,8 +54,7 @@ class Groups:
 
     async def gather(self, group: str) -> Gathering:
         """NotFound; Illegal: room-dismissed."""
-        kept = await self._storage.load(GROUP.kind, group)
-        found = None if kept is None else self._engine.parsed(GROUP, kept)
+        found = next(iter(await self._engine.read_many(GROUP, [group])), None)
         if found is not None and not found.of_room:
             return Gathering(found, found.role_of, list(found.members))
         try:
@@ -96,8 +95,7 @@ class Groups:
 
     async def of(self, user: str) -> Sequence[Group]:
         """Those that he has joined."""
-        kept = await self._storage.load_many(GROUP.kind, await self._names(user))
-        found = (self._engine.parsed(GROUP, one) for one in kept)
+        found = await self._engine.read_many(GROUP, await self._names(user))
         return [group for group in found if user in group.members]
 
     async def _join(self, group: Group, command: Join) -> Group:
