@@ -7,6 +7,7 @@ export class Emitter<Events> {
 
 /** A refusal over HTTP; `problem` is its RFC 9457 document. */
 export class Refusal extends Error {
+    constructor(status: number, problem: {type?: string; title?: string; detail?: string});
     status: number;
     problem: {type?: string; title?: string; detail?: string; [member: string]: unknown};
 }
@@ -129,11 +130,14 @@ export class Media extends Emitter<{
     published: void;
     unpublished: string;
     warning: '' | 'silent' | 'clipping' | 'talking-muted' | 'talking-muted-by-host';
+    moved: string;
+    moving: void;
     blocked: void;
     quality: Statistics & {level: Quality};
     ended: {reason: string; problem?: Refusal['problem']};
 }> {
-    constructor(options: MediaOptions & {addresses: () => Promise<Addresses>});
+    /** A Refusal of addresses() ends it, any other error is tried again. why: how the connection before ended. */
+    constructor(options: MediaOptions & {addresses: (why: 'open' | 'closed' | 'lost') => Promise<Addresses>});
     readonly state: ConnectionState;
     readonly people: Map<string, Heard>;
     readonly players: Playing[];
