@@ -33,6 +33,8 @@ EFFECT_ENDED: int = 10
 
 VOICE: int = 11
 
+LOSS: int = 12
+
 def counter_meanings() -> dict[str, str]:
     """What each of Plane.counters() means, by name."""
 

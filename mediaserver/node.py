@@ -264,9 +264,11 @@ class Node:
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
         self.perform(commands)
-        if room.programme.aligned() and not room.alignment.loops_ms and room.id in self._by_id:
-            # It is about to begin: then it need not move when it is heard.
-            self.perform(aligning.align(room, self.singers.look_at(room)))
+        if room.programme.aligned() and room.id in self._by_id:
+            self.singers.note(room)
+            if not room.alignment.loops_ms:
+                # It is about to begin: then it need not move when it is heard.
+                self.perform(aligning.align(room, self.singers.look_at(room)))
         self.streams.changed(room)
         self.record(room)
 
@@ -410,6 +412,10 @@ class Node:
         """What a session calls when the plane has heard that something changed in what it says."""
         if self._timers is not None:
             self.observer.voice(session, self._timers.time())
+
+    def loses(self, session: Session) -> None:
+        """What a session calls when packets of it begin to be lost."""
+        self.observer.loses(session)
 
     def late(self, session: Session) -> None:
         """What a session calls when its client has not been heard of for seconds."""

@@ -3,7 +3,7 @@ what is wrong with a microphone, whose quality is low."""
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Protocol
 
 from mediaserver.census import Census
@@ -44,8 +44,10 @@ class Observed(Protocol):
 class Observer:
     def __init__(self, node: Observed) -> None:
         self._node = node
-        self._speaking: dict[int, set[str]] = {}  # room id -> users
+        self._talking: set[Session] = set()  # muted or not
+        self._speaking: dict[int, tuple[Room, Set[str]]] = {}  # by room id: users who were told to speak, if any
         self._told: dict[int, float] = {}  # room id -> when its readers were told at once
+        self._losing: set[Session] = set()
         self._soon: dict[int, asyncio.TimerHandle] = {}  # room id -> when they will be
 
     async def run(self) -> None:
@@ -64,30 +66,44 @@ class Observer:
 
     def look(self, now: float, at_ms: int = 0) -> int:
         """now: seconds of a clock that does not jump; at_ms: those whose interval divides it are told levels. How
-        often, in ms, to look as long as nobody comes or goes."""
+        often, in ms, to look as long as nobody comes or goes.
+
+        A room of which nobody reads and in which nobody speaks is not looked at, nor a session that loses nothing."""
         node = self._node
-        tells_speaking = node.tells("speaking.started")
         every_ms = LEVELS_EVERY_MS
-        for room in node.rooms.values():
-            is_read = node.streams.are_read(room)
-            if not is_read and not tells_speaking:
-                continue
+        for room in node.streams.read_rooms():
             every_ms = math.gcd(every_ms, *node.streams.level_intervals(room))
             self._tell_voices(room, now, at_ms)
-            if is_read and room.programme.players:
+            if room.programme.players:
                 node.streams.played(room)
-        ids = {room.id for room in node.rooms.values()}
-        self._speaking = {room: users for room, users in self._speaking.items() if room in ids and tells_speaking}
-        self._told = {room: when for room, when in self._told.items() if room in ids}
+        self._look_at_voices(now, at_ms)
+        self._told = {room: when for room, when in self._told.items() if now - when < CHANGES_EVERY_S}
         if at_ms % QUALITY_EVERY_MS == 0:
             node.align()
-            for session in tuple(node.census.sessions.values()):
+            for session in tuple(self._losing):
                 self._judge(session, now)
         return every_ms
+
+    def _look_at_voices(self, now: float, at_ms: int) -> None:
+        """For the room service, of rooms that nobody reads: those in which somebody speaks, or did when it was told."""
+        node = self._node
+        self._talking = {each for each in self._talking if each.state is State.CONNECTED and each.stats.speaking}
+        if not node.tells("speaking.started"):
+            self._speaking.clear()
+            return
+        rooms = {session.room.id: session.room for session in self._talking}
+        rooms |= {id_: room for id_, (room, _) in self._speaking.items()}
+        for room in rooms.values():
+            if node.rooms.get(room.name) is not room:
+                self._speaking.pop(room.id, None)
+            elif not node.streams.are_read(room):
+                self._tell_voices(room, now, at_ms)
 
     def voice(self, session: Session, now: float) -> None:
         """The plane says that this publisher begins or ends to speak, or that something with his microphone does."""
         room = session.room
+        if session.stats.speaking:
+            self._talking.add(session)
         self._tell_microphone(room, session.user, now)
         wait = self._told.get(room.id, -math.inf) + CHANGES_EVERY_S - now
         if wait <= 0:
@@ -96,6 +112,10 @@ class Observer:
             # The last of many changes is told too, so that what readers know stays true.
             loop = asyncio.get_running_loop()
             self._soon[room.id] = loop.call_later(wait, self._tell_soon, room, now + wait)
+
+    def loses(self, session: Session) -> None:
+        """The plane says that packets of it begin to be lost."""
+        self._losing.add(session)
 
     def levels(self, room: Room) -> dict[str, Level]:
         """Of those who publish; they all have seats."""
@@ -139,14 +159,17 @@ class Observer:
 
     def _tell_speaking(self, room: Room, users: set[str]) -> None:
         heard = {user for user in users if room.speakers[user].heard}
-        before = self._speaking.get(room.id, set())
+        _, before = self._speaking.get(room.id, (room, frozenset()))
         if heard == before:
             return
         for user in sorted(before - heard):
             room.tell("speaking.stopped", user)
         for user in sorted(heard - before):
             room.tell("speaking.started", user)
-        self._speaking[room.id] = heard
+        if heard:
+            self._speaking[room.id] = room, heard
+        else:
+            del self._speaking[room.id]
         self._node.record(room)
 
     def _tell_microphone(self, room: Room, user: str, now: float) -> None:
@@ -175,9 +198,13 @@ class Observer:
 
     def _judge(self, session: Session, now: float) -> None:
         if session.state is not State.CONNECTED:
+            self._losing.discard(session)
             return
         lost = session.stats.fraction_lost
-        if not session.quality.update(now, lost):
+        news = session.quality.update(now, lost)
+        if lost == 0 and session.quality.verdict is Verdict.GOOD:
+            self._losing.discard(session)  # the plane says when it begins anew
+        if not news:
             return
         if session.quality.verdict is Verdict.LOW:
             session.room.tell("quality.low", session.user, direction=session.direction, fraction_lost=round(lost, 3))

@@ -32,6 +32,7 @@ class Event(Enum):
     DECK_ENDED = auto()
     EFFECT_ENDED = auto()
     VOICE = auto()
+    LOSS = auto()
 
 
 OF_SOUNDS = frozenset({Event.DECK_STARVED, Event.DECK_RESUMED, Event.DECK_ENDED, Event.EFFECT_ENDED})

@@ -13,7 +13,7 @@ PRIORITY = 1
 """The lowest of real-time priorities: above all that is shared fairly, below what the system itself has."""
 
 THREADS = "plane-"
-"""What the plane's threads are called (native/src/worker.cpp)."""
+"""What the plane's threads are called (native/src/worker_loop.cpp)."""
 
 
 PATIENCE_S = 1.0

@@ -71,6 +71,9 @@ class Owner(Protocol):
     def voice(self, session: "Session") -> None:
         """It begins or ends to speak, or something with the microphone does; the stats say what."""
 
+    def loses(self, session: "Session") -> None:
+        """Packets of it begin to be lost; the stats say how many, and when none are any more."""
+
     def late(self, session: "Session") -> None:
         """The client has not been heard of for seconds."""
 
@@ -178,6 +181,8 @@ class Session:
                 self._owner.media(self)
             case Event.VOICE:
                 self._owner.voice(self)
+            case Event.LOSS:
+                self._owner.loses(self)
             case Event.CONSENT_LATE if self.state is State.CONNECTED:
                 self._owner.late(self)
             case Event.CONSENT_BACK if self.state is State.CONNECTED:

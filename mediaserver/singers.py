@@ -24,19 +24,25 @@ class Singers:
 
     def __init__(self, node: Sessions) -> None:
         self._node = node
-        self._choirs: dict[int, Choir] = {}  # by room id, of rooms with music to sing to
+        self._singing: dict[int, Room] = {}  # by id, rooms with music to sing to
+        self._choirs: dict[int, Choir] = {}  # by room id, theirs
 
     def report(self, room: Room, user: str, client: ClientDelays) -> None:
         """What a participant's client says of itself. Nothing is kept of a room without music to sing to."""
         if room.programme.aligned():
             self._choir(room).report(user, client)
 
+    def note(self, room: Room) -> None:
+        """The room has music to sing to."""
+        self._singing[room.id] = room
+
     def look(self) -> list[tuple[Room, Alignment]]:
         """To be called once a second: the rooms with music to sing to, and how late what is to be heard there."""
-        singing = [room for room in self._node.rooms.values() if room.programme.aligned()]
-        ids = {room.id for room in singing}
-        self._choirs = {room: choir for room, choir in self._choirs.items() if room in ids}
-        return [(room, self.look_at(room)) for room in singing]
+        for room in tuple(self._singing.values()):
+            if not room.programme.aligned() or self._node.rooms.get(room.name) is not room:
+                del self._singing[room.id]
+                self._choirs.pop(room.id, None)
+        return [(room, self.look_at(room)) for room in self._singing.values()]
 
     def look_at(self, room: Room) -> Alignment:
         """Likewise of one room."""

@@ -26,6 +26,7 @@ class Streams:
         """playing: what a room's players do now."""
         self._playing = playing
         self._feeds: dict[int, Feed] = {}
+        self._read: dict[int, Room] = {}  # those that anybody reads
         self._streams: dict[str, dict[str, Subscription]] = {}  # session -> stream -> the queue of its reader
 
     def open_room(self, room: Room) -> None:
@@ -33,6 +34,7 @@ class Streams:
 
     def close_room(self, room: Room) -> None:
         self._feeds.pop(room.id).close()
+        self._read.pop(room.id, None)
 
     def changed(self, room: Room) -> None:
         """To be called after the room may have changed. A room that is being closed has nobody to tell."""
@@ -44,7 +46,11 @@ class Streams:
         self._feeds[room.id].played()
 
     def are_read(self, room: Room) -> bool:
-        return bool(self._feeds[room.id])
+        return room.id in self._read
+
+    def read_rooms(self) -> list[Room]:
+        """Those of which somebody reads events."""
+        return list(self._read.values())
 
     def level_intervals(self, room: Room) -> Iterable[int]:
         """In ms: how often the room's readers want levels."""
@@ -63,7 +69,7 @@ class Streams:
         """Tells all readers to go to another server; False when there is none."""
         for feed in self._feeds.values():
             feed.moving(reason)
-        return any(self._feeds.values())
+        return bool(self._read)
 
     def create(self, session: str, wanted: Iterable[str] = EVENTS, levels_every_ms: int = LEVELS_EVERY_MS) -> str:
         """A new stream of the session, of these events; returns its id. TooManyStreamsError."""
@@ -82,6 +88,7 @@ class Streams:
         self._unsubscribe(room, streams[stream])
         streams[stream] = Subscription(streams[stream].wanted, streams[stream].levels_every_ms)
         self._feeds[room.id].subscribe(streams[stream])
+        self._note_readers(room)
         return streams[stream]
 
     def stop_reading(self, room: Room, subscription: Subscription) -> None:
@@ -106,8 +113,17 @@ class Streams:
             if before.id in self._feeds and self._feeds[before.id].hand_over(subscription):
                 subscription.put("moved", json.dumps({"room": after.name}, ensure_ascii=False))
                 self._feeds[after.id].subscribe(subscription)
+                self._note_readers(before)
+                self._note_readers(after)
 
     def _unsubscribe(self, room: Room, subscription: Subscription) -> None:
         if room.id in self._feeds:
             self._feeds[room.id].unsubscribe(subscription)
+            self._note_readers(room)
         subscription.close()
+
+    def _note_readers(self, room: Room) -> None:
+        if self._feeds[room.id]:
+            self._read[room.id] = room
+        else:
+            self._read.pop(room.id, None)

@@ -2,6 +2,7 @@
 
 /            web/room/index.html, and beside it the rest of web/room
 /sdk/        web/sdk, and its examples
+/tokens.css  web/tokens.css, colours that all pages share; /favicon.svg
 """
 
 import gzip
@@ -84,6 +85,6 @@ def _files() -> dict[str, Path]:
     for folder in (sdk, sdk / "examples"):
         below = folder.relative_to(web).as_posix()
         found |= {f"/{below}/{path.name}": path for path in folder.iterdir() if path.suffix in TYPES}
-    found["/favicon.svg"] = web / "favicon.svg"
+    found |= {f"/{name}": web / name for name in ("favicon.svg", "tokens.css")}
     found["/"] = found.pop("/index.html")
     return found

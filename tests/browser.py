@@ -26,11 +26,11 @@ FLAGS = [
     "--disable-renderer-backgrounding",
 ]
 
-# The loudest that each slot of the page's room was at each pitch during some milliseconds: 8192 samples are 0.19 s.
+# The loudest that each slot of the page's Media was at each pitch during some milliseconds: 8192 samples are 0.19 s.
 LISTEN = """async ([pitches, milliseconds]) => {
     const context = new AudioContext();
     await context.resume();
-    const ears = window.room.slots.map(slot => {
+    const ears = ((window.media ?? window.page.media)?.listener?.slots ?? []).map(slot => {
         const analyser = context.createAnalyser();
         analyser.fftSize = 8192;
         analyser.smoothingTimeConstant = 0;
@@ -55,13 +55,13 @@ LISTEN = """async ([pitches, milliseconds]) => {
 
 @dataclass
 class Tab:
-    """A tab with the voice-room page and everything that went wrong in it."""
+    """A tab with a page and everything that went wrong in it."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
 
     async def state(self, expression: str) -> Any:
-        """The value of a JavaScript expression on the page, `room` being the page's room."""
+        """The value of a JavaScript expression on the page, `page.media` being the media server's page's Media."""
         return await self.page.evaluate(expression)
 
     async def until(self, expression: str, *, within_s: float = 10.0) -> None:
@@ -78,7 +78,7 @@ class Tab:
 
     async def loudest_db(self, pitch_hz: int, seconds: float = 1.5) -> float:
         """The same for one pitch, whichever slot it is in."""
-        return max(level for (level,) in await self.levels_db(pitch_hz, seconds=seconds))
+        return max((level for (level,) in await self.levels_db(pitch_hz, seconds=seconds)), default=-120.0)
 
 
 class Chromium:
@@ -99,6 +99,10 @@ class Chromium:
         self.tabs.append(tab)
         await page.goto(url)
         return tab
+
+    async def context(self) -> BrowserContext:
+        """Whose tabs share what they keep."""
+        return await self._browser.new_context()
 
     async def refusing_microphones(self) -> BrowserContext:
         """A context whose user says no when a page asks for the microphone."""

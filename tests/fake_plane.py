@@ -25,6 +25,7 @@ DECK_RESUMED = 19
 DECK_ENDED = 20
 EFFECT_ENDED = 21
 VOICE = 22
+LOSS = 23
 
 COUNTERS = (
     "datagrams_received",

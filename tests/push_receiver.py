@@ -3,7 +3,7 @@
 import base64
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,20 +27,24 @@ class Receiver:
     url: str = ""
     received: list[Received] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
-    """The next ones; 201 when there are none."""
+    """The next ones; when there are none it is decided."""
 
 
 @contextmanager
-def receiver(context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """context: of a server, for https."""
+def receiver(
+    context: ssl.SSLContext | None = None, decide: Callable[[Received], int] = lambda _: 201
+) -> Iterator[Receiver]:
+    """context: of a server, for https. decide: the status for what the receiver has no answer for, in a thread of the
+    request."""
     known = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status = known.answers.pop(0) if known.answers else 201
-            known.received.append(Received(self.path, headers, body))
+            received = Received(self.path, headers, body)
+            status = known.answers.pop(0) if known.answers else decide(received)
+            known.received.append(received)
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()

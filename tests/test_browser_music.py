@@ -77,7 +77,7 @@ async def play(tab: Tab, title: str) -> None:
 
 async def upload(tab: Tab, path: Path) -> None:
     await tab.page.locator("#music .upload input").set_input_files(path)
-    await expect(tab.page.locator("#music .piece", has_text="Untitled")).to_be_visible()
+    await expect(tab.page.locator("#music .piece", has_text="piece")).to_be_visible()
 
 
 async def quieter(tab: Tab, than_db: float, by_db: float) -> None:
@@ -96,9 +96,9 @@ async def test_a_piece_is_uploaded_and_played_and_the_other_page_hears_it_and_sh
     ann = await people.listener(studio, "ann")
     eve = await people.listener(studio, "eve")
     await upload(ann, write_piece(tmp_path / "piece.wav"))
-    await play(ann, "Untitled")
+    await play(ann, "piece")
     await hears(eve, FIRST_HZ)
-    await expect(eve.page.locator("#music .track")).to_have_text("Untitled ")
+    await expect(eve.page.locator("#music .track")).to_have_text("piece ")
     begun = await position_s(eve)
     await eve.until(f"Number(document.querySelector('#music .position').value) > {1000 * (begun + 2)}")
     assert abs(await position_s(eve) - await position_s(ann)) < 1
@@ -155,7 +155,7 @@ async def test_music_makes_way_for_a_voice_as_far_as_the_slider_says(
     ann = await people.listener(studio, "ann")
     await slide(ann, ".ducking", 0)
     await upload(ann, write_piece(tmp_path / "piece.wav"))
-    await play(ann, "Untitled")
+    await play(ann, "piece")
     await hears(ann, FIRST_HZ)
     loud = await ann.loudest_db(FIRST_HZ)
     await people.speaker(studio, "bob", VOICE_HZ)

@@ -18,7 +18,7 @@ from tests.server import Server
 from tests.test_browser import ANN_HZ, People, hears, join
 
 INBOUND = """(async () => {
-    const stats = [...(await room.listener.connection.getStats()).values()];
+    const stats = [...(await page.media.listener.connection.getStats()).values()];
     return stats.find(({type}) => type === 'inbound-rtp');
 })()"""
 
@@ -107,7 +107,7 @@ async def test_what_chromium_loses_on_its_way_to_the_mixer_is_repaired(
         people.script = ""
         eve = await people.listener(server, "eve")
         await hears(eve, ANN_HZ)
-        answer = await ann.state("room.publisher.connection.remoteDescription.sdp")
+        answer = await ann.state("page.media.publisher.connection.remoteDescription.sdp")
         assert ("a=rtcp-fb:111 nack\r\n" in answer) is (kind != "fec")
         assert f"useinbandfec={int(kind != 'red')}" in answer
         assert re.search(rf"^m=audio \d+ UDP/TLS/RTP/SAVPF {'63 111' if kind == 'red' else '111 63'}\r$", answer, re.M)

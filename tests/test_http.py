@@ -191,7 +191,7 @@ async def test_a_bad_token_is_called_so_and_not_repeated(name: str, method: str,
         ("GET", "/whip/", "not-found"),
         ("GET", f"/whip/{ROOM}/", "not-found"),
         ("GET", "/v1", "not-found"),
-        ("GET", "/room.js/x", "not-found"),
+        ("GET", "/page.js/x", "not-found"),
         ("GET", "/../pyproject.toml", "not-found"),
         ("GET", "/..%2Fpyproject.toml", "not-found"),
         ("POST", "/nowhere", "not-found"),
@@ -308,16 +308,22 @@ async def test_the_page_and_its_files_are_served(edge: Edge) -> None:
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "Development mode" not in page.text
     sources = re.findall(r'(?:src|href)="([\w.]+)"', page.text)
-    assert "room.js" in sources
+    assert {"page.js", "page.css", "tokens.css"} <= set(sources)
     for source in sources:
         response = await edge.http.get(f"/{source}")
         assert response.status_code == 200
         assert response.headers["x-content-type-options"] == "nosniff"
         assert (await edge.http.head(f"/{source}")).status_code == 200
-    modules = re.findall(r"from '\./(sdk/[\w-]+\.js)'", (await edge.http.get("/room.js")).text)
-    assert "sdk/session.js" in modules
-    for module in modules:
-        assert (await edge.http.get(f"/{module}")).headers["content-type"].startswith("text/javascript")
+    asked, seen = ["/page.js"], set[str]()
+    while asked:
+        module = asked.pop()
+        seen.add(module)
+        response = await edge.http.get(module)
+        assert response.headers["content-type"].startswith("text/javascript"), module
+        for name in re.findall(r"from '([^']+)'", response.text):
+            path = name if name.startswith("/") else f"{module.rpartition('/')[0]}/{name.removeprefix('./')}"
+            asked += [path] if path not in seen else []
+    assert {"/music.js", "/sdk/media.js", "/sdk/session.js"} <= seen
 
 
 async def test_every_kind_of_problem_is_explained_where_its_type_leads(edge: Edge) -> None:

@@ -30,7 +30,7 @@ const mouth = new MediaStreamTrackGenerator({kind: 'audio'});
 mouth.applyConstraints = async () => {};
 navigator.mediaDevices.getUserMedia = async () => new MediaStream([mouth]);
 window.sing = async carrierHz => {
-    const stats = [...(await room.listener.connection.getStats()).values()];
+    const stats = [...(await page.media.listener.connection.getStats()).values()];
     const playout = stats.find(({type}) => type === 'media-playout');
     const output = playout.totalPlayoutDelay / playout.totalSamplesCount;
     const input = mouth.getSettings().latency ?? 0.015;
@@ -47,7 +47,8 @@ window.sing = async carrierHz => {
         return new AudioData({format: 'f32-planar', sampleRate, numberOfFrames, numberOfChannels: 1, timestamp, data});
     };
     const writer = mouth.writable.getWriter();
-    const reader = new MediaStreamTrackProcessor({track: room.slots[0].receiver.track}).readable.getReader();
+    const [{receiver}] = page.media.listener.slots;
+    const reader = new MediaStreamTrackProcessor({track: receiver.track}).readable.getReader();
     (async () => {
         for (;;) {
             const {value} = await reader.read();
@@ -116,7 +117,7 @@ async def test_a_singer_s_microphone_is_left_as_it_is(
         await control.call("PATCH", "rooms", room, json={"scenario": scenario})
         tab = await browser.open(f"{server.url}/?room={quote(room)}&user={name}")
         await join(tab)
-        settings = await tab.state("room.microphone.getAudioTracks()[0].getSettings()")
+        settings = await tab.state("page.media.publisher.microphone.getAudioTracks()[0].getSettings()")
         assert [settings[each] for each in ("echoCancellation", "noiseSuppression", "autoGainControl")] == [
             processed
         ] * 3

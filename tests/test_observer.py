@@ -37,9 +37,28 @@ async def said(edge: Edge, *types: str) -> list[tuple[str, str, Any]]:
     return [(type_, user, json.loads(data)) for type_, user, data in rows if type_ in types]
 
 
+async def heard(edge: Edge, stats: fake_plane.PeerStats, **what: bool) -> None:
+    """The plane says that this has changed."""
+    for name, value in what.items():
+        setattr(stats, name, value)
+    await said_by_plane(edge, stats, fake_plane.VOICE)
+
+
+async def loses(edge: Edge, stats: fake_plane.PeerStats, share: float) -> None:
+    """The plane says that packets begin to be lost."""
+    stats.fraction_lost = share
+    await said_by_plane(edge, stats, fake_plane.LOSS)
+
+
+async def said_by_plane(edge: Edge, stats: fake_plane.PeerStats, event: int) -> None:
+    (peer,) = [number for number, peer in edge.plane.peers.items() if peer.stats is stats]
+    edge.plane.emit(event, peer)
+    await asyncio.sleep(0.02)
+
+
 async def test_speaking_is_told_only_while_somebody_asks_for_it(edge: Edge) -> None:
     stats = await publishing(edge)
-    stats.speaking = True
+    await heard(edge, stats, speaking=True)
     edge.node.observer.look(0.0)
     assert await said(edge, "speaking.started") == []
     cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
@@ -55,7 +74,7 @@ async def test_speaking_is_told_only_while_somebody_asks_for_it(edge: Edge) -> N
 async def test_who_is_muted_does_not_speak(edge: Edge) -> None:
     stats = await publishing(edge)
     cursor = await edge.node.outbox.follow(Filter(Types.parse(["*"])))
-    stats.speaking = True
+    await heard(edge, stats, speaking=True)
     edge.node.observer.look(0.0)
     await edge.control("PUT", "rooms", ROOM, "speakers", USER, "mutes", "host")
     edge.node.observer.look(0.2)
@@ -74,7 +93,7 @@ async def test_low_quality_is_told_once_and_its_end(edge: Edge) -> None:
             now += 0.2
             edge.node.observer.look(now)
 
-    stats.fraction_lost = 0.25
+    await loses(edge, stats, 0.25)
     pass_time(LOW_AFTER_S + 3)
     participant = (await edge.control("GET", "rooms", ROOM, "participants", USER)).json()
     assert participant["sessions"][0]["quality"] == "low"
@@ -90,7 +109,7 @@ async def test_a_session_that_is_not_connected_has_no_quality(edge: Edge) -> Non
     stats = await publishing(edge)
     for session in edge.node.census.sessions.values():
         session.state = State.CONNECTING
-    stats.fraction_lost = 1.0
+    await loses(edge, stats, 1.0)
     for second in range(20):
         for _ in range(5):
             edge.node.observer.look(float(second))
@@ -99,8 +118,8 @@ async def test_a_session_that_is_not_connected_has_no_quality(edge: Edge) -> Non
 
 async def test_the_observer_looks_by_itself(edge: Edge) -> None:
     stats = await publishing(edge)
+    await heard(edge, stats, speaking=True)
     cursor = await edge.node.outbox.follow(Filter(Types.parse(["speaking.*"])))
-    stats.speaking = True
     async with asyncio.timeout(5):
         await cursor.wait()
     edge.node.outbox.leave(cursor)
@@ -118,15 +137,6 @@ def test_a_moment_of_loss_is_not_low_quality_and_a_moment_without_is_no_recovery
     assert not quality.update(13.0, 0.0)
     assert quality.update(13.0 + GOOD_AFTER_S, 0.0)
     assert str(quality.verdict) == "good"
-
-
-async def heard(edge: Edge, stats: fake_plane.PeerStats, **what: bool) -> None:
-    """The plane says that this has changed."""
-    for name, value in what.items():
-        setattr(stats, name, value)
-    (peer,) = [number for number, peer in edge.plane.peers.items() if peer.stats is stats]
-    edge.plane.emit(fake_plane.VOICE, peer)
-    await asyncio.sleep(0.02)
 
 
 async def test_what_the_plane_says_is_told_without_a_look(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:

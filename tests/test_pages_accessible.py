@@ -87,6 +87,24 @@ async def test_the_operators_page_has_nothing_serious(
         await looked_at(page, "operators", scheme)
 
 
+@pytest.mark.parametrize(("scheme", "width", "height"), SHAPES)
+async def test_the_media_servers_page_has_nothing_serious(
+    house: House, scheme: Any, width: int, height: int, media: Server
+) -> None:
+    async with AsyncExitStack() as stack:
+        page = (await opened(stack, f"{media.url}/?room=lobby", scheme, width, height)).page
+        await looked_at(page, "media join", scheme)
+        await page.get_by_label("Your name").fill("ann")
+        await page.get_by_role("button", name="Join").click()
+        await expect(page.locator("#people li[data-user=ann]")).to_be_visible(timeout=10_000)
+        bob = (await opened(stack, f"{media.url}/?room=lobby&user=bob", scheme, width, height)).page
+        await bob.get_by_role("button", name="Join").click()
+        await expect(page.locator("#people li.speaking[data-user=bob]")).to_be_visible(timeout=10_000)
+        await page.locator("#music .piece").click()
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=10_000)
+        await looked_at(page, "media room", scheme)
+
+
 async def opened(stack: AsyncExitStack, url: str, scheme: Any, width: int, height: int) -> User:
     playwright = await stack.enter_async_context(async_playwright())
     flags = [*FLAGS, "--use-fake-ui-for-media-stream"]
@@ -103,7 +121,9 @@ async def looked_at(page: Page, name: str, scheme: str) -> None:
     """Nothing serious or critical by axe-core."""
     await page.wait_for_timeout(300)
     if directory := os.environ.get("SCREENS"):
-        await page.screenshot(path=Path(directory) / f"{name.replace(' ', '-')}-{scheme}.png")
+        await page.screenshot(
+            full_page=name == "media room", path=Path(directory) / f"{name.replace(' ', '-')}-{scheme}.png"
+        )
     await page.evaluate(AXE.read_text(encoding="utf-8"))
     found = await page.evaluate(RUN)
     serious = [

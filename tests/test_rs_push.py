@@ -96,9 +96,17 @@ async def test_a_browser_reads_what_was_pushed_and_its_service_knows_who_pushed(
 
 async def test_the_same_push_has_the_same_topic(service: Service) -> None:
     for key in ("a", "a", "b"):
-        await service.push.push("bob", "call_incoming", CALL, key)
+        await service.push.push("bob", "message", {"by": "ann", "text": "hello"}, key)
     first, again, other = [received.headers["topic"] for received in service.known.received]
     assert first == again != other
+
+
+async def test_of_a_call_the_newest_push_replaces_what_waits(service: Service) -> None:
+    await service.push.push("bob", "call_incoming", CALL, "a")
+    await service.push.push("bob", "call_stopped", {"call": "c", "by": "ann", "reason": "cancelled"}, "b")
+    await service.push.push("bob", "call_incoming", {**CALL, "call": "d"}, "c")
+    rings, stopped, another = [received.headers["topic"] for received in service.known.received]
+    assert rings == stopped != another
 
 
 async def test_a_subscription_that_is_gone_is_forgotten(service: Service) -> None:

@@ -14,7 +14,7 @@ from tests.control import Control
 from tests.server import Server
 from tests.test_browser import ANN_HZ, BOB_HZ, hears, hears_no_more
 
-# Where an app has a room service the test has development mode. `room.slots` is what browser.py listens to.
+# Where an app has a room service the test has development mode. What browser.py listens to is `media`.
 OPEN = """async ([room, user, publish]) => {
     const {Media} = await import('/sdk/media.js');
     window.maySpeak = publish;
@@ -32,7 +32,6 @@ OPEN = """async ([room, user, publish]) => {
     for (const name of ['state', 'published', 'unpublished', 'warning', 'ended', 'quality']) {
         media.on(name, detail => window.told.push([name, detail]));
     }
-    window.room = {get slots() { return media.listener.slots; }};
     await media.open({microphone: publish});
 }"""
 

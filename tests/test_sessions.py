@@ -106,6 +106,9 @@ class World:
     def voice(self, session: Session) -> None:
         self.spells.append("voice")
 
+    def loses(self, session: Session) -> None:
+        self.spells.append("loses")
+
     def late(self, session: Session) -> None:
         self.spells.append("late")
 

@@ -161,11 +161,11 @@ def test_a_change_of_tier_leaves_no_gap(room: MixPlane, worker: int) -> None:
 def test_who_is_better_again_goes_back_and_the_tier_is_encoded_no_more(room: MixPlane) -> None:
     speaker = room.publisher(1)
     listener = room.mix_listener(90, AUDIENCE, red_payload_type=RED)
-    with room.talk(say(speaker, tone(440, 10.0))):
+    with room.talk(say(speaker, tone(440, 20.0))):
         lose(room, LOSSY, 1, listener)
         lose(room, 0.0, 0, listener)
         assert room.counter("listeners_lossy") == 0
-        time.sleep(3.5)
+        time.sleep(12.5)  # for so long the room's home believes that somebody wants the tier
         ticks, encoded = room.deltas(0.6, "room_ticks", "frames_encoded")
         assert abs(encoded - ticks) <= 2
     assert listener.packets()[-1].payload_type == PAYLOAD_TYPE

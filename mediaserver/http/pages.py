@@ -1,4 +1,4 @@
-"""What a person looks at: the voice-room page, the kinds of problems, the API's description.
+"""What a person looks at: a page to talk and listen in a room, the kinds of problems, the API's description.
 
 The last stands in for FastAPI's own /docs, which loads its scripts from another server: this one has none.
 """
@@ -14,7 +14,8 @@ from mediaserver.http import reference
 from mediaserver.http.problems import KINDS
 
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-PARTS = ("", "ops", "sdk")  # of web/; the rest is the room service's
+PARTS = {"/": "media", "/ops/": "ops", "/sdk/": "sdk"}  # of web/; the rest is the room service's
+SHARED = ("favicon.svg", "tokens.css")
 HEADERS = {
     "Cache-Control": "no-cache",
     # The page needs its own files, the microphone and nothing from elsewhere.
@@ -30,7 +31,7 @@ SELF_CONTAINED = {
 
 
 def router(development: bool) -> APIRouter:
-    """The pages. FileNotFoundError when those of the voice room are missing."""
+    """The pages. FileNotFoundError when they are missing."""
     router = APIRouter(include_in_schema=False)
     for address, path in web_files().items():
         banner = BANNER if development and address == "/" else ""
@@ -44,10 +45,13 @@ def web_files() -> dict[str, Path]:
     """The pages' files by their addresses; a directory's index.html is at the directory's. They are beside this
     package, in a checkout and in site-packages alike."""
     web = Path(mediaserver.__file__).parent.parent / "web"
-    if not (web / "index.html").is_file():
-        raise FileNotFoundError(f"There is no page at {web}.")
-    files = sorted(path for part in PARTS for path in (web / part).iterdir() if path.suffix in TYPES)
-    return {f"/{path.relative_to(web).as_posix()}".removesuffix("index.html"): path for path in files}
+    if not (web / "media" / "index.html").is_file():
+        raise FileNotFoundError(f"There is no page at {web / 'media'}.")
+    files = {f"/{name}": web / name for name in SHARED}
+    for address, part in PARTS.items():
+        of_part = sorted(path for path in (web / part).iterdir() if path.suffix in TYPES)
+        files |= {f"{address}{path.name}".removesuffix("index.html"): path for path in of_part}
+    return files
 
 
 async def problems() -> HTMLResponse:

@@ -6,6 +6,7 @@
 namespace plane {
 
 void Audience::add(Listener& listener) {
+    listener.audience = this;
     listeners_.push_back(&listener);
     reassign(listener);
 }
@@ -13,6 +14,7 @@ void Audience::add(Listener& listener) {
 void Audience::remove(Listener& listener) {
     for (std::uint32_t slot = 0; slot < listener.slots.size(); ++slot) unsubscribe(listener, slot);
     std::erase(listeners_, &listener);
+    listener.audience = nullptr;
 }
 
 void Audience::set_order(std::span<const std::uint32_t> csrcs) {

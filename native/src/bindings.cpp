@@ -234,6 +234,7 @@ NB_MODULE(_native, m) {
     m.attr("DECK_ENDED") = static_cast<int>(plane::EventKind::deck_ended);
     m.attr("EFFECT_ENDED") = static_cast<int>(plane::EventKind::effect_ended);
     m.attr("VOICE") = static_cast<int>(plane::EventKind::voice);
+    m.attr("LOSS") = static_cast<int>(plane::EventKind::loss);
     m.def("counter_meanings", &counter_meanings, nb::sig("def counter_meanings() -> dict[str, str]"), "What each of Plane.counters() means, by name.");
 
     nb::class_<plane::SlotConfig>(m, "Slot", "One outgoing audio stream of a listener: an audio m-line of its offer.")

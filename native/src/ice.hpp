@@ -77,6 +77,9 @@ public:
     bool consent_expired(Instant now) const noexcept { return now > consent_until_; }
     // Since the last authenticated request, over whichever path.
     bool consent_late(Instant now) const noexcept { return now - last_request_ >= consent_late_after; }
+    // When these two will be so, if no request comes.
+    Instant consent_late_at() const noexcept { return last_request_ + consent_late_after; }
+    Instant consent_until() const noexcept { return consent_until_; }
     void goodbye(Instant now) noexcept { consent_until_ = std::min(consent_until_, now + consent_after_goodbye); }
     std::span<const Path> paths() const noexcept { return {paths_.data(), path_count_}; }
 

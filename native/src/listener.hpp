@@ -8,10 +8,12 @@
 
 namespace plane {
 
+class Audience;
 struct Peer;
 
 struct Listener {
     Peer* peer = nullptr;
+    Audience* audience = nullptr;       // in which it is; set by it
     std::uint32_t csrc = 0;             // its own voice, which never comes back to it
     std::optional<std::uint32_t> row;   // a mix instead: its only slot carries this row of the gain matrix
     std::vector<Slot> slots;

@@ -192,6 +192,7 @@ enum class EventKind : std::uint8_t {
     deck_ended,
     effect_ended,
     voice,  // whether a publisher speaks, is silent or clips has changed: his PeerStats say it
+    loss,   // a peer's packets begin to be lost: its PeerStats say how many, and when none are any more
 };
 
 struct Event {
@@ -204,7 +205,7 @@ struct Event {
 struct Handover {
     enum class Kind : std::uint8_t {
         published,  // to the home: `packet` of publisher `peer`, the only reference to it
-        second,     // to the home: what is due each second for publisher `peer`
+        turn,       // to the home: time has passed for publisher `peer`
         feed,       // to an audience: `packet` for those who carry `feed`
         order,      // to an audience
         wish,       // to the home: somebody carries `feed`, of a row

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "prefetch.hpp"
+
 namespace plane {
 
 namespace {
@@ -139,6 +141,14 @@ void Mixer::tick(Instant now, std::uint32_t timestamp, std::span<const Input> in
 
 bool Mixer::active() const noexcept {
     return std::any_of(rows_.begin(), rows_.end(), [](const auto& row) { return row->leads() && !row->stream.parked; });
+}
+
+void Mixer::prefetch() const noexcept {
+    constexpr std::size_t several = 4;
+    for (std::size_t i = 0; i < std::min(rows_.size(), several); ++i) {
+        plane::prefetch(&rows_[i]->leader);
+        plane::prefetch(&rows_[i]->stream.parked);
+    }
 }
 
 std::optional<Instant> Mixer::next_sign_of_life() const noexcept {

@@ -109,6 +109,8 @@ public:
               std::vector<Output>& outputs, WorkerStats& stats);
     // Whether the next tick has anything to do, whatever the sources do: a leader is not parked yet.
     bool active() const noexcept;
+    // Brings nearer what active() will read of the first rows.
+    void prefetch() const noexcept;
     // When a parked leader wants its sign of life.
     std::optional<Instant> next_sign_of_life() const noexcept;
 

@@ -12,12 +12,14 @@
 #include "effect.hpp"
 #include "mixer.hpp"
 #include "player.hpp"
+#include "prefetch.hpp"
 #include "ranking.hpp"
 #include "source.hpp"
 #include "tap.hpp"
 
 namespace plane {
 
+class Audience;
 using RoomId = std::uint32_t;
 
 // Music goes down while somebody speaks.
@@ -68,7 +70,8 @@ public:
     void remove_row(RowId row);
     // Somebody wants this variant of the row; again within `wish` or he wants it no more. The row may still be to come.
     void want_row(RowId row, Variant variant, Instant now);
-    static constexpr Duration wish = seconds{3};
+    // So long that a listener's turns may miss once.
+    static constexpr Duration wish = seconds{12};
 
     enum class Verdict { inaudible, audible, order_changed };
     // A packet of `source` came. A newer source of the same user takes the column over with its first packet, so that who
@@ -83,6 +86,17 @@ public:
         for (auto& [csrc, column] : columns_) {
             if (column.source) function(*column.source);
         }
+    }
+
+    // For Worker::prefetch_senders: brings nearer what hear() and active() will read.
+    void prefetch() const noexcept {
+        if (mixer_) plane::prefetch(mixer_.get(), 128);
+        if (!columns_.empty()) plane::prefetch(&*columns_.begin(), 128);
+        plane::prefetch(static_cast<const void*>(here), 192);
+    }
+    // A step later.
+    void prefetch_rows() const noexcept {
+        if (mixer_) mixer_->prefetch();
     }
 
     // A room ticks while somebody is heard; a silent one has no tick and costs nothing. True when the order changed.
@@ -112,6 +126,7 @@ public:
     // Set by the worker. Workers whose audiences want this room's packets, by bit, and those that have not got the latest
     // order; when the room's timer is due, and the tick before; what the worker's count of mixes has of this room.
     std::uint64_t audiences = 0;
+    Audience* here = nullptr;         // on the home itself
     std::uint64_t stale_orders = 0;
     Instant timer{};
     Instant last_tick{};

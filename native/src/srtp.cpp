@@ -80,6 +80,18 @@ Shape shape(Profile profile) noexcept {
     return {.key = 0, .salt = 0, .tag = 0};
 }
 
+namespace {
+
+// state: of a Sealer or an Opener.
+void prefetch(const auto& state, Ahead ahead, Of of) noexcept {
+    if (ahead == Ahead::state) return plane::prefetch(&state);
+    const Transform& transform = of == Of::rtp ? *state.rtp : *state.rtcp;
+    if (ahead == Ahead::transform) return plane::prefetch(&transform, transform_size);
+    transform.prefetch_cipher();
+}
+
+}  // namespace
+
 struct Sealer::State {
     std::unique_ptr<Transform> rtp;
     std::unique_ptr<Transform> rtcp;
@@ -101,14 +113,6 @@ std::size_t Sealer::rtp(std::uint64_t index, std::size_t header_size, Bytes payl
     if (payload.size() > max_packet_size || out.size() - header_size < payload.size() + state_->tag) return 0;
     if (!state_->rtp->seal_rtp(index, header_size, payload, out.data())) return 0;
     return header_size + payload.size() + state_->tag;
-}
-
-void Sealer::prefetch(Ahead ahead) const noexcept {
-    switch (ahead) {
-    case Ahead::state: return plane::prefetch(state_.get());
-    case Ahead::transform: return plane::prefetch(state_->rtp.get(), transform_size);
-    case Ahead::cipher: return state_->rtp->prefetch_cipher();
-    }
 }
 
 std::size_t Sealer::rtcp(Bytes compound, MutableBytes out) noexcept {
@@ -135,6 +139,9 @@ Opener::Opener(Profile profile, Bytes master_key, Bytes master_salt)
 Opener::~Opener() = default;
 Opener::Opener(Opener&&) noexcept = default;
 Opener& Opener::operator=(Opener&&) noexcept = default;
+
+void Sealer::prefetch(Ahead ahead, Of of) const noexcept { srtp::prefetch(*state_, ahead, of); }
+void Opener::prefetch(Ahead ahead, Of of) const noexcept { srtp::prefetch(*state_, ahead, of); }
 
 std::optional<Opened> Opener::rtp(MutableBytes packet) noexcept {
     if (packet.size() < state_->tag || packet.size() > max_packet_size) return std::nullopt;

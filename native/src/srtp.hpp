@@ -26,6 +26,11 @@ Shape shape(Profile) noexcept;
 constexpr std::size_t rtp_overhead = 16;
 constexpr std::size_t rtcp_overhead = 16 + 4;
 
+// For who seals for thousands in turn, or opens what they have sent: each step reads what the one before has asked for, and comes
+// some packets after it.
+enum class Ahead : std::uint8_t { state, transform, cipher };
+enum class Of : std::uint8_t { rtp, rtcp };
+
 class Sealer {
 public:
     // Key and salt have the sizes that shape() names, else std::invalid_argument; std::runtime_error when OpenSSL cannot.
@@ -44,10 +49,8 @@ public:
     // 2^31 indexes are used (RFC 3711 section 9.2). `compound` may be the front of `out`, else they do not overlap.
     std::size_t rtcp(Bytes compound, MutableBytes out) noexcept;
 
-    // For who seals for thousands in turn: brings nearer what rtp() will read, each step some packets after the one before,
-    // since it reads what that one has brought.
-    enum class Ahead : std::uint8_t { state, transform, cipher };
-    void prefetch(Ahead) const noexcept;
+    // Brings nearer what rtp() or rtcp() will read.
+    void prefetch(Ahead, Of) const noexcept;
 
 private:
     struct State;
@@ -74,6 +77,9 @@ public:
 
     // Decrypts in place; returns the size of the compound packet.
     std::optional<std::size_t> rtcp(MutableBytes packet) noexcept;
+
+    // Brings nearer what rtp() or rtcp() will read.
+    void prefetch(Ahead, Of) const noexcept;
 
 private:
     struct State;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "audience.hpp"
+#include "bell.hpp"
 #include "messages.hpp"
 #include "queue.hpp"
 #include "reports.hpp"
@@ -22,21 +23,6 @@
 #include "udp.hpp"
 
 namespace plane {
-
-// An eventfd that one thread waits on and others ring.
-class Bell {
-public:
-    Bell();
-    ~Bell();
-    Bell(const Bell&) = delete;
-    Bell& operator=(const Bell&) = delete;
-    int fd() const noexcept { return fd_; }
-    void ring() noexcept;
-    void clear() noexcept;
-
-private:
-    int fd_;
-};
 
 class Worker {
 public:
@@ -80,7 +66,7 @@ private:
     // A datagram's way in.
     void on_datagram(Instant now, PacketRef& packet, const Endpoint& from, std::uint16_t socket);
     void on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uint16_t socket);
-    void on_dtls(Peer& peer, Path& path, Bytes datagram);
+    void on_dtls(Instant now, Peer& peer, Path& path, Bytes datagram);
     void on_rtp(Instant now, Peer& peer, PacketRef& packet);
     void on_rtcp(Instant now, Peer& peer, Packet& packet);
     void on_handover(Instant now, Handover& handover);
@@ -90,9 +76,16 @@ private:
     // A packet's way out.
     void distribute(Room& room, FeedKey feed, const PacketRef& packet, const Position& position);
     void publish_order(Room& room, Instant now);
-    void start_fan_out(const Handover& handover);
+    void start_fan_out(Audience& audience, FeedKey key, const PacketRef& packet, const Position& position);
     void start_fan_out(Audience& audience, Audience::Feed& feed, const PacketRef& packet, const Position& position);
     void forward(Listener& listener, Slot& slot, const Packet& packet, const Position& position);
+    // Memory of peers that are seldom heard of, in worker_ahead.cpp: what on_datagram() will read of those from whom the first `count`
+    // datagrams of the inbox came, and take_turn() of those whose timers these are.
+    struct Timer;
+    enum class Direction : std::uint8_t { in, out };
+    void prefetch_senders(std::size_t count) const noexcept;
+    void prefetch_turns(std::span<const Timer> timers) const noexcept;
+    static void prefetch_peers(std::span<const Peer* const> peers, Direction direction) noexcept;
     // What forward() will read of the subscribers behind this one.
     static void prefetch_behind(std::span<const Audience::Subscriber> subscribers, std::size_t next) noexcept;
     bool send_rtp(Peer& peer, const Path& path, const Slot& slot, const Slot::Mapped& mapped, const Packet& packet, Instant since,
@@ -108,6 +101,13 @@ private:
     void commit(std::size_t size, const Endpoint& to, std::uint16_t socket, Instant since = {}, Histogram* histogram = nullptr) noexcept;
     void send_now(Peer& peer, Bytes datagram);
     void send_compound(Peer& peer, std::span<const std::uint8_t> compound);
+
+    // A peer's turns, in worker_turns.cpp: when the worker looks at it though nothing has come.
+    void take_turn(Peer& peer, Instant now);
+    void set_turn(Peer& peer, Instant due);
+    void rouse(Peer& peer, Instant now);
+    // The next moment at which turns are due.
+    static Instant turn_after(Instant time) noexcept;
 
     // Commands, in worker_commands.cpp.
     void on(const std::monostate&, Instant) {}
@@ -142,8 +142,8 @@ private:
     void on(const command::ReleaseHandshake&, Instant now);
     void on(const command::RemovePeer&, Instant now);
     void on(const command::Stop&, Instant now);
-    void housekeep(Peer& peer, Instant now);
     void note_media(Peer& peer);
+    void note_loss(Peer& peer);
     void tell(EventKind kind, std::uint32_t id, Bytes data = {});
     void tell_voice(Source& source);
     bool hand_over(unsigned worker, Handover handover);
@@ -167,10 +167,12 @@ private:
     Source* find_source(PeerId peer, RoomId room) noexcept;
     Audience* find_audience(RoomId id) noexcept;
 
+    // Timers that are looked at together.
+    static constexpr std::size_t timer_batch = 64;
     struct Timer {
-        Instant due;
-        bool is_room;       // a room's tick; else a peer's second
-        std::uint32_t id;
+        Instant due{};
+        bool is_room = false;  // a room's tick; else a peer's turn
+        std::uint32_t id = 0;
         bool operator>(const Timer& other) const noexcept { return due > other.due; }
     };
 
@@ -191,6 +193,9 @@ private:
     // Sends between two looks at the sockets and timers: at 3 µs each 0.8 ms. More delays others' packets, less costs
     // system calls.
     static constexpr std::size_t fan_out_slice = 256;
+    static constexpr std::size_t max_compound = max_datagram - srtp::rtcp_overhead;
+    // Between the turns of a peer with whom something goes on. Longer ends a muted speaker's voice late, and paces repair worse.
+    static constexpr Duration brisk_turn = seconds{1};
     // Without sound, handshakes and commands for so long, a worker waits a little at each wake, so that what comes meanwhile
     // shares its system calls: thousands of silent rooms send checks and reports, one at a time. Shorter naps between words;
     // longer costs more while nobody speaks.

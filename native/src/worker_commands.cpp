@@ -1,4 +1,4 @@
-// What the control thread asks of a worker, and what a peer is owed every second.
+// What the control thread asks of a worker.
 #include <algorithm>
 
 #include "worker.hpp"
@@ -6,23 +6,15 @@
 namespace plane {
 
 namespace {
-constexpr Duration housekeeping_interval = seconds{1};
-// Peers' seconds end together this often: each end is a wake-up of the worker, which costs more than what there is to do. Rarer would
-// make bursts of reports.
-constexpr Duration housekeeping_grid = milliseconds{20};
-// When the second that begins now ends: a little earlier than it would, so that later ones are whole.
-Instant second_end(Instant now) noexcept {
-    return Instant{(now + housekeeping_interval).time_since_epoch() / housekeeping_grid * housekeeping_grid};
-}
-
-constexpr unsigned sender_report_seconds = 5;
 constexpr double music_silence_dbov = -90.0;  // a room for music loses no soft note to save a decoder
-constexpr std::size_t compound_size = max_datagram - srtp::rtcp_overhead;
 }  // namespace
 
 void Worker::on(const command::AddRoom& add, Instant) {
-    audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home, add.config.e2ee));
-    if (add.home == number_) rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_));
+    const auto audience = audiences_.emplace(add.room, std::make_unique<Audience>(add.room, add.home, add.config.e2ee)).first;
+    if (add.home == number_) {
+        const auto room = rooms_.emplace(add.room, std::make_unique<Room>(add.room, add.config, kernels_)).first;
+        room->second->here = audience->second.get();
+    }
     stats.rooms.set(rooms_.size());
 }
 
@@ -166,8 +158,7 @@ void Worker::on(command::AddPeer& add, Instant now) {
         peer.source = find_source(peer.id, peer.room);
     }
     by_ufrag_.emplace(peer.ice.current().ufrag, &peer);
-    // Peers keep house at moments of their own, spread by the time they came.
-    timers_.push({second_end(now), false, peer.id});
+    set_turn(peer, turn_after(now + brisk_turn));
     peers_.emplace(peer.id, std::move(add.peer));
     stats.peers.set(peers_.size());
 }
@@ -176,7 +167,7 @@ void Worker::on(const command::MovePublisher& move, Instant) {
     Peer* peer = find_peer(move.peer);
     if (!peer || !peer->reception) return;
     peer->room = move.room;
-    peer->home = move.home;
+    peer->home = static_cast<std::uint8_t>(move.home);
     peer->reception->set_opaque(move.opaque);
     peer->source = find_source(move.peer, move.room);
 }
@@ -238,7 +229,7 @@ void Worker::on(const command::ReleaseHandshake& release, Instant) {
 void Worker::on(const command::RemovePeer& remove, Instant now) {
     Peer* peer = find_peer(remove.peer);
     if (!peer) return;
-    std::array<std::uint8_t, compound_size> compound;
+    std::array<std::uint8_t, max_compound> compound;
     send_compound(*peer, {compound.data(), write_goodbye(*peer, compound)});
     for (const Datagram& datagram : remove.farewell) send_now(*peer, datagram);
 
@@ -255,30 +246,5 @@ void Worker::on(const command::RemovePeer& remove, Instant now) {
 }
 
 void Worker::on(const command::Stop&, Instant) { stopping_ = true; }
-
-void Worker::housekeep(Peer& peer, Instant now) {
-    ++peer.seconds;
-    peer.handshake_allowance = Peer::handshake_datagrams_per_second;
-    if (peer.keys && peer.ice.consent_late(now) && !std::exchange(peer.consent_late, true)) {
-        tell(EventKind::consent_late, peer.id);
-    }
-    if (peer.ice.consent_expired(now) && !std::exchange(peer.consent_reported, true)) {
-        tell(EventKind::consent_expired, peer.id);
-    }
-    // A muted voice has no room tick to end it.
-    if (peer.source) {
-        peer.source->tick(now);
-        tell_voice(*peer.source);
-    } else if (peer.reception) {
-        hand_over(peer.home, {.kind = Handover::Kind::second, .room = peer.room, .peer = peer.id});
-    }
-    timers_.push({second_end(now), false, peer.id});
-    want_row(peer, now);
-    if (!peer.keys) return;
-    // Publishers are told each second, since that paces repair; listeners rarely, since there are many.
-    if (peer.listener && peer.seconds % sender_report_seconds != 1) return;
-    std::array<std::uint8_t, compound_size> compound;
-    send_compound(peer, {compound.data(), write_reports(peer, compound, now, ntp_)});
-}
 
 }  // namespace plane

@@ -50,14 +50,20 @@ struct Client {
         REQUIRE(answer.size() > 2);
         REQUIRE(load16(answer.data()) == 0x0101);
     }
-    void publish(const Endpoint& server, std::uint16_t sequence) const {
+    void publish(const Endpoint& server, std::uint16_t sequence, std::uint8_t minus_dbov = 20) const {
         std::array<std::uint8_t, 128> packet;
-        const std::array<std::uint8_t, 1> level{20};
+        const std::array<std::uint8_t, 1> level{minus_dbov};
         const rtp::Element element{1, level};
         const std::size_t header = rtp::write_header(packet, {false, 111, sequence, sequence * 960U, 5}, {}, {&element, 1});
         const std::array<std::uint8_t, 40> payload{0x78};
         const std::size_t size = sealer->rtp(sequence, header, payload, packet);
         send(server, {packet.data(), size});
+    }
+    // Compounds of RTCP that have come.
+    int reports() const {
+        int count = 0;
+        for (auto datagram = receive(0); !datagram.empty(); datagram = receive(0)) count += datagram[1] == 201;
+        return count;
     }
     // The next RTP packet, opened.
     std::optional<rtp::Packet> next_rtp(std::vector<std::uint8_t>& datagram, int timeout_ms = 2000) const {
@@ -421,4 +427,41 @@ TEST_CASE("calls that could never have been right throw, calls too late do nothi
     plane.move_peer(5, 1, 5, {});
     plane.send(5, {});
     plane.remove_room(9);
+}
+
+TEST_CASE("the silent are reported to each five seconds, who gives sound each second, and what they begin is ended in time") {
+    Plane plane = plane_of(1);
+    plane.start();
+    plane.add_room(1, 0, {});
+    plane.set_column(1, 7, 0);  // muted: no tick of the room ends his voice
+    const Endpoint home = plane.bound(0)[0];
+    Client publisher{1};
+    const auto stats = plane.add_publisher(1, 1, publisher.credentials(), 7, {.payload_type = 111, .level_id = 1, .report_ssrc = 9});
+    publisher.connect(home);
+    plane.set_keys(1, srtp::Profile::aead_aes_128_gcm, publisher.material);
+    std::uint16_t sequence = 0;
+    // A packet each 100 ms; how many reports came meanwhile.
+    const auto publish_for = [&](int tenths, std::uint8_t minus_dbov) {
+        for (int i = 0; i < tenths; ++i) {
+            publisher.publish(home, sequence++, minus_dbov);
+            std::this_thread::sleep_for(milliseconds{100});
+        }
+        return publisher.reports();
+    };
+    publish_for(20, 75);  // the first report comes at once
+    const int silent = publish_for(80, 75);
+    CHECK(silent >= 1);
+    CHECK(silent <= 2);
+    CHECK_FALSE(stats->speaking.get());
+    const int loud = publish_for(40, 20);
+    CHECK(loud >= 3);
+    CHECK(loud <= 5);
+    CHECK(stats->speaking.get());
+    publish_for(80, 75);  // his next turn is far again
+    publish_for(1, 20);
+    CHECK(stats->speaking.get());
+    int tenths = 0;
+    while (stats->speaking.get() && ++tenths < 40) std::this_thread::sleep_for(milliseconds{100});
+    CHECK(tenths < 25);
+    plane.stop();
 }

@@ -463,10 +463,10 @@ def _settled(before: Call, after: Call, first: list[Effect], told: list[Effect],
 def _stopped(before: Call, after: Call) -> list[Effect]:
     """Who was pushed to while it rang: his devices may ring still."""
     rang = [user for user in before.of(State.RINGING) if before.parties[user].pushed]
+    stopped = [(user, party) for user in rang if (party := after.parties[user]).state is not State.RINGING]
     return [
-        Push(user, "call_stopped", {"call": after.id, "reason": str(_shown(after.parties[user]))})
-        for user in rang
-        if after.parties[user].state is not State.RINGING
+        Push(user, "call_stopped", {"call": after.id, "by": party.by, "reason": str(_shown(party))})
+        for user, party in stopped
     ]
 
 

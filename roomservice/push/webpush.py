@@ -92,14 +92,14 @@ class WebPush:
 
     async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
         """To all of the user's browsers. PushError when one is to be tried again; all get it again then, and the
-        topic lets it replace what waits."""
+        topic lets it replace what waits: what is of the same call, or the same push."""
         now = self._clock()
         ttl_s = expires_in_s(data, now, KEPT_S)
         if ttl_s <= 0:
             return
         body, failed = encoded(user, event, data, MAX_BYTES), list[str]()
         for subscription in await self._subscriptions.of(user):
-            status = await self._send(subscription, body, key, ttl_s, now)
+            status = await self._send(subscription, body, str(data.get("call") or key), ttl_s, now)
             if status in GONE:
                 await self._subscriptions.forget(user, subscription.endpoint)
             elif status == 0 or status in (408, 429) or status >= 500:
@@ -109,8 +109,8 @@ class WebPush:
         if failed:
             raise PushError(f"These push services did not take it: {', '.join(sorted(set(failed)))}.")
 
-    async def _send(self, subscription: PushSubscription, body: bytes, key: str, ttl_s: float, now: float) -> int:
-        """The status of the answer; 0 when there was none."""
+    async def _send(self, subscription: PushSubscription, body: bytes, about: str, ttl_s: float, now: float) -> int:
+        """about: of which the newest alone is worth keeping. The status of the answer; 0 when there was none."""
         if not self.takes(subscription.endpoint):
             return 404
         parts = urlsplit(subscription.endpoint)
@@ -124,7 +124,7 @@ class WebPush:
             "content-type": "application/octet-stream",
             "ttl": str(max(1, int(ttl_s))),
             "urgency": "high",
-            "topic": topic(key),
+            "topic": topic(about),
         }
         try:
             async with self._http.stream(
@@ -172,9 +172,9 @@ def is_of_service(endpoint: str, services: Sequence[str]) -> bool:
     return any(named.endswith(one[1:]) if one.startswith("*.") else named == one for one in services)
 
 
-def topic(key: str) -> str:
+def topic(about: str) -> str:
     """At most 32 characters of base64url (RFC 8030, section 5.4): what has the same replaces what waits."""
-    return base64.urlsafe_b64encode(sha256(key.encode()).digest()[:24]).decode()
+    return base64.urlsafe_b64encode(sha256(about.encode()).digest()[:24]).decode()
 
 
 def _decoded(text: str) -> bytes:

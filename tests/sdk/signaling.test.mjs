@@ -40,6 +40,7 @@ Object.assign(globalThis, {
     addEventListener: (_, listener) => online.add(listener),
     removeEventListener: (_, listener) => online.delete(listener),
 });
+const {Refusal, Unreachable} = await import('../../web/sdk/http.js');
 const {RpcError, Signaling} = await import('../../web/sdk/signaling.js');
 
 /** Ends a pause at once, as the browser's `online` does. */
@@ -128,4 +129,33 @@ test('a refused token and a newer device end it for good', async () => {
     await new Promise(resolve => setTimeout(resolve, 5));
     assert.deepEqual([replaced.state, reasons], ['closed', ['replaced']]);
     await assert.rejects(replaced.call('like'), error => error.problem === 'closed');
+});
+
+test('a token that is refused ends it for good, and one that cannot be had now is asked for again', async () => {
+    const answers = [new Unreachable(), new Refusal(401, {})];
+    const signaling = new Signaling({token: async () => {
+        throw answers.shift();
+    }});
+    const reasons = [];
+    signaling.on('closed', reason => reasons.push(reason));
+    const connected = assert.rejects(signaling.connect(), Refusal);
+    await new Promise(resolve => setTimeout(resolve, 5));
+    assert.equal(signaling.state, 'reconnecting');
+    signaling.retry();
+    await connected;
+    assert.deepEqual([signaling.state, reasons], ['closed', ['unauthorised']]);
+});
+
+test('a connection that is dead when the browser is online again is given up though it never closes', async context => {
+    context.mock.timers.enable({apis: ['setTimeout']});
+    const signaling = new Signaling({token: async () => 'secret'});
+    await signaling.connect();
+    sockets[0].answer = () => {};
+    sockets[0].close = () => {};
+    [...online].forEach(listener => listener());
+    context.mock.timers.tick(2999);
+    assert.equal(signaling.state, 'connected');
+    context.mock.timers.tick(1);
+    assert.equal(signaling.state, 'reconnecting');
+    signaling.close();
 });

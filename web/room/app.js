@@ -1,26 +1,33 @@
 // The voice-room page: plain web components over the SDK, each its own file.
 //
 //   voice-app     who is logged in, which screen is shown, what is told to everybody (this file)
-//   <voice-login> <voice-lobby> <voice-room> screens; <call-bar> a call, above whatever screen there is
+//   <voice-login> <voice-lobby> <voice-room> <voice-elsewhere> screens; <connection-banner> and <call-bar> above them
 
-import {Account, Calls, RpcError, Signaling, VoiceRoom} from '/sdk/index.js';
+import {Account, Calls, MicrophoneError, Signaling, VoiceRoom} from '/sdk/index.js';
+import './banner.js';
 import './call.js';
-import {h, text} from './dom.js';
+import {h} from './dom.js';
+import './elsewhere.js';
+import {deviceOfBrowser, KeptLogin} from './kept-login.js';
 import './lobby.js';
 import './login.js';
+import {Ringing} from './push.js';
 import './room.js';
 import {language, other, sentence, t, useLanguage} from './words.js';
 
 const NOTICE_MS = 6000;
+const KEPT = 'voicerooms.account';
 
 class VoiceApp extends HTMLElement {
-    account = new Account({store: sessionStorage});
+    #kept = new KeptLogin(KEPT);
+    account = new Account({store: this.#kept, key: KEPT});
+    ringing = new Ringing(this.#kept);
     signaling = null;
     calls = null;
     room = null;  // a VoiceRoom
     #screen = null;
     #notices = h('div', {class: 'notices', role: 'status', 'aria-live': 'polite'});
-    #banner = h('p', {class: 'banner', role: 'alert', hidden: true});
+    #banner = h('connection-banner');
     #main = h('main');
     #call = h('call-bar', {hidden: true});
 
@@ -39,23 +46,28 @@ class VoiceApp extends HTMLElement {
 
     switchLanguage() {
         useLanguage(other());
-        this.#screen?.remove();
-        if (this.room) this.#show(h('voice-room'));
-        else if (this.signaling) this.#show(h('voice-lobby'));
-        else this.#show(h('voice-login'));
+        this.ringing.speak();
+        this.#banner.show();
         this.#call.show();
+        this.#show(h(this.#screen.localName));
     }
 
     async logIn(name, password) {
-        await this.account.logIn(name, password);
+        await this.account.logIn(name, password, {device_id: deviceOfBrowser()});
         await this.start();
     }
 
     async logOut() {
         await this.leave();
+        await this.ringing.turnOff();
         this.signaling.close();
-        this.signaling = null;
+        this.#gone();
         await this.account.logOut();
+        this.#show(h('voice-login'));
+    }
+
+    /** Another name shall be here; the device that has this one's place stays logged in. */
+    askName() {
         this.#show(h('voice-login'));
     }
 
@@ -63,17 +75,18 @@ class VoiceApp extends HTMLElement {
     async start() {
         this.#show(h('p', {class: 'loading'}, t('loading')));
         const signaling = this.signaling = new Signaling({token: () => this.account.token()});
-        signaling.on('state', state => this.#bannerOf(state));
-        signaling.on('closed', reason => this.#loggedOut(reason));
+        signaling.on('closed', reason => this.#closed(reason));
+        this.#banner.follow(signaling);
         try {
             await signaling.connect();
         } catch (error) {
-            if (error instanceof RpcError) return;  // `closed` has told
+            if (this.signaling !== signaling) return;  // `closed` has told
             throw error;
         }
         this.calls = new Calls(signaling);
         this.#call.follow(this.calls);
         this.calls.resume().catch(() => {});
+        this.ringing.start(signaling).catch(error => this.tell(sentence(error), {bad: true}));
         await this.#follow();
     }
 
@@ -115,7 +128,7 @@ class VoiceApp extends HTMLElement {
     async #inside(room, enter) {
         this.room = room;
         room.on('ended', ({reason}) => this.#ended(room, reason));
-        room.on('media-problem', error => this.tell(sentence(error), {bad: true}));
+        room.on('media-problem', error => error instanceof MicrophoneError || this.tell(sentence(error), {bad: true}));  // the room tells that one while it lasts
         this.#show(h('p', {class: 'loading'}, t('loading')));
         try {
             await enter();
@@ -135,7 +148,7 @@ class VoiceApp extends HTMLElement {
     #ended(room, reason) {
         if (this.room !== room) return;
         this.room = null;
-        if (reason !== 'left') this.tell(t(`ended-${reason}`), {bad: reason !== 'dismissed'});
+        if (reason !== 'left') this.tell(t(`ended-${reason}`), {bad: !['dismissed', 'host-gone'].includes(reason)});
         this.#lobby();
     }
 
@@ -151,18 +164,19 @@ class VoiceApp extends HTMLElement {
         else if (!room && !this.room) this.#show(h('voice-lobby'));
     }
 
-    #bannerOf(state) {
-        this.#banner.hidden = state !== 'reconnecting';
-        text(this.#banner, t('reconnecting'));
+    /** The address keeps the room: who goes on, or logs in again, is back in it. */
+    #closed(reason) {
+        this.#gone();
+        if (reason === 'replaced') return this.#show(h('voice-elsewhere'));
+        this.account.forget();
+        this.#show(Object.assign(h('voice-login'), {problem: 'ended-unauthorised'}));
     }
 
-    #loggedOut(reason) {
+    #gone() {
         this.signaling = null;
         this.room = null;
-        this.account.logOut();
-        this.#banner.hidden = true;
-        this.tell(t(`ended-${reason}`), {bad: true});
-        this.#show(h('voice-login'));
+        this.#banner.follow(null);
+        this.#call.follow(null);
     }
 
     #show(screen) {

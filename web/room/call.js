@@ -8,9 +8,10 @@ class CallBar extends HTMLElement {
     #ringtone = new Ringtone();
     #timer = 0;
 
-    /** calls: a Calls. */
+    /** calls: a Calls, or null when there is nobody any more who could have one. */
     follow(calls) {
         this.calls = calls;
+        if (!calls) return this.current?.end({reason: 'lost', duration_s: 0});
         calls.on('incoming', call => this.#take(call));
         calls.on('missed', ({by}) => this.app.tell(t('missed-call', {name: by})));
     }

@@ -1,4 +1,5 @@
 import {face, h, icon, list, text} from './dom.js';
+import {ringChoice} from './push.js';
 import {sentence, t} from './words.js';
 
 const EVERY_MS = 3000;
@@ -8,7 +9,8 @@ const STARTED = 1, ENDED = 2;
 class VoiceLobby extends HTMLElement {
     #timer = 0;
     #rooms = h('ul', {class: 'rooms'});
-    #empty = h('p', {class: 'empty', hidden: true});
+    #note = h('p', {class: 'empty', role: 'status'}, t('loading'));
+    #retry = h('button', {onclick: () => this.refresh()}, t('retry'));
     #search = h('input', {type: 'search', placeholder: t('search'), 'aria-label': t('search')});
 
     connectedCallback() {
@@ -26,8 +28,9 @@ class VoiceLobby extends HTMLElement {
                 this.#search,
                 h('button', {class: 'primary', onclick: () => this.#make()}, icon('plus'), t('new-room')),
             ),
-            this.#empty, this.#rooms,
+            this.#note, this.#retry, this.#rooms, ringChoice(app),
         );
+        this.#retry.hidden = true;
         this.refresh();
     }
 
@@ -42,15 +45,13 @@ class VoiceLobby extends HTMLElement {
             const {rooms} = await this.app.signaling.call('get_room_list', search ? {search} : {});
             if (search === this.#search.value.trim()) this.#show(rooms.filter(({status}) => status !== ENDED), search);
         } catch (error) {
-            text(this.#empty, sentence(error));
-            this.#empty.hidden = false;
+            if (!this.#rooms.childElementCount) this.#tell(sentence(error), true);  // what is shown is better than nothing
         }
         if (this.isConnected) this.#timer = setTimeout(() => this.refresh(), EVERY_MS);
     }
 
     #show(rooms, search) {
-        this.#empty.hidden = rooms.length > 0;
-        text(this.#empty, t(search ? 'nothing-found' : 'no-rooms'));
+        this.#tell(rooms.length ? '' : t(search ? 'nothing-found' : 'no-rooms'));
         list(this.#rooms, rooms, ({id}) => id, room => {
             const open = h('button', {class: 'card room', onclick: () => this.app.enter(room.id)},
                 h('strong'), h('span', {class: 'quiet by'}), h('span', {class: 'faces', 'aria-hidden': 'true'}), h('span', {class: 'quiet count'}), h('span', {class: 'talk'}));
@@ -74,6 +75,12 @@ class VoiceLobby extends HTMLElement {
                 });
             text(talk, room.talking.length ? t('talking-now', {names: room.talking.slice(0, 3).join(', ')}) : '');
         });
+    }
+
+    #tell(words, failed = false) {
+        text(this.#note, words);
+        this.#note.hidden = !words;
+        this.#retry.hidden = !failed;
     }
 
     #make() {

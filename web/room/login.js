@@ -1,9 +1,12 @@
 import {h} from './dom.js';
 import {sentence, t} from './words.js';
 
+/** problem: key of the words that say why one is here again. */
 class VoiceLogin extends HTMLElement {
+    problem = '';
+
     connectedCallback() {
-        const problem = h('p', {class: 'problem', role: 'alert', hidden: true});
+        const problem = h('p', {class: 'problem', role: 'alert', hidden: !this.problem}, this.problem && t(this.problem));
         const button = h('button', {class: 'primary'}, t('login'));
         const form = h('form', {class: 'card'},
             h('h1', {}, t('title')),

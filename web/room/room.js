@@ -7,7 +7,7 @@ import './people.js';
 import {Person} from './person.js';
 import './settings.js';
 import './stage.js';
-import {t} from './words.js';
+import {sentence, t} from './words.js';
 
 const PANELS = {chat: 'room-chat', music: 'room-music', people: 'room-people', settings: 'room-settings'};
 const WARNING_MS = 6000;
@@ -28,7 +28,8 @@ class VoiceRoomScreen extends HTMLElement {
         this.count = h('span', {class: 'quiet'});
         this.signal = iconButton('signal', t('connection'), () => this.#toggle('settings'), {class: 'signal'});
         this.stage = h('room-stage');
-        this.notice = h('p', {class: 'hint', role: 'status', hidden: true});
+        this.notice = h('p', {class: 'hint', role: 'status', hidden: true}, h('span', {class: 'grow'}),
+            h('button', {onclick: () => app.try(() => room.useMicrophone())}, t('retry')));
         this.blocked = h('p', {class: 'hint', role: 'alert', hidden: true}, t('sound-blocked'),
             h('button', {class: 'primary', onclick: () => this.#play()}, t('sound-on')));
         this.invite = h('div', {class: 'hint', role: 'alert', hidden: true});
@@ -101,11 +102,14 @@ class VoiceRoomScreen extends HTMLElement {
     #showMic() {
         const {room} = this;
         const muted = room.mutes.length > 0;
+        const lacks = room.microphoneProblem !== '';
+        const words = t(lacks ? 'no-microphone' : room.mutes.includes('self') ? 'unmute' : 'mute');
         this.mic.hidden = room.seat === null;
-        this.mic.classList.toggle('muted', muted);
+        this.mic.disabled = lacks;
+        this.mic.classList.toggle('muted', muted || lacks);
         set(this.mic, 'aria-pressed', String(muted));
-        set(this.mic, 'aria-label', t(room.mutes.includes('self') ? 'unmute' : 'mute'));
-        this.mic.replaceChildren(icon(muted ? 'muted' : 'microphone'), h('span', {}, t(room.mutes.includes('self') ? 'unmute' : 'mute')));
+        set(this.mic, 'aria-label', words);
+        this.mic.replaceChildren(icon(muted || lacks ? 'muted' : 'microphone'), h('span', {}, words));
     }
 
     /** What the button of the seat does now. */
@@ -122,9 +126,13 @@ class VoiceRoomScreen extends HTMLElement {
     #showHint() {
         const {room} = this;
         const raised = room.state.hands.some(({user}) => user === room.user);
-        const words = room.media.state === 'reconnecting' ? t('media-reconnecting') : this.#warning ? t(this.#warning) : raised ? t('hand-up') : '';
+        const {microphoneProblem: problem} = room;
+        const words = room.media.state === 'reconnecting' ? t('media-reconnecting')
+            : problem ? sentence({name: problem, message: t('microphone-problem')}) : this.#warning ? t(this.#warning) : raised ? t('hand-up') : '';
+        const [span, retry] = this.notice.children;
         this.notice.hidden = !words;
-        text(this.notice, words);
+        text(span, words);
+        retry.hidden = !problem;
     }
 
     #showInvite() {

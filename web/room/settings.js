@@ -1,7 +1,7 @@
 import {devices, Meter, MicrophoneError} from '/sdk/index.js';
 import {openMicrophone} from '/sdk/microphone.js';
 import {h, iconButton, set, text} from './dom.js';
-import {Pushes} from './push.js';
+import {ringChoice} from './push.js';
 import {sentence, t} from './words.js';
 
 const LOOK_MS = 80;
@@ -16,8 +16,9 @@ class RoomSettings extends HTMLElement {
         this.outputs = h('select', {'aria-label': t('output')});
         this.microphones.onchange = () => app.try(async () => {
             this.#stopTest();
-            room.microphone = {...PROCESSED, deviceId: {exact: this.microphones.value}};
-            await room.media.useMicrophone(this.microphones.value);
+            const chosen = {...PROCESSED, deviceId: {exact: this.microphones.value}};
+            if (room.media.publisher) await room.media.useMicrophone(this.microphones.value);
+            await room.useMicrophone(chosen);
         });
         this.outputs.onchange = () => app.try(() => room.media.useOutput(this.outputs.value));
         this.test = h('button', {onclick: () => this.#toggleTest()}, t('test-microphone'));
@@ -35,7 +36,7 @@ class RoomSettings extends HTMLElement {
             h('label', {}, t('output'), this.outputs),
             h('label', {class: 'slider'}, t('all-volume'), volume),
             h('details', {open: true}, h('summary', {}, t('connection'), ': ', this.level), this.numbers),
-            new Pushes(app).element,
+            ringChoice(app),
         );
         this.#list();
         this.showQuality(quality ?? {level: 'unknown'});

@@ -1,4 +1,4 @@
-import {request} from './http.js';
+import {Refusal, request} from './http.js';
 
 // A token is replaced so long before it ends.
 const EARLY_S = 60;
@@ -32,7 +32,7 @@ export class Account {
     /** An access token that is good now. Refusal: log in again. */
     async token() {
         const tokens = this.#tokens;
-        if (!tokens) throw new Error('Nobody has logged in.');
+        if (!tokens) throw new Refusal(401, {title: 'Nobody has logged in.'});
         if (Date.now() / 1000 < tokens.access_until - EARLY_S) return tokens.access_token;
         this.#refreshing ??= this.#refresh(tokens).finally(() => {
             this.#refreshing = null;
@@ -40,10 +40,15 @@ export class Account {
         return this.#refreshing;
     }
 
+    /** Knows them no more; the service does. */
+    forget() {
+        this.#keep(null);
+    }
+
     /** Ends the tokens of this device, here in any case. */
     async logOut() {
         const token = await this.token().catch(() => null);
-        this.#keep(null);
+        this.forget();
         if (token) await request(`${this.base}/v1/logout`, token, {method: 'POST'}).catch(() => {});
     }
 

@@ -8,33 +8,6 @@ const PACKET_MS = 20;
 const PRESUMED_CAPTURE_MS = 15;
 const PRESUMED_OUTPUT_MS = 25;
 
-/** Reports while `room` (room.js) publishes, hears the mix, and has a player that singers sing to. Ends with its event
-    stream. `report(delays)` says them to the server. */
-export function reportDelays(room, report) {
-    const {events} = room;
-    const delays = new Delays();
-    let timer = 0;
-    events.addEventListener('players', ({data}) => {
-        const aligned = JSON.parse(data).players.some(player => player.delay_ms !== undefined);
-        clearInterval(timer);
-        timer = aligned ? setInterval(tell, DELAYS_EVERY_MS) : 0;
-        if (!aligned) delays.rest();
-    });
-
-    async function tell() {
-        if (events.readyState === EventSource.CLOSED) {
-            clearInterval(timer);
-            delays.rest();
-            return;
-        }
-        const {publisher, listener} = room;
-        if (!publisher?.connected || !listener?.connected || room.mode !== 'mix') return;
-        const measured = await delays.measure(listener.connection, publisher.connection);
-        // One that fails is made up for by the next.
-        if (measured) await report(measured).catch(() => {});
-    }
-}
-
 /** The delays of one client, by the difference between one look and the next. */
 export class Delays {
     #counted = new Map();

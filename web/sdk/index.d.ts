@@ -7,6 +7,7 @@ export class Emitter<Events> {
 
 /** A refusal over HTTP; `problem` is its RFC 9457 document. */
 export class Refusal extends Error {
+    constructor(status: number, problem: {type?: string; title?: string; detail?: string});
     status: number;
     problem: {type?: string; title?: string; detail?: string; [member: string]: unknown};
 }
@@ -36,6 +37,8 @@ export class Account {
     readonly device: string;
     logIn(username: string, password: string, options?: {device_id?: string}): Promise<void>;
     token(): Promise<string>;
+    /** Without the service, which knows the tokens still. */
+    forget(): void;
     logOut(): Promise<void>;
 }
 
@@ -61,6 +64,8 @@ export class Signaling extends Emitter<{
     readonly user: string;
     readonly device: string;
     connect(): Promise<unknown>;
+    /** Now, instead of after the pause between two attempts. */
+    retry(): void;
     call<Result = any>(method: string, params?: Record<string, unknown>): Promise<Result>;
     upload<Result = any>(
         path: string,
@@ -125,11 +130,14 @@ export class Media extends Emitter<{
     published: void;
     unpublished: string;
     warning: '' | 'silent' | 'clipping' | 'talking-muted' | 'talking-muted-by-host';
+    moved: string;
+    moving: void;
     blocked: void;
     quality: Statistics & {level: Quality};
     ended: {reason: string; problem?: Refusal['problem']};
 }> {
-    constructor(options: MediaOptions & {addresses: () => Promise<Addresses>});
+    /** A Refusal of addresses() ends it, any other error is tried again. why: how the connection before ended. */
+    constructor(options: MediaOptions & {addresses: (why: 'open' | 'closed' | 'lost') => Promise<Addresses>});
     readonly state: ConnectionState;
     readonly people: Map<string, Heard>;
     readonly players: Playing[];
@@ -234,7 +242,7 @@ export class VoiceRoom extends Emitter<{
     invited: {by: string | null; seat: number | null; until: number | null};
     'invite-ended': {how: string};
     'media-problem': Error;
-    ended: {reason: 'left' | 'dismissed' | 'kicked' | 'banned' | 'lost' | 'refused'};
+    ended: {reason: 'left' | 'dismissed' | 'host-gone' | 'kicked' | 'banned' | 'lost' | 'refused'};
 }> {
     constructor(signaling: Signaling, options?: MediaOptions);
     static create(
@@ -252,6 +260,9 @@ export class VoiceRoom extends Emitter<{
     readonly leads: boolean;
     readonly mutes: MuteSource[];
     microphone: Microphone;
+    /** Of a MicrophoneError, while a seat is taken without a microphone. */
+    readonly microphoneProblem: string;
+    useMicrophone(microphone?: Microphone): Promise<void>;
     enter(room: string, as?: {nick?: string; avatar?: string; extra?: string}): Promise<void>;
     takeSeat(seat?: number): Promise<unknown>;
     leaveSeat(): Promise<unknown>;

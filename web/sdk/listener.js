@@ -31,6 +31,11 @@ export class Listener extends Emitter {
         return this.#session?.connection;
     }
 
+    /** Of the session, at the server. */
+    get url() {
+        return this.#session?.url;
+    }
+
     /** mode: 'mix', or 'select' with so many slots. Refusal, Unreachable. */
     async open(address, {mode = 'mix', slots = 4} = {}) {
         const {url, token} = parseAddress(address);

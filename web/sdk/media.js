@@ -21,6 +21,8 @@ const QUIET = {level: -127, speaking: false, heard: false};
  * - `players`: what the room plays
  * - `published`, `unpublished` (reason): whether the microphone is sent
  * - `warning`: 'silent', 'clipping', 'talking-muted', 'talking-muted-by-host', or '' when it is over
+ * - `moved` (room): the room service took us to another room, over the connections that there are
+ * - `moving`: the server is about to restart
  * - `blocked`: the browser wants a gesture before there is sound: call play() from one
  * - `quality`: {level: 'good'|'fair'|'poor'|'unknown', and the numbers of statistics.js}, every 2 s
  * - `ended` (reason): it is over: 'refused' with `problem`, or 'microphone' for who only published
@@ -39,8 +41,10 @@ export class Media extends Emitter {
     #wishes = new Map();
     #turn = 0;
 
-    /** `addresses()`: {whep, whip, capture?} for now; whip is '' for who may not speak. It is asked for before each
-        connection, as tokens expire. `mode`: 'mix', or 'select' with `slots`. */
+    /** `addresses(why)`: {whep, whip, capture?} for now; whip is '' for who may not speak. It is asked for before each
+        connection, as tokens expire; `why` is 'open', or how the one before ended: 'closed' by the server (which stops, or
+        has removed us, or somebody else came in our name), or 'lost'. A Refusal ends it, any other error is tried again.
+        `mode`: 'mix', or 'select' with `slots`. */
     constructor({addresses, mode = 'mix', slots = 4}) {
         super();
         this.#addresses = addresses;
@@ -56,7 +60,7 @@ export class Media extends Emitter {
         addEventListener('online', this.online);
         navigator.connection?.addEventListener?.('change', this.online);
         try {
-            const addresses = await this.#ask();
+            const addresses = await this.#ask('open');
             await Promise.all([this.#listen(addresses), microphone && this.publish(microphone, addresses)]);
         } catch (error) {
             if (turn === this.#turn) await this.close();
@@ -78,7 +82,7 @@ export class Media extends Emitter {
         publisher.on('talking-muted', () => this.#warn('talking-muted'));
         publisher.on('changed', () => this.emit('people'));
         try {
-            addresses ??= await this.#ask();
+            addresses ??= await this.#ask('open');
             if (!addresses.whip) throw new Refusal(403, {title: 'You have no seat.', type: '/problems#no-seat'});
             await publisher.capture(microphone === true ? undefined : microphone, addresses.capture);
             await publisher.open(addresses.whip);
@@ -166,8 +170,8 @@ export class Media extends Emitter {
         await Promise.all(sessions.map(session => session?.close(options)));
     }
 
-    async #ask() {
-        const addresses = await this.#addresses();
+    async #ask(why) {
+        const addresses = await this.#addresses(why);
         this.#room = roomOf(addresses.whep);
         this.#token = parseAddress(addresses.whep).token;
         return addresses;
@@ -175,7 +179,9 @@ export class Media extends Emitter {
 
     async #listen({whep}) {
         const listener = this.listener = new Listener();
-        listener.on('ended', () => this.#reconnect());
+        listener.on('ended', reason => this.#reconnect(reason));
+        listener.on('moved', ({room}) => this.#move(room));
+        listener.on('moving', () => this.emit('moving'));
         listener.on('changed', () => this.emit('people'));
         listener.on('blocked', () => this.emit('blocked'));
         listener.on('heard', csrcs => this.#setHeard(csrcs));
@@ -191,7 +197,7 @@ export class Media extends Emitter {
     }
 
     /** The listening session is gone: a new one, as often as it takes. */
-    async #reconnect() {
+    async #reconnect(reason) {
         if (this.state !== 'connected') return;
         const turn = this.#turn;
         this.#become('reconnecting');
@@ -200,7 +206,7 @@ export class Media extends Emitter {
             if (turn !== this.#turn) return;
             try {
                 await this.listener?.close();
-                const addresses = await this.#ask();
+                const addresses = await this.#ask(reason);
                 if (turn !== this.#turn) return;
                 await this.#listen(addresses);
             } catch (error) {
@@ -220,7 +226,7 @@ export class Media extends Emitter {
             await pause(backoff(attempt));
             if (turn !== this.#turn || publisher !== this.publisher) return;
             try {
-                const {whip} = await this.#ask();
+                const {whip} = await this.#ask(reason);
                 if (!whip) return this.unpublish('seat');
                 return await publisher.open(whip);
             } catch (error) {
@@ -273,6 +279,13 @@ export class Media extends Emitter {
         if (this.state !== 'connected') return;
         const numbers = await this.statistics();
         this.emit('quality', {level: quality(numbers), ...numbers});
+    }
+
+    #move(room) {
+        this.#room = {...this.#room, room};
+        this.people = new Map();
+        this.emit('moved', room);
+        this.emit('people');
     }
 
     #setSources(sources) {

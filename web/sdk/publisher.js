@@ -32,6 +32,11 @@ export class Publisher extends Emitter {
         return this.#session?.connection;
     }
 
+    /** Of the session, at the server. */
+    get url() {
+        return this.#session?.url;
+    }
+
     /** After capture(), and again after `ended`. Refusal, Unreachable. */
     async open(address) {
         const {url, token} = parseAddress(address);

@@ -1,5 +1,6 @@
 import {backoff, pause} from './backoff.js';
 import {Emitter} from './emitter.js';
+import {Refusal} from './http.js';
 import {RpcError} from './rpc-error.js';
 import {upload} from './upload.js';
 
@@ -7,6 +8,9 @@ export {RpcError};
 
 // How long a call waits for its answer; a connection that is made anew meanwhile counts.
 const ANSWER_MS = 15000;
+// How long a connection may take to be made, and one that the browser has just come back online with to say that it lives.
+const OPEN_MS = 10000;
+const ALIVE_MS = 3000;
 // Close codes after which it is no use to come again (docs/rooms.md): another device has taken this one's place, or the user
 // has logged out of it. A token that has run out is none of them: token() gives a new one.
 const FINAL = new Map([[4002, 'replaced'], [4006, 'unauthorised']]);
@@ -17,7 +21,7 @@ const FINAL = new Map([[4002, 'replaced'], [4006, 'unauthorised']]);
  * - `state`: 'closed', 'connecting', 'connected' or 'reconnecting'
  * - `event`: {stream, seq, at, event, data}, in order for each stream, each once
  * - `reload` (streams): too much was missed of these: what is known of them must be asked for again
- * - `closed` (reason): for good: 'unauthorised', 'replaced' by another device
+ * - `closed` (reason): for good: 'unauthorised', also when token() is refused with 401 or 403; 'replaced' by another device
  */
 export class Signaling extends Emitter {
     state = 'closed';
@@ -31,6 +35,8 @@ export class Signaling extends Emitter {
     #id = 0;
     #heartbeat = 0;
     #turn = 0;
+    #wake = () => {};
+    #online = () => this.#check();
 
     /** url: of the WebSocket, ws: or wss:, or a path. `token()`: an access token that is good now. */
     constructor({url = '/v1/ws', token}) {
@@ -39,22 +45,30 @@ export class Signaling extends Emitter {
         this.#token = token;
     }
 
-    /** Resolves when the service has said hello. RpcError when it refuses; else it goes on trying. */
+    /** Resolves when the service has said hello. RpcError or Refusal when it refuses; else it goes on trying, and is
+        'reconnecting' from the first attempt that fails. */
     async connect() {
         const turn = ++this.#turn;
         this.#become('connecting');
+        addEventListener('online', this.#online);
         for (let attempt = 0; turn === this.#turn; attempt++) {
             try {
                 return await this.#open(turn);
             } catch (error) {
-                if (error instanceof RpcError) {
+                if (isFinal(error)) {
                     this.#finish('unauthorised');
                     throw error;
                 }
             }
-            await pause(backoff(attempt));
+            if (turn === this.#turn) this.#become('reconnecting');
+            await this.#pause(attempt);
         }
         throw new Error('It was closed.');
+    }
+
+    /** Now, instead of after the pause between two attempts. */
+    retry() {
+        this.#wake();
     }
 
     /** The result of a method. While there is no connection it waits for one. RpcError. */
@@ -85,10 +99,11 @@ export class Signaling extends Emitter {
     async #open(turn) {
         const token = await this.#token();
         const socket = this.#socket = new WebSocket(this.#url);
+        const timer = setTimeout(() => socket.close(), OPEN_MS);
         await new Promise((resolve, reject) => {
             socket.onopen = resolve;
             socket.onclose = reject;
-        });
+        }).finally(() => clearTimeout(timer));
         if (turn !== this.#turn) return socket.close();
         socket.onclose = ({code}) => this.#lost(socket, turn, code);
         const hello = await this.#hello(socket, token);
@@ -120,8 +135,30 @@ export class Signaling extends Emitter {
         });
     }
 
-    #beat() {
-        if (this.state === 'connected') this.call('heartbeat').catch(() => this.#socket?.close());
+    /** Who does not answer is gone: a network that is dead closes no socket. */
+    async #beat() {
+        const socket = this.#socket;
+        if (this.state === 'connected') await this.call('heartbeat').catch(() => this.#give(socket));
+    }
+
+    /** The network may be another, and the connection dead. */
+    async #check() {
+        const socket = this.#socket;
+        const timer = setTimeout(() => this.#give(socket), ALIVE_MS);
+        await this.#beat();
+        clearTimeout(timer);
+    }
+
+    #give(socket) {
+        if (socket !== this.#socket || this.state !== 'connected') return;
+        this.#lost(socket, this.#turn, 1006);
+        socket.close();
+    }
+
+    #pause(attempt) {
+        return Promise.race([pause(backoff(attempt)), new Promise(resolve => {
+            this.#wake = resolve;
+        })]);
     }
 
     #send(id) {
@@ -166,18 +203,20 @@ export class Signaling extends Emitter {
 
     async #again(turn) {
         for (let attempt = 0; turn === this.#turn; attempt++) {
-            await pause(backoff(attempt));
+            await this.#pause(attempt);
             if (turn !== this.#turn) return;
             try {
                 return await this.#open(turn);
             } catch (error) {
-                if (error instanceof RpcError) return this.#finish('unauthorised');
+                if (isFinal(error)) return this.#finish('unauthorised');
             }
         }
     }
 
     #finish(reason) {
         this.#turn += 1;
+        this.#wake();
+        removeEventListener('online', this.#online);
         clearInterval(this.#heartbeat);
         const gone = {code: 0, message: 'It was closed.', data: {problem: 'closed'}};
         for (const id of [...this.#waiting.keys()]) this.#settle(id, {error: gone});
@@ -194,3 +233,6 @@ export class Signaling extends Emitter {
         this.emit('state', state);
     }
 }
+
+/** The service refuses who comes, or refuses him a token: it is no use to come again. */
+const isFinal = error => error instanceof RpcError || error instanceof Refusal && [401, 403].includes(error.status);

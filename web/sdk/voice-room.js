@@ -1,10 +1,12 @@
 import {Emitter} from './emitter.js';
 import {Media} from './media.js';
+import {MicrophoneError} from './microphone.js';
 import {applied, leads, roleOf, roomState, seatOf} from './room-state.js';
 
 const ATTENDEES = 200;
 const MESSAGES = 50;
 const MUSIC = 'music';
+const ATTEMPTS = 5;
 const TITLE_LENGTH = 200;
 
 /** A voice room as an app uses it: one method for each thing that somebody does in it, over Signaling and Media.
@@ -17,8 +19,9 @@ const TITLE_LENGTH = 200;
  * - `event` ({event, data, at}): each single thing that happened, for notices
  * - `message` (message), `recalled` ({id}): chat
  * - `invited` ({by, seat, until}), `invite-ended` ({how}): to a seat
- * - `media-problem` (error): a seat is taken, but the microphone or the connection failed
- * - `ended` ({reason}): 'left', 'dismissed', 'kicked', 'banned', 'lost' or 'refused'
+ * - `media-problem` (error): a seat is taken, but the microphone or the connection failed; `microphoneProblem` has the name of a
+ *   MicrophoneError while it lasts. It is tried again when a device is connected, and by useMicrophone()
+ * - `ended` ({reason}): 'left', 'dismissed', 'host-gone', 'kicked', 'banned', 'lost' or 'refused'
  */
 export class VoiceRoom extends Emitter {
     state = null;
@@ -27,9 +30,11 @@ export class VoiceRoom extends Emitter {
     media = null;
     uploads = null;     // {allowed, max_bytes}: what this user may bring, as library() was told
     microphone = true;  // what Media.publish() takes
+    microphoneProblem = '';
     #signaling;
     #options;
     #off = [];
+    #plugged = () => this.microphoneProblem && this.#followSeat();
 
     /** signaling: connected. options: those of Media, but for addresses. */
     constructor(signaling, options = {}) {
@@ -89,6 +94,8 @@ export class VoiceRoom extends Emitter {
         early.forEach(event => this.#happened(event));
         this.media = new Media({...this.#options, addresses: () => this.#addresses()});
         this.media.on('ended', () => this.#end('refused'));
+        this.media.on('unpublished', reason => reason === 'microphone' && this.useMicrophone());
+        navigator.mediaDevices?.addEventListener('devicechange', this.#plugged);
         await this.media.open();
         await this.#followSeat();
     }
@@ -138,6 +145,12 @@ export class VoiceRoom extends Emitter {
         await this.#call('mute', {muted});
     }
 
+    /** Another one, after it was unplugged or refused: what there is, or one that the user has chosen. */
+    async useMicrophone(microphone = true) {
+        this.microphone = microphone;
+        await this.#followSeat();
+    }
+
     muteUser(user, muted = true) {
         return this.#call('mute', {user, muted});
     }
@@ -183,8 +196,16 @@ export class VoiceRoom extends Emitter {
         return this.#call('send_command', defined({text, to}));
     }
 
-    sendMessage(text) {
-        return this.#signaling.call('send_message', {group: this.id, text, id: crypto.randomUUID()});
+    /** Once, though the connection may be lost before it is answered: its id makes it the same message. */
+    async sendMessage(text) {
+        const message = {group: this.id, text, id: unique()};
+        for (let attempt = 1; ; attempt++) {
+            try {
+                return await this.#signaling.call('send_message', message);
+            } catch (error) {
+                if (error.problem !== 'connection-lost' || attempt === ATTEMPTS) throw error;
+            }
+        }
     }
 
     recallMessage(id) {
@@ -287,7 +308,7 @@ export class VoiceRoom extends Emitter {
             await this.#load(await this.#call('get_room'));
             await this.#followSeat();
         } catch (error) {
-            await this.#end(error.problem === 'no-such-room' ? 'dismissed' : 'lost');
+            await this.#end(['no-such-room', 'room-dismissed'].includes(error.problem) ? 'dismissed' : 'lost');
         }
     }
 
@@ -302,7 +323,7 @@ export class VoiceRoom extends Emitter {
         this.state = applied(this.state, event, data);
         this.emit('event', {event, data, at});
         this.emit('change');
-        if (event === 'room_dismissed') return this.#end('dismissed');
+        if (event === 'room_dismissed') return this.#end(data.reason === 'host gone' ? 'host-gone' : 'dismissed');
         if (event === 'attendee_left' && data.user === this.user) return this.#end(data.reason);
         if (data.user === this.user) await this.#followSeat();
     }
@@ -335,6 +356,8 @@ export class VoiceRoom extends Emitter {
     async #followSeat() {
         const {media} = this;
         if (!media || media.state === 'closed') return;
+        const known = this.microphoneProblem;
+        this.microphoneProblem = '';
         if (this.seat === null) {
             await media.unpublish('seat');
             return;
@@ -343,13 +366,16 @@ export class VoiceRoom extends Emitter {
             await media.publish(this.microphone);
             media.setMuted(this.mutes.length > 0);
         } catch (error) {
-            this.emit('media-problem', error);
+            if (error instanceof MicrophoneError) this.microphoneProblem = error.name;
+            if (this.media === media) this.emit('media-problem', error);
         }
+        if (known !== this.microphoneProblem) this.emit('change');
     }
 
     async #end(reason) {
         if (!this.state) return;
         this.#off.forEach(off => off());
+        navigator.mediaDevices?.removeEventListener('devicechange', this.#plugged);
         this.state = null;
         this.invite = null;
         const {media} = this;
@@ -361,3 +387,6 @@ export class VoiceRoom extends Emitter {
 }
 
 const defined = values => Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+// crypto.randomUUID() is there over https alone.
+const unique = () => [...crypto.getRandomValues(new Uint8Array(16))].map(byte => byte.toString(16).padStart(2, '0')).join('');

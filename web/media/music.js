@@ -1,10 +1,11 @@
 // What the room plays: a song with its position, for everybody; what a participant's token may change; and, with the API
 // key that a page has in development mode alone, all the rest: the library, the player, effects, ducking, voice effects.
 
-import {request} from './sdk/http.js';
+import {request} from '/sdk/http.js';
 
 const PLAYER = 'music';
 const MAX_TRACKS = 500;
+const SHOWN_EVERY_MS = 500;
 // A clock that is further from the server's than this is wrong: then a position counts from when it was told.
 const CLOCK_TOLERANCE_S = 2;
 // What a room has that says nothing else.
@@ -22,15 +23,19 @@ export function positionOf({status, position_ms = 0, duration_ms = Infinity, del
 }
 
 export class MusicPanel {
+    #media = null;
+    #entry = null;
+    #mode = 'mix';
     #loaded = null;       // the listening session for which everything was asked for
+    #timer = 0;
     #library = null;      // documents of the media library; null: there is none
+    #asked = null;        // the last track that the library was asked for
     #dragging = false;
     #people = '';
     #problem = '';
 
     /** `tell(problem)` shows a sentence. */
-    constructor(room, tell) {
-        this.room = room;
+    constructor(tell) {
         this.tell = tell;
         this.section = document.getElementById('music');
         const at = selector => this.section.querySelector(selector);
@@ -49,37 +54,47 @@ export class MusicPanel {
         this.#slider('.own-volume', db => this.#patchOwn({music_gain_db: db}));
         const voice = at('.voice-effect');
         voice.append(new Option('as it is', ''), ...VOICES.map(name => new Option(humanised(name), name)));
-        voice.onchange = () => this.#do(() => this.#patchRoom({speakers: {[room.user]: {voice_effect: voice.value || null}}}));
+        voice.onchange = () => this.#do(() => this.#patchRoom({speakers: {[this.#entry.user]: {voice_effect: voice.value || null}}}));
         at('.upload input').onchange = event => this.#do(() => this.#upload(event.target));
     }
 
+    /** media: null outside. */
+    follow(media, entry = null, mode = 'mix') {
+        this.#media = media;
+        this.#entry = entry;
+        this.#mode = mode;
+        this.#loaded = this.#library = null;
+        clearInterval(this.#timer);
+        if (media) this.#timer = setInterval(() => this.show(), SHOWN_EVERY_MS);
+        this.show();
+    }
+
     show() {
-        const {room, at} = this;
-        const inside = room.state === 'inside';
-        const hosts = Boolean(room.apiKey);
+        const {at} = this;
+        const media = this.#media;
+        const hosts = Boolean(this.#entry?.apiKey);
         const player = this.#player();
-        this.section.hidden = !inside || !(hosts || player);
-        if (this.section.hidden) {
-            if (!inside) this.#loaded = null;
-            return;
-        }
-        if (this.#loaded !== room.listener && room.listener) this.#load();
+        this.section.hidden = !media || !(hosts || player);
+        if (this.section.hidden) return;
+        if (this.#loaded !== media.listener && media.listener) this.#load();
         for (const element of this.section.querySelectorAll('.host')) element.hidden = !hosts;
-        at('.own').hidden = room.mode !== 'mix';
-        at('.voice').hidden = !hosts || !room.speaks;
+        at('.own').hidden = this.#mode !== 'mix';
+        at('.voice').hidden = !hosts || !this.#entry.speaks;
         at('.library').hidden = !hosts || !this.#library;
         this.#showPlayer(player);
         if (hosts) this.#showAudience();
     }
 
     #player() {
-        return this.room.players.find(({player}) => player === PLAYER) ?? this.room.players[0];
+        const players = this.#media?.players ?? [];
+        return players.find(({player}) => player === PLAYER) ?? players[0];
     }
 
     #showPlayer(player) {
         const {at} = this;
         const shown = player?.track !== undefined ? player : null;
         const known = this.#library?.find(({id}) => id === shown?.track);
+        if (shown && !shown.title && !known) this.#askFor(shown.track);
         at('.title').textContent = shown ? shown.title ?? known?.title ?? 'Untitled' : 'Nothing is playing';
         at('.artist').textContent = shown?.artist ?? known?.artist ?? '';
         const plays = player?.status === 'playing' || player?.status === 'loading' || player?.status === 'stalled';
@@ -89,19 +104,18 @@ export class MusicPanel {
         for (const name of ['.previous', '.next']) at(name).disabled = !shown;
         const bar = at('.position');
         const length = shown?.duration_ms ?? (known ? 1000 * known.duration_s : undefined);
-        bar.disabled = !shown || !length || !this.room.apiKey;
+        bar.disabled = !shown || !length || !this.#entry.apiKey;
         bar.max = length ?? 1;
-        if (!this.#dragging) bar.value = shown ? positionOf(shown, this.room.people.has(this.room.user)) : 0;
+        if (!this.#dragging) bar.value = shown ? positionOf(shown, this.#media.people.has(this.#entry.user)) : 0;
         at('.elapsed').textContent = time(shown ? Number(bar.value) : 0);
         at('.length').textContent = length ? time(length) : '';
-        fill(bar);
         for (const item of at('.pieces').children) {
             item.classList.toggle('current', item.dataset.media === shown?.track);
         }
     }
 
     #showAudience() {
-        const users = [...this.room.people.keys()];
+        const users = [...this.#media.people.keys()];
         if (this.#people === users.join('\n')) return;
         this.#people = users.join('\n');
         const select = this.at('.audience');
@@ -115,25 +129,32 @@ export class MusicPanel {
 
     /** Everything that no event tells. */
     async #load() {
-        const {room} = this;
-        this.#loaded = room.listener;
+        const entry = this.#entry;
+        this.#loaded = this.#media.listener;
         await this.#do(async () => {
-            if (room.mode === 'mix') {
-                const own = await this.#call(this.#own(), {token: room.token});
+            if (this.#mode === 'mix') {
+                const own = await entry.call(this.#own(), {token: entry.token});
                 this.#set('.own-volume', own.music_gain_db ?? 0);
             }
-            if (!room.apiKey) return;
-            const [state, {sounds}] = await Promise.all([this.#call(this.#path()), this.#call('/v1/sounds')]);
+            if (!entry.apiKey) return;
+            const [state, {sounds}] = await Promise.all([entry.call(entry.path()), entry.call('/v1/sounds')]);
             this.#set('.ducking', state.mix.ducking_db ?? (state.scenario === 'ktv' ? 0 : DUCKING_DB));
             this.#set('.volume', state.players?.[PLAYER]?.volume_db ?? -6);
-            this.at('.voice-effect').value = state.speakers[room.user]?.voice_effect ?? '';
-            this.at('.board').replaceChildren(...sounds.map(sound => button(humanised(sound), () => this.#effect(sound))));
-            if (room.hasLibrary) await this.#loadLibrary();
+            this.at('.voice-effect').value = state.speakers[entry.user]?.voice_effect ?? '';
+            this.at('.board').replaceChildren(...sounds.map(sound => button(humanised(sound), () => this.#do(() => this.#effect(sound)))));
+            if (entry.hasLibrary) await this.#loadLibrary();
         });
     }
 
+    /** A piece that came into the library after it was loaded; once, for it may be gone from there, or never have been. */
+    #askFor(track) {
+        if (!this.#library || this.#asked === track) return;
+        this.#asked = track;
+        this.#do(() => this.#loadLibrary());
+    }
+
     async #loadLibrary() {
-        this.#library = (await this.#call('/v1/media?limit=100')).media;
+        this.#library = (await this.#entry.call('/v1/media?limit=100')).media;
         this.at('.pieces').replaceChildren(...this.#library.map(piece => this.#piece(piece)));
         this.show();
     }
@@ -141,7 +162,7 @@ export class MusicPanel {
     #piece({id, title, artist, duration_s}) {
         const item = document.createElement('li');
         item.dataset.media = id;
-        const play = button('', () => this.#play(id));
+        const play = button('', () => this.#do(() => this.#play(id)));
         play.className = 'piece';
         play.append(span(title ?? 'Untitled', 'name'), span(artist ?? '', 'artist'), span(time(1000 * duration_s), 'length'));
         item.append(play);
@@ -151,11 +172,11 @@ export class MusicPanel {
     /** The whole library is the playlist, so that there is a next. */
     async #play(id) {
         const tracks = this.#library.slice(0, MAX_TRACKS).map(piece => ({media: piece.id, key: piece.id}));
-        if (this.room.players.some(({player}) => player === PLAYER)) {
+        if (this.#media.players.some(({player}) => player === PLAYER)) {
             await this.#patchPlayer({tracks});
         } else {
             const volume_db = Number(this.at('.volume').value);
-            await this.#call(this.#path('players', PLAYER), {method: 'PUT', body: {tracks, volume_db, state: 'paused'}});
+            await this.#entry.call(this.#entry.path('players', PLAYER), {method: 'PUT', body: {tracks, volume_db, state: 'paused'}});
         }
         await this.#ask('play', {track: id});
     }
@@ -174,7 +195,8 @@ export class MusicPanel {
         status.textContent = `${file.name} is on its way…`;
         try {
             const type = file.type.startsWith('audio/') ? file.type : 'application/octet-stream';
-            await request('/v1/media', this.room.apiKey, {method: 'POST', headers: {'Content-Type': type}, body: file});
+            const title = new URLSearchParams({title: file.name.replace(/\.[^.]*$/, '').slice(0, 200)});
+            await request(`/v1/media?${title}`, this.#entry.apiKey, {method: 'POST', headers: {'Content-Type': type}, body: file});
             await this.#loadLibrary();
         } finally {
             status.textContent = '';
@@ -185,38 +207,28 @@ export class MusicPanel {
     async #effect(sound) {
         const chosen = this.at('.audience').value;
         const audience = chosen.startsWith('user:') ? [chosen.slice(5)] : chosen;
-        await this.#call(this.#path('effects'), {method: 'POST', body: {sound, audience}});
+        await this.#entry.call(this.#entry.path('effects'), {method: 'POST', body: {sound, audience}});
     }
 
     #ask(what, body) {
-        return this.#call(this.#path('players', this.#player()?.player ?? PLAYER, what), {method: 'POST', body});
+        return this.#entry.call(this.#entry.path('players', this.#player()?.player ?? PLAYER, what), {method: 'POST', body});
     }
 
     #patchPlayer(patch) {
         if (!this.#player()) return null;  // it will have the volume when it is made
-        return this.#call(this.#path('players', this.#player().player), {method: 'PATCH', body: patch});
+        return this.#entry.call(this.#entry.path('players', this.#player().player), {method: 'PATCH', body: patch});
     }
 
     #patchRoom(patch) {
-        return this.#call(this.#path(), {method: 'PATCH', body: patch});
+        return this.#entry.call(this.#entry.path(), {method: 'PATCH', body: patch});
     }
 
     #patchOwn(patch) {
-        return this.#call(this.#own(), {method: 'PATCH', body: patch, token: this.room.token});
+        return this.#entry.call(this.#own(), {method: 'PATCH', body: patch, token: this.#entry.token});
     }
 
     #own() {
-        return this.#path('listeners', this.room.user);
-    }
-
-    #path(...parts) {
-        return ['/v1/rooms', ...[this.room.name, ...parts].map(encodeURIComponent)].join('/');
-    }
-
-    async #call(path, {method = 'GET', body, token = this.room.apiKey} = {}) {
-        const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-        const options = body === undefined ? {} : {headers: {'Content-Type': type}, body: JSON.stringify(body)};
-        return (await request(path, token, {method, ...options})).json();
+        return this.#entry.path('listeners', this.#entry.user);
     }
 
     /** A slider that acts when it has rested for a moment. */
@@ -237,10 +249,9 @@ export class MusicPanel {
         this.#say(slider);
     }
 
-    /** What the slider's value means, and how far it is. */
+    /** What the slider's value means. */
     #say(slider) {
         slider.nextElementSibling.textContent = MEANINGS[slider.className](Number(slider.value));
-        fill(slider);
     }
 
     async #do(action) {
@@ -266,12 +277,6 @@ const humanised = name => name[0].toUpperCase() + name.slice(1).replaceAll('_', 
 function time(ms) {
     const s = Math.floor(ms / 1000);
     return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}`;
-}
-
-/** How far a slider is, for the part of its track that is filled. */
-function fill(slider) {
-    const share = (slider.value - slider.min) / (slider.max - slider.min || 1);
-    slider.style.setProperty('--share', share.toFixed(4));
 }
 
 function span(text, className) {
