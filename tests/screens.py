@@ -132,7 +132,8 @@ class House:
         """Who says nothing for long is taken for gone."""
         while True:
             await asyncio.sleep(10)
-            await asyncio.gather(*(client.call("heartbeat") for client in self._clients.values()))
+            beats = (client.call("heartbeat") for client in self._clients.values())
+            await asyncio.gather(*beats, return_exceptions=True)
 
     async def _comes(self, name: str) -> Rpc:
         if name not in self._clients:
@@ -279,7 +280,7 @@ async def _panels(camera: Camera, page: Page) -> None:
     await camera.single(page, "room-phone", NARROW, "dark")
 
 
-async def _banners(camera: Camera, page: Page, listener: Page) -> None:
+async def _banners(house: House, camera: Camera, page: Page, listener: Page) -> None:
     """What is told when something is not as it should be."""
     stop = panel("", narrow=False)
     host = page.locator("voice-app")
@@ -292,6 +293,9 @@ async def _banners(camera: Camera, page: Page, listener: Page) -> None:
     await expect(listener.get_by_text("You were sent out of the room.")).to_be_visible()
     await listener.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await camera.single(listener, "sent-out", WIDE, "light")
+    house.rooms.kill()
+    await expect(page.get_by_text("The connection was lost.")).to_be_visible()
+    await camera.sheet(page, "reconnecting", stop)
 
 
 async def _call(house: House, camera: Camera, others: dict[str, Rpc]) -> None:
@@ -347,7 +351,7 @@ async def main(directory: Path) -> None:
         await _panels(camera, page)
         await _operator(house, camera, await room_id(page))
         await _call(house, camera, others)
-        await _banners(camera, page, listener)
+        await _banners(house, camera, page, listener)
 
 
 if __name__ == "__main__":
