@@ -17,6 +17,9 @@ StartServer = Callable[..., Server]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    if unknown := QUIET - files:
+        raise pytest.UsageError(f"tests/quiet.py names what is not there: {', '.join(sorted(unknown))}")
     for item in items:
         if item.path.stem.removeprefix("test_") in QUIET:
             item.add_marker(pytest.mark.quiet)

@@ -9,6 +9,7 @@ QUIET = {
     "ktv_browser",
     "ops_page",
     "pages_accessible",
+    "push_firefox",
     "room_page",
     "room_page_library",
     "room_page_states",
