@@ -113,9 +113,10 @@ async def test_an_address_of_a_room_leads_into_it_and_one_of_no_room_back_to_the
     address = "#" + ann.page.url.rpartition("#")[2]
     bob = await house.comes("bob", hash=address)
     await expect(bob.page.get_by_role("heading", name="Evening talk")).to_be_visible(timeout=10_000)
-    cem = await house.comes("cem", hash="#no-such-room")
-    await cem.sees("There is no such room any more.")
-    await cem.sees("Evening talk")
+    for name, hash in (("cem", "#no-such-room"), ("dan", "#50%")):
+        user = await house.comes(name, hash=hash)
+        await user.sees("There is no such room any more.")
+        await user.sees("Evening talk")
 
 
 async def test_the_list_of_rooms_says_that_it_loads_that_it_is_empty_and_that_it_cannot_be_had(house: House) -> None:

@@ -78,7 +78,7 @@ public:
 class Client {
 public:
     static constexpr plane::Duration frame = plane::milliseconds{20};
-    static constexpr plane::Duration report_interval = plane::seconds{2};  // RFC 3550's 5 s, shortened as browsers do
+    static constexpr plane::Duration report_interval = plane::seconds{5};  // as browsers report audio; RFC 3550 section 6.2
     static constexpr plane::Duration max_lateness = plane::seconds{1};
 
     Client(ClientConfig config, plane::Instant now);

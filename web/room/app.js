@@ -158,7 +158,7 @@ class VoiceApp extends HTMLElement {
     }
 
     async #follow() {
-        const room = decodeURIComponent(location.hash.slice(1));
+        const room = roomOfAddress();
         if (!this.signaling) return;
         if (room && room !== this.room?.id) await this.enter(room);
         else if (!room && !this.room) this.#show(h('voice-lobby'));
@@ -184,6 +184,16 @@ class VoiceApp extends HTMLElement {
         this.#screen = screen;
         this.#main.replaceChildren(screen);
         this.toggleAttribute('inside', screen.localName === 'voice-room');
+    }
+}
+
+/** What is no escape in the address is taken as it stands: there is no such room, and the page says so. */
+function roomOfAddress() {
+    const hash = location.hash.slice(1);
+    try {
+        return decodeURIComponent(hash);
+    } catch {
+        return hash;
     }
 }
 
