@@ -17,17 +17,17 @@ FIGURES = 3
 
 # Key -> the sentence, with the figure in it. The first three that were measured are shown.
 SENTENCES = {
-    "ratio_forward_to_floor": "a forwarded packet costs {:.2f} times what OpenSSL and the kernel cost alone",
     "ratio_janus_audiobridge": "a mix for 200 listeners takes {:.0f} times less CPU time than Janus AudioBridge's",
     "mix_added_p50_ms": "mixing adds {:.0f} ms to a voice in the median",
-    "ratio_janus_videoroom": "a forwarded packet takes {:.1f} times less CPU time than in Janus VideoRoom",
     "joins_per_s": "one core takes {:.0f} joins a second",
     "plane_ratio_forward_1000": "a packet to one of 1,000 listeners costs {:.2f} times what OpenSSL and the kernel do",
+    "ratio_forward_to_floor": "a forwarded packet costs {:.2f} times what OpenSSL and the kernel cost alone",
+    "ratio_janus_videoroom": "a forwarded packet takes {:.1f} times less CPU time than in Janus VideoRoom",
     "plane_mix_us_1000": "a packet of a mix for one of 1,000 listeners takes {:.1f} µs of CPU time",
     "bytes_per_listener": "a listener takes {:,.0f} bytes of memory",
 }
 # Benchmarks whose cost is plotted against listeners; the first that was measured is shown.
-PLOTTED = ("peers", "plane", "capacity")
+PLOTTED = ("plane", "peers", "capacity")
 
 
 class CannotShow(Exception):
@@ -46,10 +46,10 @@ def plot(report: Report) -> plots.Plot:
     """CannotShow when no cost against listeners was measured."""
     for name in PLOTTED:
         for result in report.results:
-            groups: dict[str, list[Series]] = {}
+            groups: dict[tuple[str, str], list[Series]] = {}
             for series in result.series:
                 if series.kind == "cost" and "listener" in series.x_name and len(series.x) > 1:
-                    groups.setdefault(series.y_name, []).append(series)
+                    groups.setdefault((series.x_name, series.y_name), []).append(series)
             if result.name == name and groups:
                 return plots.plot(name, max(groups.values(), key=len))
     raise CannotShow("No benchmark measured costs against listeners, so there is no plot for README.md.")
