@@ -127,7 +127,6 @@ TARGETS = (
         unit=" %",
         scale=100,
         digits=1,
-        beside=Beside("idle_core_share_projected", lambda share: f"in proportion, from fewer: {100 * share:.0f} %"),
         full_only="15,000 peers take three minutes to join",
     ),
     Target(

@@ -130,7 +130,7 @@ class Builder:
             case "EXPOSE":
                 pass
             case _:
-                raise NotImplementedError(name)
+                raise ValueError(f"This reads no instruction {name} of a Dockerfile.")
         return image
 
     def _begun(self, root: Path, base: str) -> Image:
