@@ -3,9 +3,10 @@
 A piece is of who brought it first; what was there before, or was put there by hand, is nobody's.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 
 from mediaserver.client import MediaDocument
 from roomservice.allowance import Allowances, Rate
@@ -23,7 +24,8 @@ AT_ONCE = 8
 """Uploads on this instance. Each takes a connection to the media server, and all are decoded one after the other."""
 
 BUSY_S = 5.0
-"""After how long it may be worth trying again while others, or another of the same user, are under way."""
+"""How long one waits while others, or another of the same user, are under way, and after how long it may be worth
+trying again. One that was cancelled is over within milliseconds, but not before the next is there."""
 
 
 class TooLargeError(Exception):
@@ -47,6 +49,7 @@ class Library:
         self._clock = clock
         self._allowances = Allowances(PER_USER)
         self._under_way: set[str] = set()
+        self._over = asyncio.Condition()
         self.uploads = settings.library_uploads
         self.max_bytes = settings.library_upload_mib * 1024**2
 
@@ -56,13 +59,17 @@ class Library:
 
     async def upload(self, user: str, title: str, content: Content) -> MediaDocument:
         """user: empty for the service itself. TooLargeError, TooManyError, MediaError, SoundRefusedError, Unavailable,
-        and what the content raises; nothing is left of it then."""
-        with self._turn(user):
+        and what the content raises; nothing is left of it then, nor when it is cancelled."""
+        async with self._turn(user):
             if content.length is not None and content.length > self.max_bytes:
                 raise self._too_large()
             piece, is_new = await self._sound.upload(title, self._bounded(content.chunks))
             if is_new and user:
-                await self._keep(user, piece.id)
+                try:
+                    await self._keep(user, piece.id)
+                except asyncio.CancelledError:
+                    await self.delete(piece.id)
+                    raise
             return piece
 
     async def owned(self, user: str, pieces: Collection[str]) -> frozenset[str]:
@@ -87,17 +94,22 @@ class Library:
         except Conflict:
             """Of two that bring or delete the same at once, one is enough."""
 
-    @contextmanager
-    def _turn(self, user: str) -> Iterator[None]:
-        if user in self._under_way or len(self._under_way) >= AT_ONCE:
-            raise TooManyError(BUSY_S)
+    @asynccontextmanager
+    async def _turn(self, user: str) -> AsyncIterator[None]:
         if user and (wait_s := self._allowances.take(user, 1.0, self._clock())):
             raise TooManyError(wait_s)
-        self._under_way.add(user)
+        try:
+            async with asyncio.timeout(BUSY_S), self._over:
+                await self._over.wait_for(lambda: user not in self._under_way and len(self._under_way) < AT_ONCE)
+                self._under_way.add(user)
+        except TimeoutError:
+            raise TooManyError(BUSY_S) from None
         try:
             yield
         finally:
             self._under_way.discard(user)
+            async with self._over:
+                self._over.notify_all()
 
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0

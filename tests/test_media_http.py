@@ -146,6 +146,26 @@ async def test_an_upload_that_ends_early_leaves_nothing(edge: Edge, tmp_path: Pa
     assert not kept(tmp_path)
 
 
+async def test_who_does_not_wait_for_the_answer_has_uploaded_nothing(edge: Edge, tmp_path: Path) -> None:
+    library = edge.node.playback.music.library
+    assert library is not None
+    decoding = asyncio.Event()
+
+    async def checks(*_: Any) -> None:
+        decoding.set()
+        await asyncio.Event().wait()
+
+    real, library._check = library._check, checks  # type: ignore[method-assign,assignment]
+    task = asyncio.create_task(upload(edge, MP3))
+    await decoding.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await until(lambda: not any((tmp_path / ".incoming").iterdir()))
+    assert not kept(tmp_path)
+    library._check = real  # type: ignore[method-assign]
+    assert (await upload(edge, MP3)).status_code == 201
+
+
 async def test_without_a_library_there_is_none() -> None:
     async with serving() as edge:
         for method, path in (("GET", ""), ("POST", ""), ("GET", "/x"), ("DELETE", "/x"), ("GET", "/x/cover")):

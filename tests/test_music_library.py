@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,12 +139,33 @@ async def test_what_is_no_music_or_does_not_come_whole_leaves_nothing(tmp_path: 
     upload.cancel()
     await asyncio.gather(upload, return_exceptions=True)
     assert not files(tmp_path)
+    for moment in ("_check", "_register"):  # while it is decoded, and when it is nearly there
+        upload = asyncio.create_task(library.add(chunks(WAV)))
+        await at(library, moment)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        assert not files(tmp_path)
+        assert library.page("", 10) == ([], None)
     for number in range(3):
         await library.add(chunks(encode(tone(300 + number, 0.9, RATE))))
     with pytest.raises(LibraryFullError):
         await library.add(chunks(WAV))
     assert len(files(tmp_path)) == 3
     assert library._arriving == 0
+
+
+async def at(library: Library, method: str) -> None:
+    """When it is called next."""
+    called, real = asyncio.Event(), getattr(library, method)
+
+    async def tells(*args: Any) -> Any:
+        called.set()
+        setattr(library, method, real)
+        return await real(*args)
+
+    setattr(library, method, tells)
+    await called.wait()
 
 
 async def test_a_process_that_was_killed_in_an_upload_leaves_nothing(tmp_path: Path, children: Children) -> None:

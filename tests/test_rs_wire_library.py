@@ -14,6 +14,7 @@ import pytest
 from mediaserver.client import MediaDocument
 from roomservice.model.room import Role
 from roomservice.settings import LibraryUploads
+from tests.client import until
 from tests.clips import encode
 from tests.conftest import StartServer
 from tests.rpc import CallRefusedError
@@ -143,7 +144,10 @@ class Watching(Played):
         return await super().upload(title, watched())
 
 
-async def test_it_is_passed_on_as_it_comes_one_at_a_time_of_each_user_and_what_breaks_off_leaves_nothing() -> None:
+async def test_it_is_passed_on_as_it_comes_one_at_a_time_of_each_user_and_what_breaks_off_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("roomservice.library.BUSY_S", 0.3)
     media = Watching()
     async with wired(library_uploads=LibraryUploads.EVERYBODY, sound=media) as service:
         ann, bob = await service.token("ann"), await service.token("bob")
@@ -169,6 +173,63 @@ async def test_it_is_passed_on_as_it_comes_one_at_a_time_of_each_user_and_what_b
         assert media.broken == ["The body did not come to its end."]
         assert len(media.pieces) == 2
         assert (await brings(service, ann, MUSIC + b"4"))["size"] == len(MUSIC) + 1, "and he may go on"
+
+
+class Deciding(Played):
+    """Thinks long about what has come, until it is told to be quick."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_come = asyncio.Event()
+        self.cancelled = 0
+        self.is_quick = False
+
+    async def upload(self, title: str, chunks: AsyncIterator[bytes]) -> tuple[MediaDocument, bool]:
+        done = await super().upload(title, chunks)
+        if not self.is_quick:
+            self.has_come.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.pieces.clear()
+                self.cancelled += 1
+                raise
+        return done
+
+
+async def test_one_that_is_cancelled_while_it_is_checked_leaves_nothing_and_the_next_waits_for_its_end() -> None:
+    media = Deciding()
+    async with wired(library_uploads=LibraryUploads.EVERYBODY, sound=media) as service:
+        ann = await service.token("ann")
+        cancelled = asyncio.create_task(brings(service, ann, MUSIC))
+        await media.has_come.wait()
+        media.is_quick = True
+        next_ = asyncio.create_task(brings(service, ann, MUSIC + b"2"))  # it is there before the other is over
+        await asyncio.sleep(0.2)
+        assert not next_.done()
+        cancelled.cancel()
+        assert (await next_)["size"] == len(MUSIC) + 1
+        assert media.cancelled == 1
+        assert [piece.size for piece in media.pieces.values()] == [len(MUSIC) + 1]
+
+
+async def test_one_that_is_cancelled_when_it_is_in_the_library_is_taken_out_again() -> None:
+    keeping = asyncio.Event()
+
+    async def keeps(*_: Any) -> None:
+        keeping.set()
+        await asyncio.Event().wait()
+
+    async with wired(library_uploads=LibraryUploads.EVERYBODY) as service:
+        ann, library = await service.token("ann"), service.world.library
+        real, library._keep = library._keep, keeps  # type: ignore[method-assign,assignment]
+        task = asyncio.create_task(brings(service, ann))
+        await keeping.wait()
+        task.cancel()
+        await until(lambda: not service.played.pieces)
+        library._keep = real  # type: ignore[method-assign]
+        assert (await brings(service, ann))["size"] == len(MUSIC)
+        assert (await sees(service, ann))["uploads"]["own"] == list(service.played.pieces)
 
 
 async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from mediaserver.http.media import require_json
 from mediaserver.http.nodes import NodeOf
 from mediaserver.http.paging import Cursor, Limit
 from mediaserver.http.problems import Problem, refusals
+from mediaserver.http.upload import Upload
 from mediaserver.music.items import Item
 from mediaserver.music.library import Library
 from mediaserver.schema_media import MediaDocument, MediaPage
@@ -87,7 +88,7 @@ async def post_media(
     ] = "",
 ) -> Response:
     """It is decoded to its end before the answer comes: what is answered can be played. A file that does not come to
-    its end, or is no music, leaves nothing."""
+    its end, or is no music, leaves nothing; nor does one whose sender does not wait for the answer."""
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     if not kind.startswith(_TAKEN):
         raise Problem(
@@ -96,7 +97,7 @@ async def post_media(
 
     async def make() -> Response:
         try:
-            item, is_new = await library.add(request.stream(), title)
+            item, is_new = await Upload(request).into(library, title)
         except ClientDisconnect:
             raise Problem("malformed", "The body did not come to its end.") from None
         response = answer(_document(item), status=201 if is_new else 200)

@@ -117,15 +117,22 @@ class Library:
 
     async def add(self, chunks: AsyncIterator[bytes], title: str = "") -> tuple[Item, bool]:
         """Takes a file, and says whether it is new. title: for one that does not say its own. NotMusicError,
-        TooLargeError, LibraryFullError, and whatever the chunks raise; nothing is left of it then."""
+        TooLargeError, LibraryFullError, and whatever the chunks raise; nothing is left of it then, nor when it is
+        cancelled."""
         path = self._incoming / uuid.uuid4().hex
         try:
             identifier, size = await self._receive(path, chunks)
             if identifier in self._items:
                 return self._items[identifier], False
             found = await self._check(path, size)
-            async with self._keeping:  # of two uploads of the same, one is new
-                return await self._keep(path, identifier, size, found, title)
+            keeping = asyncio.ensure_future(self._keep(path, identifier, size, found, title))
+            try:
+                return await asyncio.shield(keeping)
+            except asyncio.CancelledError:
+                item, is_new = await keeping
+                if is_new:
+                    await self.remove(item.id)
+                raise
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
@@ -218,8 +225,6 @@ class Library:
                 os.close(fd)
 
     async def _keep(self, path: Path, identifier: str, size: int, found: Found, title: str) -> tuple[Item, bool]:
-        if identifier in self._items:
-            return self._items[identifier], False
         name = identifier + SUFFIXES[found.media_type]
 
         def move() -> int:
@@ -228,11 +233,14 @@ class Library:
             os.replace(path, self.directory / name)
             return (self.directory / name).stat().st_mtime_ns
 
-        mtime_ns = await _uninterrupted(asyncio.to_thread(move))
-        item = self._item(identifier, name, size, mtime_ns, found)
-        item = replace(item, title=item.title or _line(title))
-        await self._register(item, found)
-        return item, True
+        async with self._keeping:  # of two uploads of the same, one is new
+            if identifier in self._items:
+                return self._items[identifier], False
+            mtime_ns = await asyncio.to_thread(move)
+            item = self._item(identifier, name, size, mtime_ns, found)
+            item = replace(item, title=item.title or _line(title))
+            await self._register(item, found)
+            return item, True
 
     def _item(self, identifier: str, path: str, size: int, mtime_ns: int, found: Found) -> Item:
         return Item(

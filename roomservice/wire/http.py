@@ -84,7 +84,8 @@ class OperationsHttp:
         if caller is not None and route.operation.content:
             body = Bytes(request, route.operation.content)
             caller = replace(caller, content=body.content)
-        result = await self._perform(route.operation, caller, params, address)
+        performed = self._perform(route.operation, caller, params, address)
+        result = await (performed if body is None else body.unless_gone(performed))
         if isinstance(result, Refusal):
             if body is not None:
                 await body.discard()
