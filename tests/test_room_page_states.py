@@ -257,6 +257,21 @@ async def test_a_media_server_that_is_gone_is_told_and_the_sound_comes_back(
     await expect(bob.page.get_by_text("The sound was interrupted")).to_be_hidden()
 
 
+async def test_a_seat_that_is_taken_while_the_media_server_is_gone_is_heard_once_it_is_back(
+    house: House, start_server: StartServer
+) -> None:
+    ann, bob = await house.comes("ann", ANN_HZ), await house.comes("bob", BOB_HZ)
+    await house.opens(ann, "Evening talk", "by who takes it")
+    await house.enters(bob, "Evening talk")
+    await bob.hears(ANN_HZ)
+    port = house.media.url.rpartition(":")[2]
+    await asyncio.to_thread(house.media.kill)
+    await bob.press("Take a seat")
+    await bob.sees("The media server cannot be reached")
+    await asyncio.to_thread(start_server, "--cors-origin", "*", "--port", port)
+    await ann.hears(BOB_HZ, within_s=40)
+
+
 # ---- logins
 
 

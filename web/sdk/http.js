@@ -13,6 +13,9 @@ export class Unreachable extends Error {
     message = 'The server cannot be reached.';
 }
 
+/** Whether trying again later may help: anything but a refusal, and of those what a server says that is busy or broken. */
+export const passes = error => !(error instanceof Refusal) || error.status >= 500 || error.status === 429;
+
 /** fetch() that throws a Refusal for anything but success, and Unreachable when there was no answer. `token`: a
     participant's, or, as {id, secret}, an API key. */
 export async function request(url, token, {headers, ...options} = {}) {

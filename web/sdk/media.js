@@ -2,7 +2,7 @@ import {parseAddress, roomOf} from './address.js';
 import {backoff, pause} from './backoff.js';
 import {Delays, DELAYS_EVERY_MS} from './delays.js';
 import {Emitter} from './emitter.js';
-import {Refusal, request} from './http.js';
+import {Refusal, passes, request} from './http.js';
 import {Listener} from './listener.js';
 import {Publisher} from './publisher.js';
 import {quality, statistics} from './statistics.js';
@@ -210,7 +210,7 @@ export class Media extends Emitter {
                 if (turn !== this.#turn) return;
                 await this.#listen(addresses);
             } catch (error) {
-                if (!(error instanceof Refusal) || error.status >= 500 || error.status === 429) continue;
+                if (passes(error)) continue;
                 return this.#end('refused', error.problem);
             }
             if (turn === this.#turn) this.#become('connected');
@@ -230,7 +230,7 @@ export class Media extends Emitter {
                 if (!whip) return this.unpublish('seat');
                 return await publisher.open(whip);
             } catch (error) {
-                if (!(error instanceof Refusal) || error.status >= 500 || error.status === 429) continue;
+                if (passes(error)) continue;
                 return this.unpublish('seat');
             }
         }

@@ -1,4 +1,6 @@
+import {backoff, pause} from './backoff.js';
 import {Emitter} from './emitter.js';
+import {passes} from './http.js';
 import {Media} from './media.js';
 import {MicrophoneError} from './microphone.js';
 import {applied, leads, roleOf, roomState, seatOf} from './room-state.js';
@@ -20,7 +22,7 @@ const TITLE_LENGTH = 200;
  * - `message` (message), `recalled` ({id}): chat
  * - `invited` ({by, seat, until}), `invite-ended` ({how}): to a seat
  * - `media-problem` (error): a seat is taken, but the microphone or the connection failed; `microphoneProblem` has the name of a
- *   MicrophoneError while it lasts. It is tried again when a device is connected, and by useMicrophone()
+ *   MicrophoneError while it lasts. It is tried again when a device is connected, and by useMicrophone(); a connection by itself
  * - `ended` ({reason}): 'left', 'dismissed', 'host-gone', 'kicked', 'banned', 'lost' or 'refused'
  */
 export class VoiceRoom extends Emitter {
@@ -34,6 +36,8 @@ export class VoiceRoom extends Emitter {
     #signaling;
     #options;
     #off = [];
+    #attempt = 0;  // of sending the microphone, since it last worked
+    #waits = false;
     #plugged = () => this.microphoneProblem && this.#followSeat();
 
     /** signaling: connected. options: those of Media, but for addresses. */
@@ -358,18 +362,29 @@ export class VoiceRoom extends Emitter {
         if (!media || media.state === 'closed') return;
         const known = this.microphoneProblem;
         this.microphoneProblem = '';
-        if (this.seat === null) {
-            await media.unpublish('seat');
-            return;
-        }
         try {
-            await media.publish(this.microphone);
-            media.setMuted(this.mutes.length > 0);
+            if (this.seat === null) {
+                await media.unpublish('seat');
+            } else {
+                await media.publish(this.microphone);
+                media.setMuted(this.mutes.length > 0);
+            }
+            this.#attempt = 0;
         } catch (error) {
+            if (this.media === media && this.#attempt === 0) this.emit('media-problem', error);
             if (error instanceof MicrophoneError) this.microphoneProblem = error.name;
-            if (this.media === media) this.emit('media-problem', error);
+            else if (passes(error)) this.#followSeatLater();
         }
         if (known !== this.microphoneProblem) this.emit('change');
+    }
+
+    #followSeatLater() {
+        if (this.#waits) return;
+        this.#waits = true;
+        pause(backoff(this.#attempt++)).then(() => {
+            this.#waits = false;
+            this.#followSeat();
+        });
     }
 
     async #end(reason) {
