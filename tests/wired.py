@@ -206,7 +206,7 @@ async def served(whole: Whole) -> AsyncIterator[str]:
     config = uvicorn.Config(
         whole,
         port=0,
-        log_level="warning",
+        log_config=None,  # its own would outlive this server, and is not how other tests' loggers are
         ws=BoundedWebSocket,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
