@@ -324,6 +324,10 @@ class Sound(Protocol):
         """Whatever plays of it plays on."""
         ...
 
+    async def settings(self, room: str) -> tuple[float, bool]:
+        """As configure() has them: ducking_db, places."""
+        ...
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         """ducking_db: by how much music goes down while somebody speaks. places: whether each is heard from his seat's
         place, in stereo. What is None stays."""

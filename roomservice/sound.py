@@ -82,6 +82,13 @@ class MediaServerSound:
     async def delete_piece(self, piece: str) -> None:
         await _asked(self._server.delete_media(piece))
 
+    async def settings(self, room: str) -> tuple[float, bool]:
+        mix = (await _asked(self._server.room(room))).document.mix
+        if mix.ducking_db is not None:
+            return mix.ducking_db, mix.layout == "arc"
+        states = await _asked(_first(self._server.rooms(prefix=room, page=1), 1))  # what its scenario comes to
+        return states[0].mix.ducking_db if states and states[0].name == room else 0.0, mix.layout == "arc"
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         mix: dict[str, object] = {}
         if ducking_db is not None:

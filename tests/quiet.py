@@ -11,6 +11,7 @@ QUIET = {
     "pages_accessible",
     "push_firefox",
     "room_page",
+    "room_page_gestures",
     "room_page_library",
     "room_page_states",
     "room_page_uploads",

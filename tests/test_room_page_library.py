@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 from playwright.async_api import Locator, expect
 
+from mediaserver.settings import DEVELOPMENT_KEY
 from tests.conftest import StartServer
 from tests.pieces import put_into, until_listed
 from tests.server import Server
@@ -122,3 +126,41 @@ class TestWithoutALibrary:
         await ann.sees("This server has no music library.")
         await expect(library.get_by_role("button", name="Try again")).to_be_hidden()
         await expect(library.get_by_label("Address of a piece or a stream")).to_be_visible()
+
+
+async def test_a_panel_shows_how_loud_it_is_and_another_song_is_as_loud(
+    house: House, directory: Path, song: Path
+) -> None:
+    put_into(directory, song, "Song")
+    await asyncio.to_thread(until_listed, house.media.url, "Song")
+    ann, library = await panel_of(house)
+    volume, ducking, mine, places = (
+        ann.page.locator(f"room-music [name={name}]") for name in ("volume", "ducking", "music-mine", "places")
+    )
+    await library.get_by_role("button", name="Song").click()
+    await expect(ann.page.locator(".now strong")).to_have_text("Song")
+    for slider, value in ((volume, "-25"), (ducking, "20"), (mine, "-9")):
+        await slider.fill(value)
+    await places.check()
+    room = quote(str(await ann.page.evaluate("document.querySelector('voice-app').room.id")))
+    async with asyncio.timeout(10):
+        while (await state_of(house, room))["mix"].get("layout") != "arc":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await state_of(house, f"{room}/players/music"))["volume_db"] == -25
+    await ann.press("Music")
+    await ann.press("Music")  # the panel is another
+    await expect(volume).to_have_value("-25")
+    await expect(ducking).to_have_value("20")
+    await expect(mine).to_have_value("-9")
+    await expect(places).to_be_checked()
+    await library.get_by_role("button", name="Song").click()
+    await expect(ann.page.locator(".now strong")).to_have_text("Song")
+    assert (await state_of(house, f"{room}/players/music"))["volume_db"] == -25
+    assert ann.errors == []
+
+
+async def state_of(house: House, path: str) -> dict[str, Any]:
+    """Of the media server."""
+    url = f"{house.media.url}/v1/rooms/{path}"
+    response = await asyncio.to_thread(httpx.get, url, auth=DEVELOPMENT_KEY, timeout=10)
+    return dict(response.raise_for_status().json())

@@ -68,6 +68,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[str, str, str, str, str, str]]] = [
     ("control_player", {"player": "music", "action": "pause"}, ("ok", "ok", "ok", P, P, S)),
     ("delete_player", {"player": "nothing"}, ("ok", "ok", "ok", P, P, S)),
     ("play_effect", {"document": {"sound": "applause"}}, ("ok", "ok", "ok", P, P, S)),
+    ("get_sound", {}, ("ok",) * 5 + (S,)),
     ("configure_sound", {"ducking_db": 18}, ("ok", "ok", "ok", P, P, S)),
     ("start_effect", {"effect": "rain", "document": {"sound": "applause"}}, ("ok", "ok", "ok", P, P, S)),
     ("stop_effect", {"effect": "rain"}, ("ok", "ok", "ok", P, P, S)),

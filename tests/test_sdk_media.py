@@ -103,3 +103,50 @@ async def test_it_is_connected_again_when_the_server_is_back(users: Users, start
     await hears(ann, BOB_HZ)
     for tab in (ann, bob):
         assert "ended" not in [name for name, _ in await tab.state("told")]
+
+
+# The user is asked for his microphone, and takes his time: asked[i]() allows.
+ASKS = """() => {
+    const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    window.asked = [];
+    window.opened = [];
+    navigator.mediaDevices.getUserMedia = async wishes => {
+        await new Promise(allow => window.asked.push(allow));
+        const stream = await open(wishes);
+        window.opened.push(...stream.getTracks());
+        return stream;
+    };
+}"""
+LIVE = "opened.filter(({readyState}) => readyState === 'live').length"
+
+
+async def test_a_microphone_that_is_allowed_too_late_is_not_open(users: Users, server: Server) -> None:
+    ann, bob = await users.enter(server, "ann", ANN_HZ), await users.enter(server, "bob")
+    await hears(bob, ANN_HZ)
+    await ann.page.evaluate("media.unpublish()")
+    await ann.page.evaluate(ASKS)
+    await ann.page.evaluate("() => { window.first = media.publish(); }")
+    await ann.until("asked.length === 1")
+    await ann.page.evaluate("media.unpublish()")
+    await ann.page.evaluate("() => { window.second = media.publish(); }")
+    await ann.until("asked.length === 2")
+    await ann.page.evaluate("() => { asked[1](); asked[0](); }")
+    await ann.page.evaluate("Promise.all([first, second])")
+    await ann.until(f"opened.length === 2 && {LIVE} === 1")
+    await hears(bob, ANN_HZ)
+    await ann.page.evaluate("media.unpublish()")
+    await ann.until(f"{LIVE} === 0")
+    await hears_no_more(bob, ANN_HZ)
+
+
+async def test_it_is_connected_again_though_the_chosen_output_is_gone(
+    users: Users, server: Server, control: Control
+) -> None:
+    await users.enter(server, "ann", ANN_HZ)
+    bob = await users.enter(server, "bob")
+    await hears(bob, ANN_HZ)
+    await bob.page.evaluate("media.useOutput('a headset that was unplugged').catch(() => {})")
+    await control.kick(users.room, "bob")
+    await bob.until("told.some(([name, detail]) => name === 'state' && detail === 'reconnecting')")
+    await bob.until("media.state === 'connected'", within_s=20)
+    await hears(bob, ANN_HZ)

@@ -123,6 +123,9 @@ class Played:
         if self.pieces.pop(piece, None) is None:
             raise SoundRefusedError("There is no such file in the library.", "no-media")
 
+    async def settings(self, room: str) -> tuple[float, bool]:
+        return 12.0, False
+
     async def configure(self, room: str, *, ducking_db: float | None, places: bool | None) -> None:
         """It is so."""
 

@@ -64,6 +64,11 @@ class ConfigureSound(InRoom):
     ] = None
 
 
+class SoundSettings(Result):
+    ducking_db: float = Field(description="By how much music goes down while somebody speaks, in dB; 0 is off")
+    places: bool = Field(description="Whether each is heard from his seat's place on an arc, in stereo")
+
+
 class AddressView(Result):
     whip: str = Field(description="Where to speak: WHIP, the token after `#token=`; empty without a seat")
     whep: str = Field(description="Where to listen: WHEP, the token after `#token=`")
@@ -167,6 +172,12 @@ async def stop_effect(world: World, caller: Caller, asked: OfEffect) -> Done:
 
 async def get_sounds(world: World, _: Caller, __: Nothing) -> Sounds:
     return Sounds(sounds=list(await world.sound.sounds()))
+
+
+async def get_sound(world: World, caller: Caller, asked: InRoom) -> SoundSettings:
+    await _check_inside(world, caller, asked)
+    ducking_db, places = await world.sound.settings(asked.room)
+    return SoundSettings(ducking_db=ducking_db, places=places)
 
 
 async def configure_sound(world: World, caller: Caller, asked: ConfigureSound) -> Done:
@@ -276,6 +287,16 @@ OPERATIONS = (
         Done,
         stop_effect,
         "Stops a sound.",
+        TAG,
+        problems=_REFUSED,
+    ),
+    Operation(
+        "get_sound",
+        ("GET", "/v1/rooms/{room}/sound"),
+        InRoom,
+        SoundSettings,
+        get_sound,
+        "How music makes way for voices, and where these are heard.",
         TAG,
         problems=_REFUSED,
     ),

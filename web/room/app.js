@@ -59,7 +59,7 @@ class VoiceApp extends HTMLElement {
 
     async logOut() {
         await this.leave();
-        await this.ringing.turnOff();
+        await this.ringing.turnOff().catch(() => {});  // a browser that cannot is no reason to stay logged in
         this.signaling.close();
         this.#gone();
         await this.account.logOut();

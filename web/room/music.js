@@ -6,7 +6,7 @@ const PLAYER = 'music';
 const EVERY_MS = 500;
 // A clock that is further from the server's than this is wrong: then a position counts from when it was told.
 const CLOCK_TOLERANCE_S = 2;
-const DUCKING_DB = 12;
+const DUCKING_DB = 12, VOLUME_DB = -6;  // until it is known
 
 /** Where a player is now, in ms: `position_ms` was in the mix at `at`, by the server's clock. */
 export function positionOf({status, position_ms = 0, duration_ms = Infinity, at, received}, now = Date.now() / 1000) {
@@ -43,7 +43,7 @@ class RoomMusic extends HTMLElement {
         this.board = h('div', {class: 'board'});
         this.audience = h('select', {'aria-label': t('for-whom')});
         this.lead = h('div', {class: 'lead'},
-            this.#slider('volume', -40, 6, -6, db => room.controlMusic('volume', {volume_db: db})),
+            this.#slider('volume', -40, 6, VOLUME_DB, db => room.controlMusic('volume', {volume_db: db})),
             this.#slider('ducking', 0, 30, DUCKING_DB, db => room.configureSound({ducking_db: db})),
             this.#places(),
             this.library,
@@ -51,7 +51,7 @@ class RoomMusic extends HTMLElement {
         this.replaceChildren(
             h('header', {class: 'bar'}, h('h2', {class: 'grow'}, t('music')), iconButton('close', t('close'), close)),
             h('div', {class: 'now card'}, this.now, h('div', {class: 'progress'}, this.elapsed, this.bar, this.length), this.controls),
-            this.#slider('music-mine', -60, 12, 0, db => room.setVolume(db), 3),
+            this.#slider('music-mine', -60, 12, room.media.musicVolume, db => room.setVolume(db), 3),
             this.lead,
         );
         this.#timer = setInterval(() => this.#showPosition(), EVERY_MS);
@@ -59,6 +59,7 @@ class RoomMusic extends HTMLElement {
         // For everybody: a track that has no title of its own has one there.
         this.library.follow(app, room, {person, panel: this, choose: (pieces, index) => this.#do(() => this.#startAt(pieces, index)), changed: () => this.show()});
         this.show();
+        this.#showSettings();
         this.#showBoard();
     }
 
@@ -109,6 +110,24 @@ class RoomMusic extends HTMLElement {
         this.library.reload();
     }
 
+    /** As they are now, whoever set them. */
+    async #showSettings() {
+        const found = await this.app.try(() => Promise.all([this.#volume(), this.room.soundSettings()]));
+        if (!found) return;
+        const [volume_db, {ducking_db, places}] = found;
+        for (const [name, value] of [['volume', volume_db], ['ducking', ducking_db]]) {
+            const slider = this.querySelector(`[name=${name}]`);
+            slider.value = value;
+            slider.oninput();
+        }
+        this.querySelector('[name=places]').checked = places;
+    }
+
+    async #volume() {
+        const players = await this.room.players();
+        return players.find(({name}) => name === PLAYER)?.volume_db ?? VOLUME_DB;
+    }
+
     async #showBoard() {
         const sounds = await this.app.try(() => this.room.sounds());
         this.board.replaceChildren(...(sounds ?? []).map(sound => h('button', {onclick: () => this.#do(() => this.#effect(sound))}, humanised(sound))));
@@ -120,8 +139,10 @@ class RoomMusic extends HTMLElement {
         return this.#start(order.map(({id, url}) => url ? {url} : {media: id, key: id}));
     }
 
-    #start(tracks) {
-        return this.room.playMusic({tracks, state: 'playing', volume_db: Number(this.querySelector('[name=volume]').value), repeat: 'all', crossfade_ms: 0});
+    /** As loud as it was, though that was set elsewhere. */
+    async #start(tracks) {
+        const volume_db = await this.#volume();
+        await this.room.playMusic({tracks, state: 'playing', volume_db, repeat: 'all', crossfade_ms: 0});
     }
 
     #toggle() {
@@ -146,7 +167,7 @@ class RoomMusic extends HTMLElement {
     }
 
     #places() {
-        const box = h('input', {type: 'checkbox'});
+        const box = h('input', {type: 'checkbox', name: 'places'});
         box.onchange = () => this.#do(() => this.room.configureSound({places: box.checked}));
         return h('label', {class: 'choice'}, box, t('place'));
     }

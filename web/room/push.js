@@ -61,6 +61,7 @@ export class Ringing extends Emitter {
     }
 
     async turnOff() {
+        if (!POSSIBLE) return;
         const subscription = await this.#subscription();
         this.#kept.outliveTab(false);
         if (!subscription) return;

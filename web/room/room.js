@@ -69,6 +69,7 @@ class VoiceRoomScreen extends HTMLElement {
         this.mic.onclick = () => app.try(() => room.mute(room.mutes.includes('self') === false));
         this.seat.onclick = () => app.try(() => this.#seatAction.act());
         onkeydown = event => this.#pressed(event);
+        this.blocked.hidden = !room.media.blocked;
         this.show();
         if (matchMedia('(min-width: 60rem)').matches) this.#toggle('chat');
     }
@@ -147,7 +148,6 @@ class VoiceRoomScreen extends HTMLElement {
             h('button', {class: 'primary', onclick: () => app.try(() => room.answerInvite(true))}, t('accept')),
             h('button', {onclick: () => app.try(() => room.answerInvite(false))}, t('decline')),
         ] : []);
-        this.invite.querySelector('button')?.focus();
     }
 
     #showHands() {

@@ -12,6 +12,7 @@ class Uploads extends Emitter {
     all = [];
     #room;
     #runs = false;
+    #count = 0;
 
     static of(room) {
         if (!of.has(room)) of.set(room, new Uploads(room));
@@ -28,7 +29,7 @@ class Uploads extends Emitter {
         const {max_bytes} = this.#room.uploads;
         for (const file of files) {
             const error = file.size > max_bytes ? t('upload-too-large', {most: Math.floor(max_bytes / 2 ** 20)}) : null;
-            this.all = [...this.all, {file, share: 0, error, cancel: new AbortController(), key: crypto.randomUUID()}];
+            this.all = [...this.all, {file, share: 0, error, cancel: new AbortController(), key: this.#count++}];
         }
         this.emit('change');
         this.#run();

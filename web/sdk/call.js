@@ -180,7 +180,7 @@ export class Call extends Emitter {
         this.ended = {reason, duration_s};
         const {media} = this;
         this.media = null;
-        await media?.close();
+        await media?.close({ended: true});
         this.emit('ended', this.ended);
         this.emit('change');
     }

@@ -141,6 +141,8 @@ export class Media extends Emitter<{
     readonly state: ConnectionState;
     readonly people: Map<string, Heard>;
     readonly players: Playing[];
+    readonly blocked: boolean;
+    readonly musicVolume: number;
     readonly muted: boolean;
     volume: number;
     open(options?: {microphone?: Microphone | null}): Promise<void>;
@@ -154,7 +156,7 @@ export class Media extends Emitter<{
     play(): Promise<void>;
     statistics(): Promise<Statistics>;
     restartIce(): Promise<void>;
-    close(options?: {keepalive?: boolean}): Promise<void>;
+    close(options?: {keepalive?: boolean; ended?: boolean}): Promise<void>;
 }
 
 export type MuteSource = 'self' | 'host' | 'system';
@@ -301,6 +303,8 @@ export class VoiceRoom extends Emitter<{
         options?: {title?: string; onProgress?: (sent: number, total: number) => void; signal?: AbortSignal},
     ): Promise<Piece>;
     deleteMusic(id: string): Promise<unknown>;
+    players(): Promise<Record<string, any>[]>;
+    soundSettings(): Promise<{ducking_db: number; places: boolean}>;
     configureSound(wishes: {ducking_db?: number; places?: boolean}): Promise<unknown>;
     playEffect(sound: string, options?: {gain_db?: number; audience?: string | string[]}): Promise<unknown>;
     sounds(): Promise<string[]>;

@@ -15,6 +15,7 @@ const EVENTS = ['sources', 'levels', 'players', 'muted-speech', 'microphone', 'm
  * Events: `ended` ('closed' by the server, or 'lost'), `changed`, `blocked` (the browser wants a gesture before there is
  * sound: play() from it), `heard` (CSRCs), and those of the server, with their data. */
 export class Listener extends Emitter {
+    blocked = false;  // until play() comes from a gesture
     slots = [];  // {receiver, stream, csrcs}; a mix has one, with all who are heard in it
     #session = null;
     #events = null;
@@ -61,9 +62,10 @@ export class Listener extends Emitter {
             player.volume = this.#volume;
             return player;
         });
-        await this.#useSink();
+        await this.#useSink().catch(() => {});  // one that is gone: the system's then
         const results = await Promise.allSettled(this.#players.map(player => player.play()));
-        if (results.some(({reason}) => reason?.name === 'NotAllowedError')) this.emit('blocked');
+        this.blocked = results.some(({reason}) => reason?.name === 'NotAllowedError');
+        if (this.blocked) this.emit('blocked');
     }
 
     /** Of everything, 0 to 1. */

@@ -31,6 +31,7 @@ export class Media extends Emitter {
     state = 'closed';
     people = new Map();  // user -> {user, csrc, may_publish, muted_by, publishing, level: dBov, speaking, heard}
     players = [];        // {player, status, track, title, artist, position_ms, duration_ms, at, received: when, in s}
+    musicVolume = 0;  // as it was set here
     publisher = null;
     listener = null;
     #addresses;
@@ -71,10 +72,11 @@ export class Media extends Emitter {
             setInterval(() => this.#measure(), QUALITY_EVERY_MS),
             setInterval(() => this.#reportDelays(), DELAYS_EVERY_MS),
         ];
-        this.#become('connected');
+        this.#connected();
     }
 
-    /** Speaks from now on. Refusal, Unreachable, MicrophoneError: then he goes on listening. */
+    /** Speaks from now on, unless unpublish() comes before the microphone. Refusal, Unreachable, MicrophoneError: then he goes
+        on listening. */
     async publish(microphone = true, addresses = null) {
         if (this.publisher) return;
         const publisher = this.publisher = new Publisher();
@@ -85,20 +87,21 @@ export class Media extends Emitter {
             addresses ??= await this.#ask('open');
             if (!addresses.whip) throw new Refusal(403, {title: 'You have no seat.', type: '/problems#no-seat'});
             await publisher.capture(microphone === true ? undefined : microphone, addresses.capture);
-            await publisher.open(addresses.whip);
+            if (publisher === this.publisher) await publisher.open(addresses.whip);
         } catch (error) {
-            this.publisher = null;
+            const wanted = publisher === this.publisher;
+            if (wanted) this.publisher = null;
             await publisher.close();
-            throw error;
+            if (wanted) throw error;
         }
-        this.emit('published');
+        if (publisher === this.publisher) this.emit('published');
     }
 
-    /** Goes on listening. */
+    /** Goes on listening. reason: 'seat' when the server ends it too. */
     async unpublish(reason = 'asked') {
         const {publisher} = this;
         this.publisher = null;
-        await publisher?.close();
+        await publisher?.close({ended: reason === 'seat'});
         if (publisher) this.emit('unpublished', reason);
     }
 
@@ -138,8 +141,14 @@ export class Media extends Emitter {
     }
 
     /** How loud the room's music is for this listener alone, in dB; -60 is none. Refusal, Unreachable. */
-    setMusicVolume(gain_db) {
-        return this.#wish({music_gain_db: gain_db});
+    async setMusicVolume(gain_db) {
+        await this.#wish({music_gain_db: gain_db});
+        this.musicVolume = gain_db;
+    }
+
+    /** Whether there is no sound before a gesture of the user's. */
+    get blocked() {
+        return this.listener?.blocked ?? false;
     }
 
     /** From a gesture of the user's, after `blocked`. */
@@ -156,7 +165,7 @@ export class Media extends Emitter {
         await Promise.allSettled([this.publisher, this.listener].map(session => session?.restartIce()));
     }
 
-    /** Ends everything. `keepalive`: the requests outlive the page. */
+    /** Ends everything. `keepalive`: the requests outlive the page; `ended`: the room service has ended it at the media server. */
     async close(options) {
         this.#turn += 1;
         removeEventListener('online', this.online);
@@ -196,6 +205,12 @@ export class Media extends Emitter {
         await listener.open(whep, this.#options);
     }
 
+    /** Unless the session has ended since. */
+    #connected() {
+        this.#become('connected');
+        if (!this.listener?.url) this.#reconnect('lost');
+    }
+
     /** The listening session is gone: a new one, as often as it takes. */
     async #reconnect(reason) {
         if (this.state !== 'connected') return;
@@ -213,7 +228,7 @@ export class Media extends Emitter {
                 if (passes(error)) continue;
                 return this.#end('refused', error.problem);
             }
-            if (turn === this.#turn) this.#become('connected');
+            if (turn === this.#turn) this.#connected();
             return;
         }
     }
@@ -227,6 +242,7 @@ export class Media extends Emitter {
             if (turn !== this.#turn || publisher !== this.publisher) return;
             try {
                 const {whip} = await this.#ask(reason);
+                if (publisher !== this.publisher) return;
                 if (!whip) return this.unpublish('seat');
                 return await publisher.open(whip);
             } catch (error) {

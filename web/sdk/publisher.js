@@ -14,14 +14,16 @@ export class Publisher extends Emitter {
     #session = null;
     #ear = null;
     #owned = true;
+    #isClosed = false;
 
     /** `microphone`: constraints for getUserMedia(), or a MediaStream of the app's own, which it stops itself. `capture`:
         the room's hints for it, as the media server gives them. MicrophoneError. */
     async capture(microphone, capture) {
         this.#owned = !(microphone instanceof MediaStream);
         this.microphone = this.#owned ? await openMicrophone(microphone) : microphone;
-        if (this.#owned && capture) this.microphone = await captureAs(this.microphone, constraintsOf(capture));
-        this.#watch();
+        if (this.#owned && capture && !this.#isClosed) this.microphone = await captureAs(this.microphone, constraintsOf(capture));
+        if (this.#isClosed) this.#release();  // while the user was asked
+        else this.#watch();
     }
 
     get connected() {
@@ -61,14 +63,18 @@ export class Publisher extends Emitter {
     /** Another microphone without a new session: what is heard goes on. `audio`: constraints. MicrophoneError. */
     async use(audio) {
         const next = await openMicrophone(audio);
+        if (this.#isClosed) return next.getTracks().forEach(track => track.stop());
         const [track] = next.getAudioTracks();
+        track.enabled = !this.muted;
         const [sender] = this.connection?.getSenders() ?? [];
-        await sender?.replaceTrack(track);
+        const replaced = sender?.replaceTrack(track);
+        this.#stopEar();  // which is on the old one
         this.#release();
         Object.assign(this, {microphone: next});
         this.#owned = true;
         this.#watch();
         this.setMuted(this.muted);
+        await replaced;
     }
 
     restartIce() {
@@ -78,6 +84,7 @@ export class Publisher extends Emitter {
     /** Ends the session and lets the microphone go. */
     async close(options) {
         const session = this.#session;
+        this.#isClosed = true;
         this.#session = null;
         this.#stopEar();
         this.#release();

@@ -17,10 +17,13 @@ export class Session {
         this.onend = onend;
         this.onchange = onchange;
         this.timer = 0;
+        this.isClosed = false;
     }
 
     /** Posts the offer for what was added to `connection` and applies the answer. The offer has no candidates: the
-        server is ICE-lite and learns our addresses from our checks, and only its answer names the ICE servers. */
+        server is ICE-lite and learns our addresses from our checks, and only its answer names the ICE servers.
+
+        After close() nothing is left of it, whenever that came; then it may reject with anything. */
     async open(endpoint) {
         const connection = this.connection;
         const offer = withOurWishes(await connection.createOffer());
@@ -30,11 +33,13 @@ export class Session {
             body: offer.sdp,
         });
         this.url = new URL(response.headers.get('Location'), response.url);
+        if (this.isClosed) return this.close();  // which could not end at the server what had no address yet
         this.eventsUrl = linksOf(response).find(({rel}) => rel === EVENT_STREAM)?.target;
         this.#useIceServers(response);
         connection.onconnectionstatechange = () => this.#stateChanged();
         await connection.setLocalDescription(offer);
         await connection.setRemoteDescription({type: 'answer', sdp: await response.text()});
+        if (this.isClosed) return;
         const [transceiver] = connection.getTransceivers();
         const dtls = transceiver.sender.transport ?? transceiver.receiver.transport;
         dtls.onstatechange = () => dtls.state === 'closed' && this.#end('closed');
@@ -73,12 +78,14 @@ export class Session {
         }
     }
 
-    /** Ends the session for both sides. `keepalive` lets the request outlive the page. */
-    async close({keepalive = false} = {}) {
+    /** Ends the session for both sides. `keepalive` lets the request outlive the page; `ended`: the server ends it without one,
+        and might answer that it has. */
+    async close({keepalive = false, ended = false} = {}) {
+        this.isClosed = true;
         this.onend = () => {};
         clearTimeout(this.timer);
         // The request first: closing the connection would end the resource before it.
-        if (this.url) await request(this.url, this.token, {method: 'DELETE', keepalive}).catch(() => {});
+        if (this.url && !ended) await request(this.url, this.token, {method: 'DELETE', keepalive}).catch(() => {});
         this.connection.close();
     }
 

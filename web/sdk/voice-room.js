@@ -255,6 +255,16 @@ export class VoiceRoom extends Emitter {
         return this.#signaling.call('delete_music', {media: id});
     }
 
+    /** The room's music players, with what each shall do: `volume_db`, `tracks`, …. What they do now is media.players. */
+    async players() {
+        return (await this.#call('get_players')).players;
+    }
+
+    /** As configureSound() takes them: {ducking_db, places}. */
+    soundSettings() {
+        return this.#call('get_sound');
+    }
+
     /** ducking_db: by how much music goes down while somebody speaks, in dB, 0 is not at all; places: whether each is heard
         from his seat's place, in stereo. What is left out stays. */
     configureSound({ducking_db, places}) {
@@ -395,7 +405,7 @@ export class VoiceRoom extends Emitter {
         this.invite = null;
         const {media} = this;
         this.media = null;
-        await media?.close();
+        await media?.close({ended: true});
         this.emit('ended', {reason});
         this.emit('change');
     }
