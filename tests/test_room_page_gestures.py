@@ -50,7 +50,7 @@ async def test_who_logs_out_is_out_though_the_push_service_cannot_be_reached(hou
     ann = await house.comes("ann")
     await expect(ann.page.get_by_role("heading", name="Rooms", exact=True)).to_be_visible(timeout=10_000)
     await ann.page.evaluate(
-        "() => { navigator.serviceWorker.getRegistration = () => Promise.reject(new DOMException('gone', 'AbortError')); }"
+        "() => { navigator.serviceWorker.getRegistration = () => Promise.reject(new DOMException('x', 'AbortError')); }"
     )
     await ann.press("Log out")
     await expect(ann.page.get_by_label("Your name")).to_be_visible(timeout=10_000)
