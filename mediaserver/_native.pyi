@@ -13,27 +13,25 @@ DATAGRAM: int = 0
 
 ICE_CONNECTED: int = 1
 
-ADDRESS_CHANGED: int = 2
+MEDIA: int = 2
 
-MEDIA: int = 3
+CONSENT_EXPIRED: int = 3
 
-CONSENT_EXPIRED: int = 4
+CONSENT_LATE: int = 4
 
-CONSENT_LATE: int = 5
+CONSENT_BACK: int = 5
 
-CONSENT_BACK: int = 6
+DECK_STARVED: int = 6
 
-DECK_STARVED: int = 7
+DECK_RESUMED: int = 7
 
-DECK_RESUMED: int = 8
+DECK_ENDED: int = 8
 
-DECK_ENDED: int = 9
+EFFECT_ENDED: int = 9
 
-EFFECT_ENDED: int = 10
+VOICE: int = 10
 
-VOICE: int = 11
-
-LOSS: int = 12
+LOSS: int = 11
 
 def counter_meanings() -> dict[str, str]:
     """What each of Plane.counters() means, by name."""

@@ -22,7 +22,6 @@ class Event(Enum):
 
     DATAGRAM = auto()
     ICE_CONNECTED = auto()
-    ADDRESS_CHANGED = auto()
     MEDIA = auto()
     CONSENT_EXPIRED = auto()
     CONSENT_LATE = auto()

@@ -224,7 +224,6 @@ NB_MODULE(_native, m) {
 
     m.attr("DATAGRAM") = static_cast<int>(plane::EventKind::datagram);
     m.attr("ICE_CONNECTED") = static_cast<int>(plane::EventKind::ice_connected);
-    m.attr("ADDRESS_CHANGED") = static_cast<int>(plane::EventKind::address_changed);
     m.attr("MEDIA") = static_cast<int>(plane::EventKind::media);
     m.attr("CONSENT_EXPIRED") = static_cast<int>(plane::EventKind::consent_expired);
     m.attr("CONSENT_LATE") = static_cast<int>(plane::EventKind::consent_late);

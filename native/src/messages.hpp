@@ -182,7 +182,6 @@ using Command = std::variant<std::monostate, command::AddRoom, command::RemoveRo
 enum class EventKind : std::uint8_t {
     datagram,
     ice_connected,
-    address_changed,
     media,
     consent_expired,
     consent_late,

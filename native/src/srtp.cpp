@@ -12,7 +12,8 @@
 namespace plane::srtp {
 namespace {
 
-constexpr std::size_t max_streams = 8;
+constexpr std::size_t max_rtp_streams = 8;
+constexpr std::size_t max_rtcp_streams = 24;  // a listener of 16 streams may report of each from an SSRC of its own
 constexpr std::size_t max_packet_size = 0xFFFF;  // no UDP datagram is longer, and OpenSSL counts in int
 
 struct Stream {
@@ -21,6 +22,7 @@ struct Stream {
 };
 
 // The SSRCs that have authenticated. Their number is bounded, so looking through them is faster than hashing.
+template <std::size_t max>
 class Streams {
 public:
     Stream* find(std::uint32_t ssrc) noexcept {
@@ -40,7 +42,7 @@ public:
     }
 
 private:
-    std::array<Stream, max_streams> streams_{};
+    std::array<Stream, max> streams_{};
     std::size_t count_ = 0;
 };
 
@@ -128,8 +130,8 @@ struct Opener::State {
     std::unique_ptr<Transform> rtp;
     std::unique_ptr<Transform> rtcp;
     std::size_t tag;
-    Streams rtp_streams{};
-    Streams rtcp_streams{};
+    Streams<max_rtp_streams> rtp_streams{};
+    Streams<max_rtcp_streams> rtcp_streams{};
 };
 
 Opener::Opener(Profile profile, Bytes master_key, Bytes master_salt)

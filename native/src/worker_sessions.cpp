@@ -61,7 +61,7 @@ void Worker::on_stun(Instant now, Bytes datagram, const Endpoint& from, std::uin
         const bool first = peer.stats->address().empty();
         peer.stats->over_tcp.set(from.is_tcp());
         peer.stats->set_address(from.text());
-        tell(first ? EventKind::ice_connected : EventKind::address_changed, peer.id);
+        if (first) tell(EventKind::ice_connected, peer.id);  // and no more: a peer may change as often as he sends
     }
 }
 

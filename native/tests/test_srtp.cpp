@@ -309,14 +309,14 @@ TEST_CASE("eight SSRCs are kept and a ninth is refused") {
     }
 }
 
-TEST_CASE("eight SSRCs of RTCP are kept and a ninth is refused") {
+TEST_CASE("24 SSRCs of RTCP are kept and a further one is refused") {
     for (Profile profile : profiles) {
         Sealer sealer = make_sealer(profile);
         Opener opener = make_opener(profile);
         Packet compound = report;
-        for (std::uint8_t ssrc = 1; ssrc <= 9; ++ssrc) {
+        for (std::uint8_t ssrc = 1; ssrc <= 25; ++ssrc) {
             store32(&compound[4], ssrc);
-            CHECK(open_rtcp(opener, seal_rtcp(sealer, compound), compound) == (ssrc <= 8));
+            CHECK(open_rtcp(opener, seal_rtcp(sealer, compound), compound) == (ssrc <= 24));
         }
         CHECK(open_rtcp(opener, seal_rtcp(sealer)));
     }
