@@ -7,6 +7,7 @@ instance that is killed leaves what it was doing to the others, and to its next 
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 
 from roomservice.commit import Session
@@ -23,6 +24,14 @@ TIMER_LEASE_S = 10.0
 
 SWEEP_S = 2.0
 """Between looks for sessions that are over."""
+
+LATE_S = 10.0
+"""After so long without a look, sessions may be over only because nobody could refresh them: the storage was away, or
+this process."""
+
+OTHERS_S = 15.0
+"""For other instances to refresh theirs then, longer than one may wait for a storage that is away (OPERATION_S of
+storage/sql.py). More keeps the dead online."""
 
 RETENTION_S = 60.0
 """Between looks for what is kept no longer."""
@@ -42,8 +51,10 @@ class Runner:
         self._outbox = outbox
         self._lost = lost
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked = self._sweeps_from = 0.0
 
     def start(self) -> None:
+        self._looked = time.monotonic()
         self._spawn(self._for_ever(self._due, 0.0))
         self._spawn(self._for_ever(self._forget, RETENTION_S))
         if self._lost is not None:
@@ -73,6 +84,12 @@ class Runner:
     async def _sweep(self) -> None:
         assert self._lost is not None
         sessions = await self._engine.storage.expired_sessions(self._engine.clock(), PAGE)
+        now = time.monotonic()
+        if now - self._looked > LATE_S:
+            self._sweeps_from = now + OTHERS_S
+        self._looked = now
+        if now < self._sweeps_from:
+            return
         await asyncio.gather(*(self._guarded(self._lost(session)) for session in sessions))
 
     async def _forget(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from py_vapid import Vapid02
 
 from mediaserver.client import verify_webhook
-from roomservice.interface import PushError
+from roomservice.interface import Push, PushError
 from roomservice.model import person
 from roomservice.model.effects import Tell
 from roomservice.model.person import Person, PushSubscription, SetAttributes, Subscribe, Unsubscribe
@@ -323,7 +323,7 @@ async def test_a_way_that_is_broken_keeps_no_other_from_being_tried(
     hook: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with httpx.AsyncClient() as http:
-        ways = [Broken(), HookPush(http, hook.url, SECRET, lambda: NOW)]
+        ways: list[Push] = [Broken(), HookPush(http, hook.url, SECRET, lambda: NOW)]
         with pytest.raises(PushError, match="ValueError"):
             await PushByAll(ways).push("bob", "call_incoming", CALL, "k")
     assert len(hook.received) == 1
