@@ -227,7 +227,7 @@ LAYERS: tuple[set[str], ...] = (
     {"accounts", "aggregates", "bus", "hub", "library", "media", "outbox", "sound", "storage", "words"},
     {"outcome", "media_events"},
     {"engine"},
-    {"media_jobs", "presence", "room_signs", "runner", "talk"},
+    {"hosting", "media_jobs", "presence", "room_signs", "runner", "talk"},
     {"instance", "operations", "push"},
     {"service", "wire"},
     {"appserver"},
