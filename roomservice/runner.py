@@ -7,6 +7,7 @@ instance that is killed leaves what it was doing to the others, and to its next 
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 
@@ -90,20 +91,25 @@ class Runner:
         self._looked = now
         if now < self._sweeps_from:
             return
-        await asyncio.gather(*(self._guarded(self._lost(session)) for session in sessions))
+        reached = await asyncio.gather(*(self._guarded(self._lost(session)) for session in sessions))
+        self._looked = time.monotonic() if all(reached) else -math.inf
 
     async def _forget(self) -> None:
         while await self._engine.storage.forget(self._engine.clock()):
             log.debug("Events were forgotten.")
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
-        """One that fails is no matter of the others'; it comes again."""
+    async def _guarded(self, work: Awaitable[None]) -> bool:
+        """Whether the storage could be reached. One that fails is no matter of the others'; it comes again."""
         try:
             await work
-        except (Unavailable, TooBusy, Engaged) as error:
+        except Unavailable as error:
+            log.warning("%s", error)
+            return False
+        except (TooBusy, Engaged) as error:
             log.warning("%s", error or "Too many change the document at once.")
         except Exception:
             log.exception("This will be tried again.")
+        return True
 
     async def _for_ever(self, do: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while True:

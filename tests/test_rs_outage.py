@@ -105,3 +105,28 @@ async def test_after_an_outage_other_instances_have_time_to_refresh_theirs(monke
         assert swept[before.id] - back > 0.45
     finally:
         await runner.stop()
+
+
+@pytest.mark.parametrize(("goes", "waits"), [(True, True), (False, False)])
+async def test_an_outage_in_the_middle_of_a_sweep_is_one_and_a_long_sweep_is_none(
+    monkeypatch: pytest.MonkeyPatch, goes: bool, waits: bool
+) -> None:
+    for name, value in {"LATE_S": 0.2, "OTHERS_S": 0.5, "SWEEP_S": 0.02, "POLL_S": 0.02}.items():
+        monkeypatch.setattr(f"roomservice.runner.{name}", value)
+    storage, ended = MemoryStorage(), list[float]()
+
+    async def lost(session: Session) -> None:
+        await asyncio.sleep(0 if ended else 0.3)
+        ended.append(time.monotonic())
+        if goes and len(ended) == 1:
+            raise Unavailable("The database cannot be reached.")
+
+    engine = Engine(storage, LocalBus(), lambda: NOW)
+    runner = Runner(engine, Outbox(storage, lambda: NOW, {}), lost)
+    await Presence(engine, SETTINGS, "dead", lambda: NOW - 100).begin("ann", "phone")
+    runner.start()
+    try:
+        await asyncio.sleep(1.2)
+        assert (ended[1] - ended[0] > 0.45) == waits
+    finally:
+        await runner.stop()

@@ -70,7 +70,7 @@ class Desk:
     ) -> Result | Refusal:
         """caller: None for who has no token, and is then known by his address."""
         now = self._clock()
-        name = str(params.get(operation.tries, ""))
+        name = str(params.get(operation.tries, "")) if operation.tries else ""
         if caller is None:
             wait_s = self._logins.wait_s(address, name, operation.weight, now)
         elif caller.system:
