@@ -114,6 +114,12 @@ def cli() -> None:
     type=click.IntRange(1, 4096),
     default=100,
 )
+@_option(
+    "--rooms-per-user",
+    "How many rooms that a user has made may be open at a time; those of the AppServer API are not counted.",
+    type=click.IntRange(1, 100_000),
+    default=20,
+)
 @_option("--word-list", "File of words that are not wanted in messages, one in each line.", default="", metavar="FILE")
 @_option("--mask-words", "Send messages with stars for such words, instead of refusing them.", is_flag=True)
 @_option("--media-public-url", "The media server as clients reach it.  [default: as --media-url]", default="")

@@ -39,6 +39,10 @@ class Unavailable(Exception):
     does no harm."""
 
 
+class Crowded(Unavailable):
+    """Too many ask for the same at once. Nothing of it has happened."""
+
+
 class Conflict(Exception):
     """Somebody else has written a document since it was read, or there is one of this id already, or a message. Nothing
     of the commit has happened."""
@@ -366,6 +370,7 @@ __all__ = [
     "Commit",
     "Conflict",
     "Content",
+    "Crowded",
     "Due",
     "Engaged",
     "Events",

@@ -2,21 +2,31 @@
 
 Rules held here
 - A session is a device that is there. It lasts while it is refreshed, by the instance that has its socket or by
-  heartbeats over HTTP; who has one is online.
+  heartbeats over HTTP; who has one is online. One that is over stays until it is swept; what refreshes it before saves
+  it.
 - A device has one session: a newer one ends the older. By the policy `replace` so does another device's.
+- A user's sessions begin and end one after another: each is a commit with the next revision of his document
+  (KIND), so that of two that end at once the second finds that it is the last.
 - Whose last session ends, however it does, is lost to the rooms that he is in; whose first begins is back. His rooms
-  hear of it before the session is gone from the store, so that a crash between loses no sign; who finds that somebody
-  has come back meanwhile says so after that.
+  hear of it before the session is gone from the store, so that a crash between loses no sign; and who has told
+  something looks again, until it was true when it had been told.
 - An instance that ends takes no session away: its clients come to another one, or to its successor.
 """
 
+import asyncio
+import random
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
+from weakref import WeakValueDictionary
 
-from roomservice.commit import Commit, Event, Session, SessionChange, Subscription, user_stream
-from roomservice.engine import Engine
+from roomservice.commit import Commit, Event, Session, SessionChange, Subscription, Write, user_stream
+from roomservice.engine import Engine, TooBusy
+from roomservice.interface import Conflict
 from roomservice.settings import DevicePolicy, ServiceSettings
+
+KIND = "presence"
+"""Document of a user: empty, and its revision says how often his sessions have changed."""
 
 SESSION_ENDED, PRESENCE_CHANGED = "session_ended", "presence_changed"
 
@@ -25,6 +35,12 @@ MISSED = 3
 
 MAX_SESSIONS = 16
 """Of one user at a time; the oldest ends for a new one."""
+
+ATTEMPTS = 20
+"""To change the sessions of a user whose other devices come and go at other instances at the same time."""
+
+PAUSE_S = 0.02
+"""Before the second, on average; longer before each further one."""
 
 MAX_WATCHED = 1000
 """Users whose presence one user follows. Each is a stream that his sockets are told of."""
@@ -64,6 +80,7 @@ class Presence:
         self._instance = instance
         self._clock = clock
         self._signs = list(signs)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def tell(self, signs: Signs) -> None:
         """These, too, from now on."""
@@ -72,28 +89,32 @@ class Presence:
     # ---- sessions
 
     async def begin(self, user: str, device: str, data: Mapping[str, object] | None = None) -> Session:
-        now = self._clock()
-        known = await self._there(user)
-        session = Session(uuid.uuid4().hex, user, device, self._instance, now, self._until(now), data or {})
-        ended = self._replaced(session, known)
-        await self._commit(user, [*(one for one in known if one not in ended), session], ended, session)
-        # Of two that begin at once, neither has seen the other: both see both now, and agree on who was first.
-        known = await self._there(user)
-        later = [one for one in known if (one.since, one.id) > (session.since, session.id)]
-        ended = self._replaced(session, [one for one in known if one not in later and one.id != session.id])
-        if ended:
-            await self._commit(user, [one for one in known if one not in ended], ended)
-        for signs in self._signs:
-            await signs.back(user, device)
-        return session
+        """TooBusy."""
+        async with self._turn(user):
+            for attempt in range(ATTEMPTS):
+                now = self._clock()
+                revision, known = await self._look(user)
+                session = Session(uuid.uuid4().hex, user, device, self._instance, now, self._until(now), data or {})
+                ended = self._replaced(session, known)
+                remain = [*(one for one in known if one not in ended), session]
+                for gone in {one.device for one in ended} - {device}:
+                    for signs in self._signs:
+                        await signs.lost(user, gone, last=False)
+                try:
+                    await self._commit(user, revision, remain, ended, session)
+                except Conflict:
+                    await _pause(attempt)
+                    continue
+                for signs in self._signs:
+                    await signs.back(user, device)
+                await self._until_true(user, device, revision + 1)
+                return session
+        raise TooBusy
 
     async def beat(self, user: str, device: str) -> None:
         """A sign of life over HTTP: for who has no socket, a session of its own."""
-        now = self._clock()
-        for session in await self._there(user):
-            if session.device == device:
-                if session.data.get("http"):
-                    await self._engine.storage.refresh_sessions([session.id], self._until(now))
+        for session in await self._engine.storage.sessions_of([user]):
+            if session.device == device and (not session.data.get("http") or await self.refresh([session])):
                 return
         await self.begin(user, device, {"http": True})
 
@@ -103,21 +124,29 @@ class Presence:
             return frozenset()
         return await self._engine.storage.refresh_sessions([one.id for one in sessions], self._until(self._clock()))
 
-    async def end(self, session: Session, reason: str) -> None:
-        """Nothing happens when it has ended before."""
-        known = await self._engine.storage.sessions_of([session.user])
-        if all(one.id != session.id for one in known):
-            return
-        now = self._clock()
-        others = [one for one in known if one.id != session.id and one.until > now]
-        if all(one.device != session.device for one in others):
-            for signs in self._signs:
-                await signs.lost(session.user, session.device, last=not others)
-        await self._commit(session.user, others, [session], reason=reason)
-        for one in await self._there(session.user):
-            if one not in others:
-                for signs in self._signs:
-                    await signs.back(session.user, one.device)
+    async def expire(self, session: Session) -> None:
+        """One that was over when it was looked for, and is still."""
+        await self.end(session, "expired", alive=False)
+
+    async def end(self, session: Session, reason: str, *, alive: bool = True) -> None:
+        """Nothing happens when it has ended before; nor, if not alive, when it has been refreshed. TooBusy."""
+        user, device = session.user, session.device
+        async with self._turn(user):
+            for attempt in range(ATTEMPTS):
+                revision, known = await self._look(user)
+                its = next((one for one in known if one.id == session.id), None)
+                if its is None or (not alive and its.until > self._clock()):
+                    return
+                remain = [one for one in known if one is not its]
+                await self._sign(user, device, remain)
+                try:
+                    await self._commit(user, revision, remain, [session], reason=reason)
+                except Conflict:
+                    await _pause(attempt)
+                    continue
+                await self._until_true(user, device, revision + 1)
+                return
+        raise TooBusy
 
     async def end_device(self, user: str, device: str, reason: str) -> bool:
         """Whether there was a session of it."""
@@ -149,9 +178,33 @@ class Presence:
 
     # ----
 
-    async def _there(self, user: str) -> list[Session]:
-        now = self._clock()
-        return [one for one in await self._engine.storage.sessions_of([user]) if one.until > now]
+    def _turn(self, user: str) -> asyncio.Lock:
+        return self._turns.setdefault(user, asyncio.Lock())
+
+    async def _look(self, user: str) -> tuple[int, Sequence[Session]]:
+        """The revision before the sessions: a commit of this one finds a conflict if they have changed since. Those
+        that are over are among them: they end yet, each in its turn."""
+        kept = await self._engine.storage.load(KIND, user, 0)
+        return 0 if kept is None else kept.revision, await self._engine.storage.sessions_of([user])
+
+    async def _sign(self, user: str, device: str, there: Collection[Session]) -> None:
+        """What is to be heard of the device that came or went. Of the others, too, that they are there: another
+        instance that knew less may have told otherwise."""
+        devices = {one.device for one in there}
+        for signs in self._signs:
+            if device not in devices:
+                await signs.lost(user, device, last=not devices)
+            for one in sorted(devices):
+                await signs.back(user, one)
+
+    async def _until_true(self, user: str, device: str, told: int) -> None:
+        """told: the revision of which was told."""
+        while True:
+            revision, there = await self._look(user)
+            if revision == told:
+                return
+            await self._sign(user, device, there)
+            told = revision
 
     def _until(self, now: float) -> float:
         return now + MISSED * self._settings.heartbeat_s
@@ -167,12 +220,14 @@ class Presence:
     async def _commit(
         self,
         user: str,
+        revision: int,
         remain: Sequence[Session],
         ended: Sequence[Session],
         begun: Session | None = None,
         *,
         reason: str = "replaced",
     ) -> None:
+        """revision: that was looked at. Conflict when it has changed."""
         events = [
             Event(user_stream(user), SESSION_ENDED, {"session": one.id, "device": one.device, "reason": reason})
             for one in ended
@@ -182,4 +237,10 @@ class Presence:
         changes = [SessionChange(one, False) for one in ended]
         if begun is not None:
             changes.append(SessionChange(begun))
-        await self._engine.commit(Commit(events=tuple(events), sessions=tuple(changes)))
+        write = Write(KIND, user, revision or None, "{}")
+        await self._engine.commit(Commit(writes=(write,), events=tuple(events), sessions=tuple(changes)))
+
+
+async def _pause(attempt: int) -> None:
+    """Longer each time, and not as long as the others'."""
+    await asyncio.sleep(random.uniform(0.5, 1.5) * PAUSE_S * (attempt + 1))

@@ -7,6 +7,8 @@ instance that is killed leaves what it was doing to the others, and to its next 
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 
 from roomservice.commit import Session
@@ -23,6 +25,14 @@ TIMER_LEASE_S = 10.0
 
 SWEEP_S = 2.0
 """Between looks for sessions that are over."""
+
+LATE_S = 10.0
+"""After so long without a look, sessions may be over only because nobody could refresh them: the storage was away, or
+this process."""
+
+OTHERS_S = 15.0
+"""For other instances to refresh theirs then, longer than one may wait for a storage that is away (OPERATION_S of
+storage/sql.py). More keeps the dead online."""
 
 RETENTION_S = 60.0
 """Between looks for what is kept no longer."""
@@ -42,8 +52,10 @@ class Runner:
         self._outbox = outbox
         self._lost = lost
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked = self._sweeps_from = 0.0
 
     def start(self) -> None:
+        self._looked = time.monotonic()
         self._spawn(self._for_ever(self._due, 0.0))
         self._spawn(self._for_ever(self._forget, RETENTION_S))
         if self._lost is not None:
@@ -73,20 +85,31 @@ class Runner:
     async def _sweep(self) -> None:
         assert self._lost is not None
         sessions = await self._engine.storage.expired_sessions(self._engine.clock(), PAGE)
-        await asyncio.gather(*(self._guarded(self._lost(session)) for session in sessions))
+        now = time.monotonic()
+        if now - self._looked > LATE_S:
+            self._sweeps_from = now + OTHERS_S
+        self._looked = now
+        if now < self._sweeps_from:
+            return
+        reached = await asyncio.gather(*(self._guarded(self._lost(session)) for session in sessions))
+        self._looked = time.monotonic() if all(reached) else -math.inf
 
     async def _forget(self) -> None:
         while await self._engine.storage.forget(self._engine.clock()):
             log.debug("Events were forgotten.")
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
-        """One that fails is no matter of the others'; it comes again."""
+    async def _guarded(self, work: Awaitable[None]) -> bool:
+        """Whether the storage could be reached. One that fails is no matter of the others'; it comes again."""
         try:
             await work
-        except (Unavailable, TooBusy, Engaged) as error:
+        except Unavailable as error:
+            log.warning("%s", error)
+            return False
+        except (TooBusy, Engaged) as error:
             log.warning("%s", error or "Too many change the document at once.")
         except Exception:
             log.exception("This will be tried again.")
+        return True
 
     async def _for_ever(self, do: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while True:

@@ -34,8 +34,8 @@ class ServiceSettings:
     and WHEP. heartbeat_s: how often a client says that it is there; after three that are missed it is not. push_hook,
     push_hook_secret: address and secret of the app's own push service; vapid_key, vapid_subject: of Web Push, empty
     for none; push_services: hosts of browsers' push services besides the known ones; word_list: file of words that are
-    not wanted in messages, mask_words: they become stars. library_upload_mib: of one piece. system_key: who has it acts
-    as the service itself; empty for nobody."""
+    not wanted in messages, mask_words: they become stars. library_upload_mib: of one piece. rooms_per_user: that he has
+    made and that are open. system_key: who has it acts as the service itself; empty for nobody."""
 
     secret: str
     storage: str = "none"
@@ -57,6 +57,7 @@ class ServiceSettings:
     push_services: tuple[str, ...] = ()
     library_uploads: LibraryUploads = LibraryUploads.LEADERS
     library_upload_mib: int = 100
+    rooms_per_user: int = 20
     word_list: str = ""
     mask_words: bool = False
     host: str = "127.0.0.1"

@@ -64,4 +64,6 @@ class Whole:
         await self.wire(scope, receive, send)
 
     async def _lost(self, session: Session) -> None:
-        await self.presence.end(session, "expired")
+        """Not of a socket that is here: it is refreshed as soon as the storage takes it, or closed."""
+        if not self.wire.sockets.has(session):
+            await self.presence.expire(session)

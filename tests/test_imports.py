@@ -219,13 +219,15 @@ def test_the_model_of_rooms_knows_neither_clock_nor_dice_nor_the_edges() -> None
 
 # From what knows nothing to what knows everything: a part may know those before it.
 LAYERS: tuple[set[str], ...] = (
-    {"model", "settings", "passwords", "tokens", "pages", "allowance", "talking_now"},
-    {"commit", "meeting", "users"},
+    {"model", "settings", "tokens", "pages", "addresses", "allowance", "talking_now"},
+    {"commit", "meeting"},
     {"interface"},
+    {"passwords"},
+    {"users"},
     {"accounts", "aggregates", "bus", "hub", "library", "media", "outbox", "sound", "storage", "words"},
     {"outcome", "media_events"},
     {"engine"},
-    {"media_jobs", "presence", "room_signs", "runner", "talk"},
+    {"hosting", "media_jobs", "presence", "room_signs", "runner", "talk"},
     {"instance", "operations", "push"},
     {"service", "wire"},
     {"appserver"},

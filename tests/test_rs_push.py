@@ -3,7 +3,7 @@ and comes again when it could not be taken."""
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from py_vapid import Vapid02
 
 from mediaserver.client import verify_webhook
-from roomservice.interface import PushError
+from roomservice.interface import Push, PushError
 from roomservice.model import person
 from roomservice.model.effects import Tell
 from roomservice.model.person import Person, PushSubscription, SetAttributes, Subscribe, Unsubscribe
@@ -271,6 +271,18 @@ async def test_a_hook_gets_a_signed_request_and_knows_the_same_one_again(hook: R
     assert len(hook.received) == 2
 
 
+@pytest.mark.parametrize("mark", ["message:direct:张三 bob:1", "a b\r\nx: y", "half a \ud800", "x" * 256])
+async def test_whatever_a_user_is_called_the_hook_is_told(hook: Receiver, mark: str) -> None:
+    async with httpx.AsyncClient() as http:
+        push = HookPush(http, hook.url, SECRET, lambda: NOW)
+        for key in (mark, mark, f"{mark}."):
+            await push.push("张三", "message", {"text": "你好"}, key)
+    ids = [verify_webhook(SECRET, received.headers, received.body, NOW) for received in hook.received]
+    assert ids[0] == ids[1] != ids[2]
+    assert all(one.isascii() and one.isprintable() for one in ids)
+    assert json.loads(hook.received[0].body)["user"] == "张三"
+
+
 async def test_a_hook_that_fails_is_asked_again_and_one_that_refuses_is_not(hook: Receiver) -> None:
     async with httpx.AsyncClient() as http:
         push = HookPush(http, hook.url, SECRET, lambda: NOW)
@@ -300,6 +312,22 @@ async def test_all_ways_are_tried_though_one_fails(hook: Receiver) -> None:
             await PushByAll(ways).push("bob", "call_incoming", CALL, "k")
         await PushByAll(()).push("bob", "call_incoming", CALL, "k")
     assert len(hook.received) == 1
+
+
+class Broken:
+    async def push(self, user: str, event: str, data: Mapping[str, object], key: str) -> None:
+        raise ValueError("a bug")
+
+
+async def test_a_way_that_is_broken_keeps_no_other_from_being_tried(
+    hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with httpx.AsyncClient() as http:
+        ways: list[Push] = [Broken(), HookPush(http, hook.url, SECRET, lambda: NOW)]
+        with pytest.raises(PushError, match="ValueError"):
+            await PushByAll(ways).push("bob", "call_incoming", CALL, "k")
+    assert len(hook.received) == 1
+    assert "a bug" in caplog.text
 
 
 def test_what_is_too_much_goes_from_the_longest_on() -> None:

@@ -15,6 +15,7 @@ class Problem(StrEnum):
     ROOM_FULL = "room-full"
     NO_SUCH_ATTENDEE = "no-such-attendee"
     ALREADY_HOST = "already-host"
+    TOO_MANY_ROOMS = "too-many-rooms"
     STALE_VERSION = "stale-version"
     TOO_MUCH = "too-much"
     # seats
@@ -77,6 +78,7 @@ SENTENCES: dict[Problem, str] = {
     Problem.ROOM_FULL: "The room is full.",
     Problem.NO_SUCH_ATTENDEE: "The user is not in the room.",
     Problem.ALREADY_HOST: "The user is the host.",
+    Problem.TOO_MANY_ROOMS: "The user has as many open rooms as he can make.",
     Problem.STALE_VERSION: "Somebody else has changed this meanwhile.",
     Problem.TOO_MUCH: "This is more than is kept.",
     Problem.NO_SUCH_SEAT: "The room has no seat of this number.",

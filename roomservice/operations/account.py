@@ -16,7 +16,7 @@ from roomservice.presence import MISSED, TooManyWatchedError
 ACCOUNT, PRESENCE = "account", "presence"
 
 LOGIN_WEIGHT = 6.0
-"""Of a login that fails; one that succeeds counts once. With what an address may (wire/desk.py) ten passwords can be
+"""Of a login that fails; one that succeeds counts once. With what an address may (wire/logins.py) ten passwords can be
 tried at once, and then one each 3 s."""
 
 DeviceId = Annotated[Name, Field(description="Which of the user's devices it is; the app's own")]
@@ -172,6 +172,7 @@ OPERATIONS = (
         ACCOUNT,
         open=True,
         weight=LOGIN_WEIGHT,
+        tries="username",
         problems=(UNAUTHORISED,),
     ),
     Operation(

@@ -21,7 +21,7 @@ from roomservice.model.calls import (
 )
 from roomservice.model.effects import MuteSource
 from roomservice.operations.fields import Name, UserId
-from roomservice.operations.rooms import himself
+from roomservice.operations.rooms import himself, is_there
 from roomservice.operations.table import Caller, Nothing, Operation, Params, Result
 from roomservice.operations.talking import Data
 from roomservice.operations.world import World
@@ -151,15 +151,6 @@ def _record_view(data: Any) -> CallRecord:
 
 
 # ---- what is done
-
-
-async def is_there(world: World, caller: Caller) -> str:
-    """Who he is. A device without a socket is there by its heartbeats over HTTP, from now on: so that it is missed when
-    it is lost, and nobody waits for it for ever."""
-    user = himself(caller)
-    if not caller.session:
-        await world.presence.beat(user, caller.device)
-    return user
 
 
 def commanding(command: Callable[[Caller, C], Command]) -> Callable[[World, Caller, C], Awaitable[CallView]]:

@@ -6,10 +6,12 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
+from roomservice import hosting
 from roomservice.aggregates import ROOM
 from roomservice.commit import Visits
 from roomservice.model.attendance import Appoint, Ban, Dismiss, Enter, HandOver, Kick, Leave, Unban
 from roomservice.model.configuring import Configure
+from roomservice.model.errors import Problem
 from roomservice.model.listing import STARTED, Command, ListedRoom, Listing, Pause, Relist, Start
 from roomservice.model.listing import create as new_room
 from roomservice.model.room import HostGone, Role, Scenario, SeatMode, Settings, UserInfo
@@ -157,11 +159,24 @@ def himself(caller: Caller) -> str:
     return caller.user
 
 
-def commanding(command: Callable[[Caller, A], Command]) -> Callable[[World, Caller, A], Awaitable[Done]]:
-    """An operation that is one command to the model."""
+async def is_there(world: World, caller: Caller) -> str:
+    """Who he is. A device without a socket is there by its heartbeats over HTTP, from now on: so that it is missed when
+    it is lost, and nobody waits for it for ever."""
+    user = himself(caller)
+    if not caller.session:
+        await world.presence.beat(user, caller.device)
+    return user
+
+
+def commanding(
+    command: Callable[[Caller, A], Command], *, there: bool = False
+) -> Callable[[World, Caller, A], Awaitable[Done]]:
+    """An operation that is one command to the model. there: as is_there has it."""
 
     async def run(world: World, caller: Caller, asked: A) -> Done:
         wanted = command(caller, asked)
+        if there:
+            await is_there(world, caller)
         await change(world, asked.room, lambda _: [wanted])
         return Done()
 
@@ -172,7 +187,7 @@ def commanding(command: Callable[[Caller, A], Command]) -> Callable[[World, Call
 
 
 async def create_room(world: World, caller: Caller, asked: CreateRoom) -> RoomView:
-    host, now, name = himself(caller), world.clock(), str(uuid.uuid4())
+    host, now, name = await is_there(world, caller), world.clock(), str(uuid.uuid4())
     listing = Listing(
         id=name,
         title=asked.title,
@@ -189,7 +204,7 @@ async def create_room(world: World, caller: Caller, asked: CreateRoom) -> RoomVi
         started_at=now,
     )
     outcome = new_room(listing, asked.settings.over(Settings()), UserInfo(asked.nick, asked.avatar), now)
-    return await shown(world, (await world.engine.create(ROOM, name, outcome)).after)
+    return await shown(world, (await hosting.create(world.engine, outcome, world.settings.rooms_per_user)).after)
 
 
 async def get_room(world: World, _: Caller, asked: InRoom) -> RoomView:
@@ -206,7 +221,7 @@ async def get_room_list(world: World, _: Caller, asked: ListRooms) -> RoomPage:
 
 
 async def login_room(world: World, caller: Caller, asked: EnterRoom) -> RoomView:
-    user = himself(caller)
+    user = await is_there(world, caller)
     enter = Enter(user, UserInfo(asked.nick, asked.avatar, asked.extra))
     listed = await change(world, asked.room, lambda _: [enter])
     await world.engine.storage.visit(asked.room, user)
@@ -262,6 +277,7 @@ OPERATIONS = (
         "Makes a room; the caller is its host and in it.",
         TAG,
         weight=5,
+        problems=(Problem.TOO_MANY_ROOMS,),
     ),
     Operation("get_room_list", ("GET", "/v1/rooms"), ListRooms, RoomPage, get_room_list, "Rooms, newest first.", TAG),
     Operation(

@@ -60,8 +60,9 @@ class Operation(Generic[W_contra, P, R]):
     """name: the method of JSON-RPC, in snake_case. http: the method and the path of HTTP, whose parameters in braces
     are fields of `params`; the others are in the body's object, or in the query of a GET or DELETE. run: what does it;
     raises Illegal or Refused. tag: which theme of the documents it belongs to. open: needs no token. weight: how many
-    of the caller's allowance (wire/desk.py) it takes. content: what kinds of bytes are its body, which run() finds with
-    the caller; JSON-RPC cannot carry them, so that it has no such method, and all parameters are in path and query."""
+    of the caller's allowance (wire/desk.py) it takes. tries: the parameter that says whose password is tried. content:
+    what kinds of bytes are its body, which run() finds with the caller; JSON-RPC cannot carry them, so that it has no
+    such method, and all parameters are in path and query."""
 
     name: str
     http: tuple[str, str]
@@ -72,6 +73,7 @@ class Operation(Generic[W_contra, P, R]):
     tag: str
     open: bool = False
     weight: float = 1.0
+    tries: str = ""
     problems: tuple[str, ...] = field(default=())
     content: tuple[str, ...] = field(default=())
 

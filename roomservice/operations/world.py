@@ -7,7 +7,7 @@ from typing import Any
 from roomservice.accounts import Accounts
 from roomservice.aggregates import ROOM
 from roomservice.engine import Engine, NotFound, TooBusy
-from roomservice.interface import Conflict, Media, MediaError, Sound, SoundRefusedError, Unavailable
+from roomservice.interface import Conflict, Crowded, Media, MediaError, Sound, SoundRefusedError, Unavailable
 from roomservice.library import Library, TooLargeError, TooManyError
 from roomservice.operations.problems import (
     CONTENDED,
@@ -59,6 +59,7 @@ NAMED: dict[type[Exception], Callable[[Any], Refused]] = {
     TooLargeError: lambda error: Refused(TOO_LARGE, str(error)),
     TooManyError: lambda error: Refused(TOO_OFTEN, str(error), retry_after_s=error.wait_s),
     MediaError: lambda _: Refused(MEDIA_UNREACHABLE, retry_after_s=3.0),
+    Crowded: lambda error: Refused(UNAVAILABLE, str(error), retry_after_s=2.0),
     Unavailable: lambda _: Refused(UNAVAILABLE, retry_after_s=1.0),
 }
 """What exceptions of the world are called."""

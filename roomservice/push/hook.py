@@ -1,11 +1,13 @@
 """Pushes by the app's own service: a signed HTTP request for each (standardwebhooks.com), which the app passes on to
 whatever reaches its users (APNs, FCM, vendors' channels, SMS).
 
-The request's `webhook-id` is the push's key: the same push that comes twice has the same.
+The request's `webhook-id` is the push's key, percent-encoded as users may be called anything and headers are ASCII: the
+same push that comes twice has the same.
 """
 
 import logging
 from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 import httpx
 
@@ -38,7 +40,8 @@ class HookPush:
         if expires_in_s(data, now, KEPT_S) <= 0:
             return
         body = encoded(user, event, data)
-        headers = {**sign_webhook(self._secret, key, int(now), body), "content-type": "application/json"}
+        signed = sign_webhook(self._secret, quote(key, safe=":", errors="surrogatepass"), int(now), body)
+        headers = {**signed, "content-type": "application/json"}
         try:
             async with self._http.stream(
                 "POST", self._url, content=body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False

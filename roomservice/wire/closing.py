@@ -34,7 +34,7 @@ MEANINGS: dict[Close, str] = {
     Close.UNAUTHORISED: "The token is not valid, or not any more: get a new one.",
     Close.REPLACED: "The device, or by the service's policy another of the user's, has connected: do not come back.",
     Close.TOO_SLOW: "Too much was waiting to be read by the client: connect again, with `resume`.",
-    Close.HEARTBEAT_LOST: "Nothing came from the client for three heartbeats: connect again, with `resume`.",
+    Close.HEARTBEAT_LOST: "Three heartbeats are missing, the client's or the service's: connect again, with `resume`.",
     Close.NO_HELLO: "The first message did not come in time, or was no `hello`.",
     Close.ENDED: "The user has logged out of this device.",
     Close.TOO_OFTEN: "The client went on sending much more than it may.",

@@ -11,13 +11,11 @@ from roomservice.operations.calling import Named, Refusal, perform
 from roomservice.operations.problems import NO_SUCH_OPERATION, TOO_OFTEN, UNAUTHORISED, Refused
 from roomservice.operations.table import Caller, Operation, Result, Table
 from roomservice.users import valid_name
+from roomservice.wire.logins import Logins
 
 PER_USER = Rate(per_s=50.0, burst=200.0)
 """Operations, over all devices on this instance. More lets one client take more of everybody's; fewer is felt in a
 lively room."""
-
-PER_ADDRESS = Rate(per_s=2.0, burst=60.0)
-"""Operations that need no token, logins above all: passwords can be tried no faster."""
 
 HELLO_WEIGHT = 5.0
 """Each begins a session, ends another, and reads what was missed."""
@@ -45,7 +43,7 @@ class Desk:
         self._system_key = system_key.encode()
         self._clock = clock
         self._users = Allowances(PER_USER)
-        self._addresses = Allowances(PER_ADDRESS)
+        self._logins = Logins()
 
     async def authenticate(self, authorization: str, device: str) -> Caller:
         """By HTTP's headers. Refused."""
@@ -72,8 +70,9 @@ class Desk:
     ) -> Result | Refusal:
         """caller: None for who has no token, and is then known by his address."""
         now = self._clock()
+        name = str(params.get(operation.tries, "")) if operation.tries else ""
         if caller is None:
-            wait_s = self._addresses.take(address, operation.weight, now)
+            wait_s = self._logins.wait_s(address, name, operation.weight, now)
         elif caller.system:
             wait_s = 0.0
         else:
@@ -82,19 +81,25 @@ class Desk:
             return Refusal(TOO_OFTEN, "This is asked for too often.", retry_after_s=wait_s)
         result = await perform(self._world, operation, caller or Caller("", ""), params, self._named)
         if caller is None and not isinstance(result, Refusal):
-            self._addresses.give_back(address, operation.weight - 1, now)
+            self._logins.succeeded(address, name, operation.weight, now)
+        elif caller is None and isinstance(result, Refusal) and result.problem != UNAUTHORISED:
+            self._logins.not_tried(address, name, now)
         return result
 
     def hello_wait_s(self, user: str) -> float:
         """0 when he may say it, else in how many seconds."""
         return self._users.take(user, HELLO_WEIGHT, self._clock())
 
-    def login_wait_s(self, address: str) -> float:
+    def login_wait_s(self, address: str, name: str) -> float:
         """For a login elsewhere: 0 when it may be tried, else in how many seconds."""
-        return self._addresses.take(address, LOGIN_WEIGHT, self._clock())
+        return self._logins.wait_s(address, name, LOGIN_WEIGHT, self._clock())
 
-    def login_succeeded(self, address: str) -> None:
-        self._addresses.give_back(address, LOGIN_WEIGHT - 1, self._clock())
+    def login_answered(self, address: str, name: str, status: int) -> None:
+        """That login: HTTP's status."""
+        if status == 200:
+            self._logins.succeeded(address, name, LOGIN_WEIGHT, self._clock())
+        elif status != 401:
+            self._logins.not_tried(address, name, self._clock())
 
     async def method(
         self, name: str, caller: Caller | None, params: Mapping[str, Any], address: str

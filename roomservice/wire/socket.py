@@ -43,6 +43,9 @@ FLUSH_S = 2.0
 MAX_NONSENSE = 20
 """Messages in a row that are no JSON-RPC, or are refused for coming too often, times ten."""
 
+FINAL = {"replaced": Close.REPLACED, "logged out": Close.ENDED}
+"""Ends of a session after which its client does not come again; after any other it does."""
+
 Message = MutableMapping[str, Any]
 
 
@@ -141,7 +144,7 @@ class Socket:
         if not isinstance(item, Numbered) or item.name != SESSION_ENDED or self.session is None:
             return
         if item.data.get("session") == self.session.id:
-            self.close(Close.REPLACED if item.data.get("reason") == "replaced" else Close.ENDED)
+            self.close(FINAL.get(str(item.data.get("reason")), Close.HEARTBEAT_LOST))
 
     # ---- in
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from roomservice.commit import Session
 from roomservice.hub import Hub
 from roomservice.presence import MISSED, Presence
 from roomservice.wire.closing import Close
@@ -82,12 +83,20 @@ class Sockets:
         while True:
             await asyncio.sleep(min(TICK_S, self._heartbeat_s / 4))
             self.look(time.monotonic(), self._clock())
-            if time.monotonic() - refreshed >= self._heartbeat_s:
-                refreshed = time.monotonic()
+            begun = time.monotonic()
+            if begun - refreshed >= self._heartbeat_s:
                 try:
                     await self._refresh()
-                except Exception as error:
+                except Exception as error:  # at the next tick again: who comes too late finds them swept
                     log.warning("Sessions could not be refreshed: %s", error)
+                else:
+                    refreshed = begun
+
+    def has(self, session: Session) -> bool:
+        """Of a socket that is here."""
+        if session.data.get("http"):
+            return False
+        return any(socket.session is not None and socket.session.id == session.id for socket in self.all)
 
     def look(self, now: float, wall: float) -> None:
         """now: time.monotonic(); wall: Unix time in s."""
