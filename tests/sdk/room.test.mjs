@@ -104,6 +104,12 @@ test('a room is asked for no more once it is left', async () => {
     assert.equal(signaling.times('get_room'), 1);
 });
 
+test('a room that is left while it is asked for stays left', async () => {
+    signaling.during.get_attendee_list = () => room.leave();
+    await reload();
+    assert.deepEqual([ends, room.state], [['left'], null]);
+});
+
 test('what happens while the room is asked for is not overwritten', async () => {
     const taken = {user: 'ann', seat: 1, role: 'speaker', mutes: ['host']};
     signaling.during.get_attendee_list = () => {

@@ -36,7 +36,7 @@ export class VoiceRoom extends Emitter {
     #options;
     #off = [];
     #early = null;  // events that came while all that there is was asked for
-    #loads = 0;
+    #loads = 0;     // only what was asked for last counts, and nothing once it is left
     #voice = new Voice({may: () => this.seat !== null, muted: () => this.mutes.length > 0});
 
     /** signaling: connected. options: those of Media, but for addresses. */
@@ -391,6 +391,7 @@ export class VoiceRoom extends Emitter {
     #unfollow() {
         this.#off.forEach(off => off());
         this.#early = null;
+        this.#loads += 1;
     }
 
     async #end(reason) {
