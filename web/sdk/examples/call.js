@@ -37,6 +37,7 @@ function follow(another) {
 }
 
 calls.on('incoming', follow);
+calls.on('resumed', follow);
 calls.on('missed', ({by}) => {
     find('state').textContent = `${by} has called while you were busy.`;
 });
@@ -49,4 +50,4 @@ find('decline').onclick = () => telling(() => call.reject());
 find('hang-up').onclick = () => telling(() => call.hangUp());
 find('mute').onclick = () => telling(() => call.mute(!call.muted));
 find('phone').hidden = false;
-telling(() => calls.resume());  // one that rang before this page was open
+telling(() => calls.resume());  // one that rang, or that he was in, before this page was open
