@@ -102,12 +102,16 @@ class CallBar extends HTMLElement {
         call.on('media-problem', error => {
             if (!(error instanceof MicrophoneError)) this.app.tell(sentence(error), {bad: true});  // that one is shown while it lasts
         });
-        call.on('ended', ({reason, duration_s}) => {
-            this.#ringtone.stop();
-            if (this.current === call) this.current = null;
-            this.app.tell(duration_s ? t('call-lasted', {duration: duration(duration_s)}) : t('call-ended', {reason: t(`reason-${reason}`)}));
-            this.show();
-        });
+        call.on('ended', () => this.#over(call));
+        if (call.ended) this.#over(call);  // declined while it was being started
+        else this.show();
+    }
+
+    #over(call) {
+        const {reason, duration_s} = call.ended;
+        this.#ringtone.stop();
+        if (this.current === call) this.current = null;
+        this.app.tell(duration_s ? t('call-lasted', {duration: duration(duration_s)}) : t('call-ended', {reason: t(`reason-${reason}`)}));
         this.show();
     }
 }

@@ -22,7 +22,8 @@ export class Calls extends Emitter {
         signaling.on('reload', () => persistently(() => this.resume(), mayPass).catch(() => {}));
     }
 
-    /** Calls one user or several; rings at theirs until they answer, at most 60 s. RpcError, MicrophoneError. */
+    /** Calls one user or several; rings at theirs until they answer, at most 60 s. It may have `ended` already, when one declines
+        at once. RpcError, MicrophoneError. */
     async start(users, {data} = {}) {
         const view = await this.#signaling.call('start_call', data === undefined ? {users} : {users, data});
         const call = this.#add(view);
@@ -76,7 +77,7 @@ export class Calls extends Emitter {
  * service cannot be asked; `microphoneProblem` has the name of a MicrophoneError while it lasts. */
 export class Call extends Emitter {
     media = null;
-    ended = null;
+    ended = null;  // as the event tells it
     #signaling;
     #options;
     #voice;

@@ -329,6 +329,7 @@ export class Call extends Emitter<{
     readonly parties: Party[];
     readonly own: Party | undefined;
     readonly state: 'ringing' | 'calling' | 'in' | 'ended';
+    readonly ended: {reason: string; duration_s: number} | null;
     readonly muted: boolean;
     readonly media: Media | null;
     /** Of a MicrophoneError, while the others do not hear this user for it. */

@@ -29,10 +29,13 @@ function follow(another) {
     call = another;
     call.on('change', show);
     call.on('media-problem', error => telling(() => { throw error; }));
-    call.on('ended', ({reason, duration_s}) => {
-        outcome = `The call is over after ${Math.round(duration_s)} s (${reason}).`;
-        show();
-    });
+    call.on('ended', over);
+    if (call.ended) over(call.ended);  // declined while it was being started
+    else show();
+}
+
+function over({reason, duration_s}) {
+    outcome = `The call is over after ${Math.round(duration_s)} s (${reason}).`;
     show();
 }
 
