@@ -123,3 +123,13 @@ test('a mute in a call that fails leaves the microphone as it is shown', async (
     await assert.rejects(call.mute(), RpcError);
     assert.deepEqual(set, [true, false]);
 });
+
+test('a call that is declined while its caller joins it has ended when it is given', async () => {
+    signaling.call = async method => {
+        if (method === 'start_call') return callWith(party('ann', 'in', {device: 'here'}), {answered_at: null});
+        signaling.emit('event', {event: 'call_ended', data: {call: 'c', reason: 'rejected', duration_s: 0}});
+        throw new RpcError({message: 'Over.', data: {problem: 'not-in-call'}});
+    };
+    const call = await calls.start(['bob']);
+    assert.deepEqual([call.state, call.ended], ['ended', {reason: 'rejected', duration_s: 0}]);
+});
