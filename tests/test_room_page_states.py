@@ -14,7 +14,7 @@ from playwright.async_api import expect
 from tests.browser import chromium
 from tests.conftest import StartServer
 from tests.server import Server
-from tests.test_room_page import ANN_HZ, BOB_HZ, House, Rooms, User, house, media, rooms
+from tests.test_room_page import ANN_HZ, BOB_HZ, SILENT_DB, House, Rooms, User, calls, house, media, rooms
 
 __all__ = ["house", "media", "rooms"]  # fixtures
 
@@ -35,11 +35,24 @@ NO_MICROPHONE = """() => {
     };
     window.unplug = () => {
         window.lack();
-        const {publisher} = document.querySelector('voice-app').room.media;
+        const app = document.querySelector('voice-app');
+        const {publisher} = (app.querySelector('call-bar').current ?? app.room).media;
         const [track] = publisher.microphone.getAudioTracks();
         track.stop();
         track.dispatchEvent(new Event('ended'));
         navigator.mediaDevices.dispatchEvent(new Event('devicechange'));
+    };
+}"""
+
+
+# Whatever a page resumes from is kept no longer; `socket` is the one that it has now.
+LONG_AWAY = """() => {
+    const {send} = WebSocket.prototype;
+    WebSocket.prototype.send = function (text) {
+        window.socket = this;
+        const message = JSON.parse(text);
+        for (const stream in message.params?.resume) message.params.resume[stream] = 1e6;
+        send.call(this, JSON.stringify(message));
     };
 }"""
 
@@ -201,7 +214,55 @@ async def test_a_microphone_that_is_unplugged_is_told_and_the_next_one_is_used(h
     assert bob.errors == []
 
 
+async def test_a_microphone_that_is_unplugged_in_a_call_is_told_and_the_next_one_is_used(house: House) -> None:
+    ann, bob = await asyncio.gather(house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ))
+    await bob.page.evaluate(NO_MICROPHONE)
+    await calls(ann, "bob")
+    await bob.press("Accept")
+    await ann.hears(BOB_HZ)
+    await bob.page.evaluate("() => window.unplug()")
+    await bob.sees("There is no microphone. Connect one; you go on listening.")
+    await ann.hears_no_more(BOB_HZ)
+    await bob.hears(ANN_HZ)
+    await bob.page.evaluate("() => window.plug()")
+    await ann.hears(BOB_HZ)
+    await expect(bob.page.get_by_text("There is no microphone.")).to_be_hidden()
+    assert bob.errors == []
+
+
 # ---- connections
+
+
+async def test_a_call_goes_on_in_a_page_that_is_loaded_anew(house: House) -> None:
+    ann, bob = await asyncio.gather(house.comes("ann", ANN_HZ), house.comes("bob", BOB_HZ))
+    await calls(ann, "bob")
+    await bob.press("Accept")
+    await ann.hears(BOB_HZ)
+    await bob.page.locator("call-bar").get_by_role("button", name="Mute").click()
+    await ann.hears_no_more(BOB_HZ)
+    await bob.page.reload()
+    await bob.sees("In a call with ann")
+    await bob.hears(ANN_HZ)
+    assert await ann.loudest_db(BOB_HZ, 1.0) < SILENT_DB
+    await bob.page.locator("call-bar").get_by_role("button", name="Unmute").click()
+    await ann.hears(BOB_HZ)
+    await bob.press("Hang up")
+    await ann.sees("The call is over. It lasted 0:")
+
+
+async def test_who_was_taken_out_while_he_was_away_for_too_long_is_told_that_he_has_left(house: House) -> None:
+    ann, bob = await house.comes("ann"), await house.comes("bob")
+    await in_lobby(ann)
+    room = await a_room(ann, "Tunnel")
+    await house.enters(bob, "Tunnel")
+    await bob.page.evaluate(LONG_AWAY)
+    await asks(bob, "heartbeat")
+    await bob.page.context.set_offline(True)
+    await bob.page.evaluate("window.socket.close()")
+    await ann.page.evaluate(CALL, ["kick", {"room": room, "user": "bob"}])
+    await bob.page.context.set_offline(False)
+    await bob.sees("You were away for too long, and have left the room.")
+    await in_lobby(bob)
 
 
 async def test_who_is_offline_is_told_and_misses_nothing(house: House) -> None:

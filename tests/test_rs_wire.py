@@ -183,6 +183,23 @@ async def test_who_is_gone_is_lost_to_his_rooms_and_back_when_he_comes(service: 
         assert next(one for one in ann.events if one["event"] == "attendee_lost")["data"] == {"user": "bob"}
 
 
+async def test_a_room_says_to_each_who_asks_what_he_is_in_it(service: Wired) -> None:
+    async with await service.client("ann") as ann, await service.client("bob") as bob:
+        room = await room_of(ann, mode="free")
+        assert (await bob.call("get_room", room=room))["own"] is None
+        assert (await bob.call("login_room", room=room, nick="Bob"))["own"]["nick"] == "Bob"
+        await bob.call("take_seat", room=room, seat=3)
+        await ann.call("mute", room=room, user="bob")
+        own = (await bob.call("get_room", room=room))["own"]
+        assert [own[name] for name in ("user", "role", "seat", "mutes")] == ["bob", "speaker", 3, ["host"]]
+        assert (await ann.call("get_room_list"))["rooms"][0]["own"]["role"] == "host"
+        await ann.call("kick", room=room, user="bob")
+        assert (await bob.call("get_room", room=room))["own"] is None
+        await ann.call("dismiss_room", room=room)
+        view = await ann.call("get_room", room=room)
+        assert (view["own"], view["status"]) == (None, 2)
+
+
 async def test_heartbeats_over_http_keep_a_user_there_until_they_stop(service: Wired) -> None:
     ann, bob = await service.token("ann"), await service.token("bob", "watch")
     room = (await service.call("POST", "/v1/rooms", ann, json={"title": "Jazz"})).json()["id"]

@@ -98,6 +98,9 @@ async def test_a_call(house: House) -> None:
         await ann.page.get_by_label("Whom").fill("bob")
         await press(ann.page, "Call")
         await expect(bob.page.get_by_role("status")).to_have_text("ann calls you.", timeout=10_000)
+        await expect(ann.page.get_by_role("status")).to_have_text(
+            "It rings at bob.", timeout=10_000
+        )  # it is heard, too
         await press(bob.page, answer)
         if answer == "Decline":
             await expect(ann.page.get_by_role("status")).to_contain_text("(rejected)", timeout=10_000)

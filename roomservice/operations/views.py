@@ -74,6 +74,7 @@ class RoomView(Result):
     info_version: int = Field(description="Of `info`; rises by one with each change")
     likes: int = Field(description="How often it was liked")
     online: int = Field(description="Number of attendees")
+    own: AttendeeView | None = Field(description="The caller as an attendee, null when he is not in the room")
     talking: list[str] = Field(description="Ids of those who speak at this moment, as far as it is known")
     visits: int = Field(description="How often it was entered")
     visitors: int = Field(description="By how many different users")
@@ -92,7 +93,8 @@ class AttendeePage(Result):
     next: str | None = Field(description="`after` of the next page, null on the last")
 
 
-def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str]) -> RoomView:
+def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str], user: str) -> RoomView:
+    """user: who asks."""
     listing, room = listed.listing, listed.room
     settings = room.settings
     return RoomView(
@@ -120,6 +122,7 @@ def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str]) -> Roo
         info_version=room.info_version,
         likes=room.likes,
         online=len(room.attendees),
+        own=attendee_view(room, user) if user in room.attendees else None,
         talking=list(talking),
         visits=visits.pv,
         visitors=visits.uv,

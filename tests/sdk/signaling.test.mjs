@@ -21,16 +21,10 @@ class FakeSocket {
         this.said = [...this.said ?? [], message];
         queueMicrotask(() => this.answer(message));
     }
-    addEventListener(name, listener) {
-        this.closing = listener;
-    }
     close(code = 1000) {
         if (this.gone) return;
         this.gone = true;
-        queueMicrotask(() => {
-            this.closing?.({code});
-            this.onclose?.({code});
-        });
+        queueMicrotask(() => this.onclose?.({code}));
     }
 }
 const online = new Set();
@@ -157,5 +151,107 @@ test('a connection that is dead when the browser is online again is given up tho
     assert.equal(signaling.state, 'connected');
     context.mock.timers.tick(1);
     assert.equal(signaling.state, 'reconnecting');
+    signaling.close();
+});
+
+/** So much of the mocked clock, in steps between which everything that waits for nothing else is done. */
+async function pass(context, milliseconds) {
+    for (let passed = 0; passed < milliseconds; passed += 100) {
+        context.mock.timers.tick(100);
+        await new Promise(setImmediate);
+    }
+}
+
+test('a service that closes at hello is come back to with one socket at a time, and ever more slowly', async context => {
+    context.mock.timers.enable({apis: ['setTimeout', 'setInterval']});
+    const signaling = new Signaling({token: async () => 'secret'});
+    await signaling.connect();
+    const welcomes = serve;
+    serve = socket => {
+        sockets.push(socket);
+        assert.equal(sockets.filter(({gone}) => !gone).length, 1);
+        socket.answer = () => socket.close(1013);
+        socket.open();
+    };
+    sockets[0].close(1013);
+    await pass(context, 30_000);
+    assert.equal(signaling.state, 'reconnecting');
+    assert.ok(sockets.length > 4 && sockets.length < 13, `${sockets.length} sockets`);
+    serve = welcomes;
+    await pass(context, 16_000);
+    assert.equal(signaling.state, 'connected');
+    const made = sockets.length;
+    await pass(context, 30_000);
+    assert.equal(sockets.length, made);
+    signaling.close();
+});
+
+test('a hello that is never answered is given up, though its socket never closes', async context => {
+    context.mock.timers.enable({apis: ['setTimeout', 'setInterval']});
+    const welcomes = serve;
+    serve = socket => {
+        sockets.push(socket);
+        socket.answer = () => {};
+        socket.close = () => {};
+        socket.open();
+    };
+    const signaling = new Signaling({token: async () => 'secret'});
+    const connected = signaling.connect();
+    await pass(context, 9_000);
+    serve = welcomes;
+    await pass(context, 2_000);
+    await connected;
+    assert.deepEqual([signaling.state, sockets.length], ['connected', 2]);
+    signaling.close();
+});
+
+test('a hello that comes too often, or while something is away, is said again', async () => {
+    for (const problem of ['too-often', 'unavailable', 'internal']) {
+        refuses = {code: -32000, message: 'Not now.', data: {problem}};
+        const signaling = new Signaling({token: async () => 'secret'});
+        const ends = [];
+        signaling.on('closed', reason => ends.push(reason));
+        const connected = signaling.connect();
+        await new Promise(resolve => setTimeout(resolve, 5));
+        assert.deepEqual([signaling.state, ends, sockets.at(-1).gone], ['reconnecting', [], true]);
+        refuses = null;
+        await goOn();
+        await connected;
+        sockets.at(-1).close(1006);
+        refuses = {code: -32000, message: 'Not now.', data: {problem}};
+        await goOn();
+        assert.equal(signaling.state, 'reconnecting');
+        refuses = null;
+        await goOn();
+        assert.deepEqual([signaling.state, ends], ['connected', []]);
+        signaling.close();
+    }
+});
+
+test('another device that takes the place while it says hello ends it', async () => {
+    const signaling = new Signaling({token: async () => 'secret'});
+    const ends = [];
+    signaling.on('closed', reason => ends.push(reason));
+    const welcomes = serve;
+    serve = socket => {
+        welcomes(socket);
+        socket.answer = () => socket.close(4002);
+    };
+    await assert.rejects(signaling.connect(), RpcError);
+    assert.deepEqual([signaling.state, ends], ['closed', ['replaced']]);
+});
+
+test('what the service says later to have missed is asked for again, and nothing of before is told', async () => {
+    const signaling = new Signaling({token: async () => 'secret'});
+    const reloads = [], seen = [];
+    signaling.on('reload', streams => reloads.push(streams));
+    signaling.on('event', ({seq}) => seen.push(seq));
+    await signaling.connect();
+    sockets[0].say({jsonrpc: '2.0', method: 'reload', params: {stream: 'room:r', last: 40}});
+    for (const seq of [40, 41]) sockets[0].event('room:r', seq);
+    assert.deepEqual([reloads, seen], [[['room:r']], [41]]);
+    sockets[0].close(1006);
+    await goOn();
+    assert.equal(sockets[1].said[0].params.resume['room:r'], 41);
     signaling.close();
 });

@@ -35,6 +35,14 @@ test('a seat that is left is free, and a moved one takes its mutes along', () =>
     assert.deepEqual(left.people.get('bob').mutes, []);
 });
 
+test('an event that a newer view has already changes nothing of it', () => {
+    const newer = after(
+        ['seat_taken', {user: 'bob', seat: 2, role: 'speaker', mutes: ['self']}],
+        ['seat_taken', {user: 'cem', seat: 1, role: 'speaker', mutes: []}],
+    );
+    assert.deepEqual(applied(newer, 'seat_moved', {user: 'bob', from: 1, seat: 2}).seats, newer.seats);
+});
+
 test('who leaves is gone from everywhere', () => {
     const state = after(
         ['hand_raised', {user: 'cem', seat: 2}],

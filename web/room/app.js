@@ -37,7 +37,7 @@ class VoiceApp extends HTMLElement {
         this.#call.app = this;
         addEventListener('pagehide', () => {
             this.room?.abandon();
-            this.calls?.current?.media?.close({keepalive: true});
+            this.#call.current?.media?.close({keepalive: true});
         });
         addEventListener('hashchange', () => this.#follow());
         if (this.account.user) this.start();

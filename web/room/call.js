@@ -1,4 +1,4 @@
-import {Ringtone} from '/sdk/index.js';
+import {MicrophoneError, Ringtone} from '/sdk/index.js';
 import {h, icon, text} from './dom.js';
 import {sentence, t} from './words.js';
 
@@ -7,12 +7,14 @@ class CallBar extends HTMLElement {
     current = null;
     #ringtone = new Ringtone();
     #timer = 0;
+    #blocked = false;
 
     /** calls: a Calls, or null when there is nobody any more who could have one. */
     follow(calls) {
         this.calls = calls;
         if (!calls) return this.current?.end({reason: 'lost', duration_s: 0});
         calls.on('incoming', call => this.#take(call));
+        calls.on('resumed', call => this.#take(call));
         calls.on('missed', ({by}) => this.app.tell(t('missed-call', {name: by})));
     }
 
@@ -55,7 +57,7 @@ class CallBar extends HTMLElement {
         const clock = h('span', {class: 'quiet'});
         const button = (name, act, kind, picture) => h('button', {class: kind, onclick: () => this.app.try(act)}, icon(picture), h('span', {}, t(name)));
         this.replaceChildren(
-            h('strong', {class: 'grow', role: 'alert'}, words), clock,
+            h('strong', {class: 'grow', role: 'alert'}, words), clock, ...this.#hints,
             ...state === 'ringing'
                 ? [button('accept', () => call.accept(), 'primary', 'phone'), button('decline', () => call.reject(), 'bad', 'close')]
                 : [
@@ -71,16 +73,45 @@ class CallBar extends HTMLElement {
         }
     }
 
+    /** What keeps the others from hearing this user, or him from hearing them, and what he may do about it. */
+    get #hints() {
+        const {microphoneProblem: problem, media} = this.current;
+        const hint = (words, name, act) =>
+            h('span', {role: 'status'}, words, ' ', h('button', {onclick: () => this.app.try(act)}, t(name)));
+        const play = () => {
+            this.#block(false);
+            return media.play();
+        };
+        const words = problem && sentence({name: problem, message: t('microphone-problem')});
+        return [
+            ...problem ? [hint(words, 'retry', () => this.current.useMicrophone())] : [],
+            ...this.#blocked ? [hint(t('sound-blocked'), 'sound-on', play)] : [],
+        ];
+    }
+
+    #block(blocked) {
+        this.#blocked = blocked;
+        this.show();
+    }
+
     #take(call) {
         this.current = call;
+        this.#blocked = false;
+        call.media?.on('blocked', () => this.#block(true));  // nobody has touched the page yet that a call goes on in
         call.on('change', () => this.show());
-        call.on('media-problem', error => this.app.tell(sentence(error), {bad: true}));
-        call.on('ended', ({reason, duration_s}) => {
-            this.#ringtone.stop();
-            if (this.current === call) this.current = null;
-            this.app.tell(duration_s ? t('call-lasted', {duration: duration(duration_s)}) : t('call-ended', {reason: t(`reason-${reason}`)}));
-            this.show();
+        call.on('media-problem', error => {
+            if (!(error instanceof MicrophoneError)) this.app.tell(sentence(error), {bad: true});  // that one is shown while it lasts
         });
+        call.on('ended', () => this.#over(call));
+        if (call.ended) this.#over(call);  // declined while it was being started
+        else this.show();
+    }
+
+    #over(call) {
+        const {reason, duration_s} = call.ended;
+        this.#ringtone.stop();
+        if (this.current === call) this.current = null;
+        this.app.tell(duration_s ? t('call-lasted', {duration: duration(duration_s)}) : t('call-ended', {reason: t(`reason-${reason}`)}));
         this.show();
     }
 }

@@ -18,3 +18,15 @@ export function pause(milliseconds) {
         addEventListener('online', done);
     });
 }
+
+/** What `action` resolves to in the end: after an error of which `again(error)` is true it is done once more, after a pause. */
+export async function persistently(action, again) {
+    for (let attempt = 0; ; attempt++) {
+        try {
+            return await action();
+        } catch (error) {
+            if (!again(error)) throw error;
+        }
+        await pause(backoff(attempt));
+    }
+}

@@ -1,9 +1,13 @@
+import {persistently} from './backoff.js';
 import {Emitter} from './emitter.js';
 import {Media} from './media.js';
+import {mayPass} from './rpc-error.js';
+import {Voice} from './voice.js';
 
 /** Calls of this device's user: those that he makes, and those that come.
  *
- * Events: `incoming` (Call): ring, and accept() or reject() it. `missed` ({call, by, reason}): he was busy. */
+ * Events: `incoming` (Call): ring, and accept() or reject() it. `resumed` (Call): he is in it by this device, as before the page
+ * was loaded anew. `missed` ({call, by, reason}): he was busy. */
 export class Calls extends Emitter {
     #signaling;
     #options;
@@ -15,10 +19,11 @@ export class Calls extends Emitter {
         this.#signaling = signaling;
         this.#options = options;
         signaling.on('event', ({event, data}) => this.#happened(event, data));
-        signaling.on('reload', () => this.resume());
+        signaling.on('reload', () => persistently(() => this.resume(), mayPass).catch(() => {}));
     }
 
-    /** Calls one user or several; rings at theirs until they answer, at most 60 s. RpcError, MicrophoneError. */
+    /** Calls one user or several; rings at theirs until they answer, at most 60 s. It may have `ended` already, when one declines
+        at once. RpcError, MicrophoneError. */
     async start(users, {data} = {}) {
         const view = await this.#signaling.call('start_call', data === undefined ? {users} : {users, data});
         const call = this.#add(view);
@@ -26,14 +31,21 @@ export class Calls extends Emitter {
         return call;
     }
 
-    /** A call that was there before this page: emitted as `incoming` while it rings. */
+    /** How it is now with the call that was there before this page, or before what was missed: emitted as `incoming` while it
+        rings, as `resumed` when this device is in it. Those that are not there any more end. */
     async resume() {
+        const before = [...this.#open.values()];
         const {call: view} = await this.#signaling.call('get_current_call');
+        await Promise.all(before.filter(({id}) => id !== view?.id).map(call => call.over()));
         if (!view) return;
         const known = this.#open.get(view.id);
-        if (known) return known.update(view);
-        const call = this.#add(view);
-        if (call.own?.state === 'ringing') this.emit('incoming', call);
+        if (known) known.update(view);
+        const call = known ?? this.#add(view);
+        if (call.elsewhere) return call.end({reason: 'answered elsewhere', duration_s: 0});
+        const joined = call.own?.state === 'in' && call.rejoin();
+        if (!known && joined) this.emit('resumed', call);
+        if (!known && call.own?.state === 'ringing') this.emit('incoming', call);
+        await joined;
     }
 
     async history({before, limit = 20} = {}) {
@@ -61,18 +73,23 @@ export class Calls extends Emitter {
 
 /** One call. `state`: 'ringing' for who is called, 'calling' for who waits for an answer, 'in', or 'ended'.
  *
- * Events: `change`, `ended` ({reason, duration_s}), `media-problem` (error). */
+ * Events: `change`, `ended` ({reason, duration_s}), `media-problem` (error): he is in, but his microphone is not sent, or the
+ * service cannot be asked; `microphoneProblem` has the name of a MicrophoneError while it lasts. */
 export class Call extends Emitter {
     media = null;
-    ended = null;
+    ended = null;  // as the event tells it
     #signaling;
     #options;
+    #voice;
 
     constructor(signaling, view, options = {}) {
         super();
         this.#signaling = signaling;
         this.#options = options;
         this.view = view;
+        this.#voice = new Voice({muted: () => this.muted, microphone: options.microphone});
+        this.#voice.on('problem', error => this.emit('media-problem', error));
+        this.#voice.on('change', () => this.emit('change'));
     }
 
     get id() {
@@ -98,8 +115,22 @@ export class Call extends Emitter {
         return this.view.answered_at === null ? 'calling' : 'in';
     }
 
+    /** Whether he is in it by another device of his. */
+    get elsewhere() {
+        return this.own?.state === 'in' && this.own.device !== this.#signaling.device;
+    }
+
     get muted() {
         return (this.own?.mutes.length ?? 0) > 0;
+    }
+
+    get microphoneProblem() {
+        return this.#voice.problem;
+    }
+
+    /** Another one, after it was unplugged or refused: what there is, or one that the user has chosen. */
+    useMicrophone(microphone = true) {
+        return this.#voice.use(microphone);
     }
 
     /** By this device; the user's others stop ringing. RpcError, MicrophoneError. */
@@ -125,7 +156,12 @@ export class Call extends Emitter {
 
     async mute(muted = true) {
         if (muted) this.media?.setMuted(true);
-        this.update(await this.#call('mute_party', {muted}));
+        try {
+            this.update(await this.#call('mute_party', {muted}));
+        } catch (error) {
+            this.media?.setMuted(this.muted);  // as it is shown
+            throw error;
+        }
     }
 
     async muteUser(user, muted = true) {
@@ -140,18 +176,29 @@ export class Call extends Emitter {
         this.update(await this.#call('hand_over_call', {user}));
     }
 
-    /** Speaks and listens; the caller hears how it rings. */
-    async join() {
+    /** Speaks and listens; the caller hears how it rings. Without a microphone it is hung up. */
+    join() {
+        return this.#open(media => media.open({microphone: this.#voice.microphone}));
+    }
+
+    /** The same for who is in already: servers that are away, and a microphone, are waited for. */
+    rejoin() {
+        return this.#open(media => persistently(() => this.ended || media.open(), error => !this.ended && mayPass(error)));
+    }
+
+    async #open(open) {
         if (this.media) return;
         const media = this.media = new Media({...this.#options, addresses: () => this.#call('get_call_media')});
         media.on('ended', () => this.end({reason: 'lost', duration_s: 0}));
+        this.#voice.start(media);
         try {
-            await media.open({microphone: this.#options.microphone ?? true});
+            await open(media);
         } catch (error) {
-            this.media = null;
+            if (this.ended) return;
             await this.hangUp();
             throw error;
         }
+        await this.#voice.follow();
         this.emit('change');
     }
 
@@ -160,6 +207,13 @@ export class Call extends Emitter {
         if (view.ended_at !== null) return this.end(view);
         this.media?.setMuted(this.muted);
         this.emit('change');
+    }
+
+    /** The service has it no more among what he is in. */
+    async over() {
+        const view = await this.#call('get_call').catch(() => null);
+        const own = view?.parties.find(({user}) => user === this.#signaling.user);
+        await this.end({reason: view?.reason ?? own?.reason ?? 'lost', duration_s: view?.duration_s ?? 0});
     }
 
     async happened(event, data) {
@@ -180,6 +234,7 @@ export class Call extends Emitter {
         this.ended = {reason, duration_s};
         const {media} = this;
         this.media = null;
+        this.#voice.stop();
         await media?.close({ended: true});
         this.emit('ended', this.ended);
         this.emit('change');

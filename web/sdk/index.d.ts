@@ -210,7 +210,7 @@ export interface RoomState {
     people: Map<string, Attendee>;
 }
 
-export function roomState(view: Omit<RoomState, 'people'>, attendees: Attendee[]): RoomState;
+export function roomState(view: Omit<RoomState, 'people'> & {own: Attendee | null}, attendees: Attendee[]): RoomState;
 export function applied(state: RoomState, event: string, data: Record<string, any>): RoomState;
 export function roleOf(state: RoomState, user: string): Role;
 export function seatOf(state: RoomState, user: string): number | null;
@@ -333,8 +333,12 @@ export class Call extends Emitter<{
     readonly parties: Party[];
     readonly own: Party | undefined;
     readonly state: 'ringing' | 'calling' | 'in' | 'ended';
+    readonly ended: {reason: string; duration_s: number} | null;
     readonly muted: boolean;
     readonly media: Media | null;
+    /** Of a MicrophoneError, while the others do not hear this user for it. */
+    readonly microphoneProblem: string;
+    useMicrophone(microphone?: Microphone): Promise<void>;
     accept(): Promise<void>;
     reject(data?: string): Promise<void>;
     hangUp(): Promise<void>;
@@ -348,6 +352,7 @@ export class Call extends Emitter<{
 /** The calls that this user makes, and those that come. */
 export class Calls extends Emitter<{
     incoming: Call;
+    resumed: Call;
     missed: {call: string; by: string; reason: string};
 }> {
     constructor(signaling: Signaling, options?: MediaOptions & {microphone?: Microphone});

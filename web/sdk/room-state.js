@@ -2,9 +2,12 @@
 //
 //   view   as get_room answers        people   Map user -> as get_attendee_list has him
 
-/** The state of a room that was just entered. */
-export function roomState(view, attendees) {
-    return {...view, people: new Map(attendees.map(attendee => [attendee.user, attendee]))};
+/** The state of a room that was just entered. Its attendees may be a page of many, whoever asks is among its people: as the
+    view's `own`, if he is in the room. */
+export function roomState({own, ...view}, attendees) {
+    const people = new Map(attendees.map(attendee => [attendee.user, attendee]));
+    if (own) people.set(own.user, own);
+    return {...view, people};
 }
 
 /** The state after an event of the room's stream. The same object when the event changes nothing of it. */
@@ -72,6 +75,7 @@ const CHANGES = {
         ...seats(state, seat, {user: null, mutes: []}),
     }),
     seat_moved: (state, {user, from, seat}) => {
+        if (state.seats[from].user !== user) return {};  // a view that is newer has it already
         const {mutes} = state.seats[from];
         const after = seats(state, from, {user: null, mutes: []});
         return {...person(state, user, {seat}), ...seats({...state, ...after}, seat, {user, mutes})};

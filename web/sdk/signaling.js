@@ -8,7 +8,8 @@ export {RpcError};
 
 // How long a call waits for its answer; a connection that is made anew meanwhile counts.
 const ANSWER_MS = 15000;
-// How long a connection may take to be made, and one that the browser has just come back online with to say that it lives.
+// How long a connection may take to be made and greeted, and one that the browser has just come back online with to say that
+// it lives.
 const OPEN_MS = 10000;
 const ALIVE_MS = 3000;
 // Close codes after which it is no use to come again (docs/rooms.md): another device has taken this one's place, or the user
@@ -55,15 +56,16 @@ export class Signaling extends Emitter {
             try {
                 return await this.#open(turn);
             } catch (error) {
-                if (isFinal(error)) {
-                    this.#finish('unauthorised');
+                if (turn === this.#turn && endOf(error)) {
+                    this.#finish(endOf(error));
                     throw error;
                 }
             }
-            if (turn === this.#turn) this.#become('reconnecting');
+            if (turn !== this.#turn) break;
+            this.#become('reconnecting');
             await this.#pause(attempt);
         }
-        throw new Error('It was closed.');
+        throw closed();
     }
 
     /** Now, instead of after the pause between two attempts. */
@@ -73,12 +75,11 @@ export class Signaling extends Emitter {
 
     /** The result of a method. While there is no connection it waits for one. RpcError. */
     call(method, params = {}) {
-        if (this.state === 'closed') return Promise.reject(new RpcError({code: 0, message: 'There is no connection.', data: {problem: 'closed'}}));
+        if (this.state === 'closed') return Promise.reject(closed());
         const id = ++this.#id;
         const message = JSON.stringify({jsonrpc: '2.0', id, method, params});
         return new Promise((resolve, reject) => {
-            const late = {code: 0, message: 'The service does not answer.', data: {problem: 'no-answer'}};
-            const timer = setTimeout(() => this.#settle(id, {error: late}), ANSWER_MS);
+            const timer = setTimeout(() => this.#refuse(id, late()), ANSWER_MS);
             this.#waiting.set(id, {message, resolve, reject, timer, sent: false});
             if (this.state === 'connected') this.#send(id);
         });
@@ -96,18 +97,20 @@ export class Signaling extends Emitter {
         this.#finish('');
     }
 
+    /** A connection that is made and greeted. One that fails before is nobody's any more: who asked tries again. */
     async #open(turn) {
         const token = await this.#token();
+        if (turn !== this.#turn) throw closed();
         const socket = this.#socket = new WebSocket(this.#url);
-        const timer = setTimeout(() => socket.close(), OPEN_MS);
-        await new Promise((resolve, reject) => {
-            socket.onopen = resolve;
-            socket.onclose = reject;
-        }).finally(() => clearTimeout(timer));
-        if (turn !== this.#turn) return socket.close();
+        let hello;
+        try {
+            hello = await this.#greet(socket, token);
+            if (turn !== this.#turn) throw closed();
+        } catch (error) {
+            socket.close();
+            throw error;
+        }
         socket.onclose = ({code}) => this.#lost(socket, turn, code);
-        const hello = await this.#hello(socket, token);
-        if (turn !== this.#turn) return socket.close();
         socket.onmessage = ({data}) => this.#received(JSON.parse(data));
         Object.assign(this, {user: hello.user, device: hello.device});
         for (const [stream, last] of Object.entries(hello.streams)) {
@@ -121,18 +124,21 @@ export class Signaling extends Emitter {
         return hello;
     }
 
-    #hello(socket, token) {
+    /** The answer to hello. RpcError, also of a connection that is closed before, or gives no sign of life. */
+    #greet(socket, token) {
         const params = {token, resume: Object.fromEntries(this.#seen)};
+        let timer = 0;
         return new Promise((resolve, reject) => {
+            timer = setTimeout(() => reject(late()), OPEN_MS);
+            socket.onopen = () => socket.send(JSON.stringify({jsonrpc: '2.0', id: 'hello', method: 'hello', params}));
+            socket.onclose = ({code}) => reject(lost(code));
             socket.onmessage = ({data}) => {
                 const message = JSON.parse(data);
                 if (message.id !== 'hello') return;
                 if (message.error) reject(new RpcError(message.error));
                 else resolve(message.result);
             };
-            socket.addEventListener('close', reject);
-            socket.send(JSON.stringify({jsonrpc: '2.0', id: 'hello', method: 'hello', params}));
-        });
+        }).finally(() => clearTimeout(timer));
     }
 
     /** Who does not answer is gone: a network that is dead closes no socket. */
@@ -171,6 +177,13 @@ export class Signaling extends Emitter {
     #received({id, method, params, result, error}) {
         if (id !== undefined && method === undefined) this.#settle(id, {result, error});
         else if (method === 'event') this.#event(params);
+        else if (method === 'reload') this.#missed(params);
+    }
+
+    /** As the `reload` of hello: this connection was too slow for what its service keeps. */
+    #missed({stream, last}) {
+        this.#seen.set(stream, last);
+        this.emit('reload', [stream]);
     }
 
     #event(event) {
@@ -181,12 +194,19 @@ export class Signaling extends Emitter {
     }
 
     #settle(id, {result, error}) {
+        if (error) return this.#refuse(id, new RpcError(error));
+        this.#take(id)?.resolve(result);
+    }
+
+    #refuse(id, error) {
+        this.#take(id)?.reject(error);
+    }
+
+    #take(id) {
         const waiting = this.#waiting.get(id);
-        if (!waiting) return;
         this.#waiting.delete(id);
-        clearTimeout(waiting.timer);
-        if (error) waiting.reject(new RpcError(error));
-        else waiting.resolve(result);
+        clearTimeout(waiting?.timer);
+        return waiting;
     }
 
     #lost(socket, turn, code) {
@@ -195,7 +215,7 @@ export class Signaling extends Emitter {
         if (FINAL.has(code)) return this.#finish(FINAL.get(code));
         // What was sent and not answered may have been done, or not: who asked must look.
         for (const [id, {sent}] of this.#waiting) {
-            if (sent) this.#settle(id, {error: {code: 0, message: 'The connection was lost.', data: {problem: 'connection-lost'}}});
+            if (sent) this.#refuse(id, lost());
         }
         this.#become('reconnecting');
         this.#again(turn);
@@ -208,7 +228,7 @@ export class Signaling extends Emitter {
             try {
                 return await this.#open(turn);
             } catch (error) {
-                if (isFinal(error)) return this.#finish('unauthorised');
+                if (turn === this.#turn && endOf(error)) return this.#finish(endOf(error));
             }
         }
     }
@@ -218,8 +238,7 @@ export class Signaling extends Emitter {
         this.#wake();
         removeEventListener('online', this.#online);
         clearInterval(this.#heartbeat);
-        const gone = {code: 0, message: 'It was closed.', data: {problem: 'closed'}};
-        for (const id of [...this.#waiting.keys()]) this.#settle(id, {error: gone});
+        for (const id of [...this.#waiting.keys()]) this.#refuse(id, closed());
         this.#socket?.close();
         this.#socket = null;
         if (this.state === 'closed') return;
@@ -234,5 +253,14 @@ export class Signaling extends Emitter {
     }
 }
 
-/** The service refuses who comes, or refuses him a token: it is no use to come again. */
-const isFinal = error => error instanceof RpcError || error instanceof Refusal && [401, 403].includes(error.status);
+// What befalls a call here, as if the service had refused it. `code`: of the socket's close.
+const lost = (code = 0) => new RpcError({code, message: 'The connection was lost.', data: {problem: 'connection-lost'}});
+const late = () => new RpcError({message: 'The service does not answer.', data: {problem: 'no-answer'}});
+const closed = () => new RpcError({message: 'The connection was closed.', data: {problem: 'closed'}});
+
+/** Why it is no use to come again after this: the service refuses who comes, or refuses him a token, or has closed for good.
+    Whatever else it refuses, as too much at once, or because its database is away, passes. */
+function endOf(error) {
+    const refused = error.problem === 'unauthorised' || error instanceof Refusal && [401, 403].includes(error.status);
+    return FINAL.get(error.code) ?? (refused ? 'unauthorised' : '');
+}

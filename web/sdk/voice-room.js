@@ -1,15 +1,16 @@
-import {backoff, pause} from './backoff.js';
+import {persistently} from './backoff.js';
 import {Emitter} from './emitter.js';
-import {passes} from './http.js';
 import {Media} from './media.js';
-import {MicrophoneError} from './microphone.js';
 import {applied, leads, roleOf, roomState, seatOf} from './room-state.js';
+import {mayPass} from './rpc-error.js';
+import {Voice} from './voice.js';
 
 const ATTENDEES = 200;
 const MESSAGES = 50;
 const MUSIC = 'music';
 const ATTEMPTS = 5;
 const TITLE_LENGTH = 200;
+const DISMISSED = 2;  // a view's `status`
 
 /** A voice room as an app uses it: one method for each thing that somebody does in it, over Signaling and Media.
  *
@@ -31,20 +32,20 @@ export class VoiceRoom extends Emitter {
     invite = null;
     media = null;
     uploads = null;     // {allowed, max_bytes}: what this user may bring, as library() was told
-    microphone = true;  // what Media.publish() takes
-    microphoneProblem = '';
     #signaling;
     #options;
     #off = [];
-    #attempt = 0;  // of sending the microphone, since it last worked
-    #waits = false;
-    #plugged = () => this.microphoneProblem && this.#followSeat();
+    #early = null;  // events that came while all that there is was asked for
+    #loads = 0;     // only what was asked for last counts, and nothing once it is left
+    #voice = new Voice({may: () => this.seat !== null, muted: () => this.mutes.length > 0});
 
     /** signaling: connected. options: those of Media, but for addresses. */
     constructor(signaling, options = {}) {
         super();
         this.#signaling = signaling;
         this.#options = options;
+        this.#voice.on('problem', error => this.emit('media-problem', error));
+        this.#voice.on('change', () => this.emit('change'));
     }
 
     /** Makes a room, whose host he is, and enters it. */
@@ -75,6 +76,19 @@ export class VoiceRoom extends Emitter {
         return this.state !== null && leads(this.state, this.user);
     }
 
+    /** What Media.publish() takes. */
+    get microphone() {
+        return this.#voice.microphone;
+    }
+
+    set microphone(microphone) {
+        this.#voice.microphone = microphone;
+    }
+
+    get microphoneProblem() {
+        return this.#voice.problem;
+    }
+
     /** Who mutes this user; nobody, and he is heard, when it is empty. */
     get mutes() {
         return this.state?.people.get(this.user)?.mutes ?? [];
@@ -83,25 +97,23 @@ export class VoiceRoom extends Emitter {
     /** Enters and listens. Besides RpcError also what Media.open() throws. */
     async enter(room, {nick, avatar, extra} = {}) {
         const signaling = this.#signaling;
-        const early = [];
-        this.#off = [
-            signaling.on('event', event => early ? early.push(event) : 0),
-        ];
-        const view = await signaling.call('login_room', defined({room, nick, avatar, extra}));
-        await this.#load(view);
-        this.#off.forEach(off => off());
         this.#off = [
             signaling.on('event', event => this.#happened(event)),
             signaling.on('reload', streams => this.#reload(streams)),
             signaling.on('closed', () => this.#end('lost')),
         ];
-        early.forEach(event => this.#happened(event));
+        try {
+            await this.#load(() => signaling.call('login_room', defined({room, nick, avatar, extra})));
+        } catch (error) {
+            this.#unfollow();
+            throw error;
+        }
+        if (!this.state) return;  // sent out at once: `ended` has told
         this.media = new Media({...this.#options, addresses: () => this.#addresses()});
         this.media.on('ended', () => this.#end('refused'));
-        this.media.on('unpublished', reason => reason === 'microphone' && this.useMicrophone());
-        navigator.mediaDevices?.addEventListener('devicechange', this.#plugged);
+        this.#voice.start(this.media);
         await this.media.open();
-        await this.#followSeat();
+        await this.#voice.follow();
     }
 
     takeSeat(seat) {
@@ -146,13 +158,17 @@ export class VoiceRoom extends Emitter {
     /** One's own microphone: silent here at once, and shown so to everybody. */
     async mute(muted = true) {
         if (muted) this.media?.setMuted(true);
-        await this.#call('mute', {muted});
+        try {
+            await this.#call('mute', {muted});
+        } catch (error) {
+            this.media?.setMuted(this.mutes.length > 0);  // as it is shown
+            throw error;
+        }
     }
 
     /** Another one, after it was unplugged or refused: what there is, or one that the user has chosen. */
-    async useMicrophone(microphone = true) {
-        this.microphone = microphone;
-        await this.#followSeat();
+    useMicrophone(microphone = true) {
+        return this.#voice.use(microphone);
     }
 
     muteUser(user, muted = true) {
@@ -303,47 +319,63 @@ export class VoiceRoom extends Emitter {
         return this.#call('get_addresses');
     }
 
-    async #load(view) {
+    /** All that there is to know, from the view that `ask` gives on. Events that come meanwhile may be newer, and follow it. */
+    async #load(ask) {
+        this.#early ??= [];
+        const turn = ++this.#loads;
+        const view = await ask();
         const room = view.id;
-        const [{attendees}, {messages}] = await Promise.all([
+        const [{attendees, total}, {messages}] = await Promise.all([
             this.#signaling.call('get_attendee_list', {room, limit: ATTENDEES}),
             this.#signaling.call('get_messages', {group: room, limit: MESSAGES}).catch(() => ({messages: []})),
         ]);
+        if (turn !== this.#loads) return;
+        const early = this.#early;
+        this.#early = null;
         this.messages = [...messages].sort((a, b) => a.number - b.number);
-        this.state = roomState(view, attendees);
-        const own = view.invites.find(({user}) => user === this.user);
-        this.invite = own ?? null;
+        this.state = roomState({...view, online: total}, attendees);
+        this.invite = view.invites.find(({user}) => user === this.user) ?? null;
+        early.forEach(event => this.#happened(event));
+        if (this.state && !this.state.people.has(this.user)) return this.#end(view.status === DISMISSED ? 'dismissed' : 'lost');
         this.emit('change');
     }
 
+    /** The service still has him on his seat while it cannot be asked: it is asked again. */
     async #reload(streams) {
-        if (!streams.includes(`room:${this.id}`)) return;
+        if (!this.state || !streams.includes(`room:${this.id}`)) return;
+        const load = () => this.state && this.#load(() => this.#call('get_room'));
         try {
-            await this.#load(await this.#call('get_room'));
-            await this.#followSeat();
+            await persistently(load, error => this.state && mayPass(error));
+            await this.#voice.follow();
         } catch (error) {
             await this.#end(['no-such-room', 'room-dismissed'].includes(error.problem) ? 'dismissed' : 'lost');
         }
     }
 
-    #happened({stream, event, data, at}) {
-        if (stream === `room:${this.id}`) {
-            if (event.startsWith('message')) this.#inChat(event, data);
-            else this.#inRoom(event, data, at);
-        } else if (stream === `user:${this.user}` && data.room === this.id) this.#toUser(event, data);
+    #happened(event) {
+        if (this.#early) return this.#early.push(event);
+        if (!this.state) return;
+        if (event.stream === `room:${this.id}`) this.#inside(event);
+        else if (event.stream === `user:${this.user}` && event.data.room === this.id) this.#toUser(event.event, event.data);
     }
 
-    async #inRoom(event, data, at) {
+    #inside({event, data, at}) {
+        if (event.startsWith('message')) this.#inChat(event, data);
+        else this.#inRoom(event, data, at);
+    }
+
+    #inRoom(event, data, at) {
         this.state = applied(this.state, event, data);
         this.emit('event', {event, data, at});
         this.emit('change');
         if (event === 'room_dismissed') return this.#end(data.reason === 'host gone' ? 'host-gone' : 'dismissed');
         if (event === 'attendee_left' && data.user === this.user) return this.#end(data.reason);
-        if (data.user === this.user) await this.#followSeat();
+        if (data.user === this.user) return this.#voice.follow();
     }
 
     #inChat(event, data) {
         if (event === 'message') {
+            if (this.messages.some(({id}) => id === data.id)) return;
             this.messages = [...this.messages, data];
             this.emit('message', data);
         } else if (event === 'message_recalled') {
@@ -366,41 +398,16 @@ export class VoiceRoom extends Emitter {
         this.emit('change');
     }
 
-    /** The microphone is sent while there is a seat, and silent while anybody mutes it. */
-    async #followSeat() {
-        const {media} = this;
-        if (!media || media.state === 'closed') return;
-        const known = this.microphoneProblem;
-        this.microphoneProblem = '';
-        try {
-            if (this.seat === null) {
-                await media.unpublish('seat');
-            } else {
-                await media.publish(this.microphone);
-                media.setMuted(this.mutes.length > 0);
-            }
-            this.#attempt = 0;
-        } catch (error) {
-            if (this.media === media && this.#attempt === 0) this.emit('media-problem', error);
-            if (error instanceof MicrophoneError) this.microphoneProblem = error.name;
-            else if (passes(error)) this.#followSeatLater();
-        }
-        if (known !== this.microphoneProblem) this.emit('change');
-    }
-
-    #followSeatLater() {
-        if (this.#waits) return;
-        this.#waits = true;
-        pause(backoff(this.#attempt++)).then(() => {
-            this.#waits = false;
-            this.#followSeat();
-        });
+    #unfollow() {
+        this.#off.forEach(off => off());
+        this.#early = null;
+        this.#loads += 1;
     }
 
     async #end(reason) {
         if (!this.state) return;
-        this.#off.forEach(off => off());
-        navigator.mediaDevices?.removeEventListener('devicechange', this.#plugged);
+        this.#unfollow();
+        this.#voice.stop();
         this.state = null;
         this.invite = null;
         const {media} = this;

@@ -29,14 +29,18 @@ function follow(another) {
     call = another;
     call.on('change', show);
     call.on('media-problem', error => telling(() => { throw error; }));
-    call.on('ended', ({reason, duration_s}) => {
-        outcome = `The call is over after ${Math.round(duration_s)} s (${reason}).`;
-        show();
-    });
+    call.on('ended', over);
+    if (call.ended) over(call.ended);  // declined while it was being started
+    else show();
+}
+
+function over({reason, duration_s}) {
+    outcome = `The call is over after ${Math.round(duration_s)} s (${reason}).`;
     show();
 }
 
 calls.on('incoming', follow);
+calls.on('resumed', follow);
 calls.on('missed', ({by}) => {
     find('state').textContent = `${by} has called while you were busy.`;
 });
@@ -49,4 +53,4 @@ find('decline').onclick = () => telling(() => call.reject());
 find('hang-up').onclick = () => telling(() => call.hangUp());
 find('mute').onclick = () => telling(() => call.mute(!call.muted));
 find('phone').hidden = false;
-telling(() => calls.resume());  // one that rang before this page was open
+telling(() => calls.resume());  // one that rang, or that he was in, before this page was open
