@@ -54,8 +54,8 @@ def _depart(room: Room, user: str, target: Room) -> None:
 
 
 def _arrive(target: Room, user: str, participant: Participant) -> list[Command]:
-    """participant: as he was in the other room. Who is connected here too has his older sessions replaced at once: media
-    of those that he brings has long begun, so nothing else would."""
+    """participant: as he was in the other room. Who is connected here too has his older sessions replaced at once: the
+    media of those that he brings has long begun, so nothing else would."""
     commands: list[Command] = []
     for way, peer in (*participant.peers.items(), *participant.coming.items()):
         row = None
