@@ -48,8 +48,8 @@ class Jukebox:
                 left, right = pan_gains(pan)
                 self._driver.plane.add_tap(room, csrc, player, gain=1.0, left=left, right=right, delay_samples=delay)
             case ClosePlayer(room, name, csrc):
-                if entry := self._players.pop((room, name), None):
-                    entry.player.close()
+                if (room, name) in self._players:
+                    self._players.pop((room, name)).player.close()
                 self._driver.plane.remove_column(room, csrc)
 
     def ask(self, room: int, name: str, event: Event) -> None:

@@ -157,7 +157,7 @@ async def test_what_is_no_music_or_does_not_come_whole_leaves_nothing(tmp_path: 
 
 
 async def test_an_upload_that_is_cancelled_takes_nothing_from_another_of_the_same(
-    tmp_path: Path, children: Children
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = Library(tmp_path, children)
     register, held, release = library._register, asyncio.Event(), asyncio.Event()
@@ -167,7 +167,7 @@ async def test_an_upload_that_is_cancelled_takes_nothing_from_another_of_the_sam
         await release.wait()
         await register(*args)
 
-    library._register = holds  # type: ignore[method-assign]
+    monkeypatch.setattr(library, "_register", holds)
     first = asyncio.create_task(library.add(chunks(WAV)))
     await held.wait()
     second = asyncio.create_task(library.add(chunks(WAV)))
@@ -191,7 +191,7 @@ async def test_an_upload_that_is_cancelled_takes_nothing_from_another_of_the_sam
         first.cancel()
         return kept
 
-    library._keep = cancelled_at_the_end  # type: ignore[method-assign]
+    monkeypatch.setattr(library, "_keep", cancelled_at_the_end)
     first = asyncio.create_task(library.add(chunks(WAV)))
     with pytest.raises(asyncio.CancelledError):
         await first

@@ -332,7 +332,7 @@ class Library:
             except OSError as error:
                 if not prefix:
                     raise
-                skipped[prefix] = error.strerror
+                skipped[prefix] = error.strerror or "unreadable"
                 continue
             for entry in listed:
                 if entry.name.startswith(".") or len(found) + len(skipped) >= MAX_SCANNED:
@@ -351,7 +351,7 @@ class Library:
                 except FileNotFoundError:
                     continue  # it has gone since
                 except OSError as error:
-                    skipped[path] = error.strerror
+                    skipped[path] = error.strerror or "unreadable"
         return found, skipped
 
     async def _adopt(self, path: str, size: int, mtime_ns: int) -> None:
