@@ -19,6 +19,7 @@ from mediaserver.capacity import Capacity
 from mediaserver.census import Census
 from mediaserver.commands import (
     AddTap,
+    ChangeEffect,
     ChangePlayer,
     ClosePeer,
     ClosePlayer,
@@ -346,7 +347,9 @@ class Node:
                 self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
             case ClosePeer(peer, reason):
                 self.census.of(peer).end(reason)
-            case OpenPlayer() | ChangePlayer() | ClosePlayer() | AddTap() | StartEffect() | StopEffect():
+            case OpenPlayer() | ChangePlayer() | ClosePlayer() | AddTap():
+                self.playback.perform(command)
+            case StartEffect() | ChangeEffect() | StopEffect():
                 self.playback.perform(command)
             case _:
                 perform_in_plane(self.driver.plane, self.driver.stages, command)

@@ -5,11 +5,15 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mediaserver.feed import Playing, Subscription
+from mediaserver.matrix import linear
 from mediaserver.model.room import Room
-from mediaserver.programme import PlayerSpec, PlayerState, player_column
+from mediaserver.place import pan_gains
+from mediaserver.programme import PlayerSpec, PlayerState, effect_column, player_column
+from mediaserver.soundbank import Samples
 from tests.edge import ROOM, USER, Edge, serving
 
 TRACKS = [{"media": "nosuch"}]
@@ -113,3 +117,67 @@ async def test_a_room_that_cannot_be_looked_at_keeps_nothing_from_the_others(
     await asyncio.sleep(0.5)
     assert looked.count(other.name) >= 2
     assert looked.count(edge.room.name) >= 2
+
+
+class Loading:
+    """A sound of the library that is decoded when the test says so."""
+
+    def __init__(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.decoded: asyncio.Future[Samples] = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(edge.node.playback.sounds, "_decode", self._decode)
+
+    async def _decode(self, _: str) -> Samples:
+        return await self.decoded
+
+    async def finish(self) -> None:
+        self.decoded.set_result(np.zeros((480, 1), np.float32))
+        await asyncio.sleep(0.01)
+
+
+async def put_effect(edge: Edge, **wish: Any) -> None:
+    response = await edge.control("PUT", "rooms", ROOM, "effects", "call", json={"sound": "library:song", **wish})
+    assert response.status_code == 200, response.text
+
+
+async def test_an_effect_that_is_changed_while_it_is_loaded_begins_as_it_was_wished_last(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.node.open_room(ROOM)
+    sound = Loading(edge, monkeypatch)
+    await put_effect(edge)
+    await put_effect(edge, gain_db=-6.0, pan=1.0)
+    assert not edge.plane.columns
+    await sound.finish()
+    key = edge.room.id, edge.room.csrcs.of(effect_column("call"))
+    assert edge.plane.effects.keys() == {key}
+    assert edge.plane.columns == {key: linear(-6.0)}
+    assert edge.plane.places[key] == pan_gains(1.0)
+    await put_effect(edge, gain_db=-12.0)
+    assert edge.plane.columns == {key: linear(-12.0)}
+    assert edge.plane.places[key] == pan_gains(0.0)
+    await edge.control("DELETE", "rooms", ROOM, "effects", "call")
+    assert not edge.plane.columns
+
+
+async def test_an_effect_that_is_changed_and_stopped_while_it_is_loaded_leaves_nothing(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.node.open_room(ROOM)
+    sound = Loading(edge, monkeypatch)
+    await put_effect(edge)
+    await put_effect(edge, gain_db=-6.0)
+    await edge.control("DELETE", "rooms", ROOM, "effects", "call")
+    assert not edge.plane.columns
+    assert not edge.plane.effects
+    assert sound.decoded.cancelled()
+
+
+async def test_an_effect_whose_sound_is_a_defect_s_occasion_has_ended(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.node.open_room(ROOM)
+    sound = Loading(edge, monkeypatch)
+    await put_effect(edge)
+    sound.decoded.set_exception(ValueError("a defect"))
+    await asyncio.sleep(0.01)
+    assert not edge.room.programme.effects
