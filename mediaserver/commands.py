@@ -171,6 +171,16 @@ class StartEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeEffect:
+    """Another gain, place or audience; whether it is heard already, or its sound is still being loaded."""
+
+    room: int
+    effect: str
+    csrc: int
+    spec: EffectSpec
+
+
+@dataclass(frozen=True, slots=True)
 class StopEffect:
     room: int
     effect: str
@@ -225,6 +235,7 @@ Command = (
     | AddTap
     | SetDelay
     | StartEffect
+    | ChangeEffect
     | StopEffect
     | RemoveRow
     | SetListenerRow

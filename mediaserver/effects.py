@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from mediaserver import logs
-from mediaserver.commands import StartEffect, StopEffect
+from mediaserver.commands import ChangeEffect, StartEffect, StopEffect
 from mediaserver.matrix import linear
 from mediaserver.place import pan_gains
 from mediaserver.plane import Driver, Event
+from mediaserver.programme import EffectSpec
 
 if TYPE_CHECKING:
     from mediaserver._native import Clip
@@ -49,19 +50,35 @@ class Effects:
         self._ended = ended
         self._playing: dict[int, _Playing] = {}  # by csrc, which is unique while it plays
 
-    def perform(self, command: StartEffect | StopEffect) -> None:
-        if isinstance(command, StopEffect):
-            self._stop(command)
-            return
+    def perform(self, command: StartEffect | ChangeEffect | StopEffect) -> None:
+        match command:
+            case StartEffect():
+                self._prepare(command)
+            case ChangeEffect(csrc=csrc, spec=spec):
+                self._change(csrc, spec)
+            case StopEffect():
+                self._stop(command)
+
+    def close(self) -> None:
+        for csrc in tuple(self._playing):
+            self._drop(csrc)
+
+    def _prepare(self, command: StartEffect) -> None:
         playing = self._playing[command.csrc] = _Playing(command)
         if clip := self._sounds.ready(command.spec.sound):
             self._start(playing, clip)
         else:
             playing.task = asyncio.get_running_loop().create_task(self._load(playing))
 
-    def close(self) -> None:
-        for csrc in tuple(self._playing):
-            self._drop(csrc)
+    def _change(self, csrc: int, spec: EffectSpec) -> None:
+        """What is not heard yet begins as it is wished by then: it has no column before."""
+        playing = self._playing.get(csrc)
+        if playing is None:
+            return
+        playing.command = replace(playing.command, spec=spec)
+        if playing.number is not None:
+            gain = linear(spec.gain_db)
+            self._driver.plane.set_column(playing.command.room, csrc, gain, *pan_gains(spec.pan))
 
     def _start(self, playing: _Playing, clip: "Clip") -> None:
         command, spec = playing.command, playing.command.spec
@@ -82,13 +99,18 @@ class Effects:
         command = playing.command
         try:
             clip = await self._sounds.load(command.spec.sound)
-        except SoundError as error:
-            traffic.info("effect not played", effect=command.effect, reason=str(error))
-            self._drop(command.csrc)
-            self._ended(command.room, command.effect, command.csrc, str(error))
-        else:
             playing.task = None
             self._start(playing, clip)
+        except SoundError as error:
+            traffic.info("effect not played", effect=command.effect, reason=str(error))
+            self._fail(command, str(error))
+        except Exception:  # a defect: the room must still hear that it is over
+            traffic.exception("effect not played", effect=command.effect)
+            self._fail(command, "The effect could not be played.")
+
+    def _fail(self, command: StartEffect, reason: str) -> None:
+        self._drop(command.csrc)
+        self._ended(command.room, command.effect, command.csrc, reason)
 
     def _stop(self, command: StopEffect) -> None:
         playing = self._drop(command.csrc)

@@ -49,9 +49,10 @@ class WatchedFiles:
             if contents is not None and contents != self._seen:
                 self._take(contents)
         except ValueError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
-                log.warning("%s The %s stay as they were.", error, self._what)
+            self._complain(str(error))
+            return
+        except Exception as error:  # a defect must not end the watch; its words may be the files'
+            self._complain(f"{type(error).__name__} when the files were read.")
             return
         self._complaint = ""
         if contents is None or contents == self._seen:
@@ -59,6 +60,11 @@ class WatchedFiles:
         if self._seen is not None:
             log.info("The %s were read again.", self._what)
         self._seen = contents
+
+    def _complain(self, sentence: str) -> None:
+        if sentence != self._complaint:
+            self._complaint = sentence
+            log.warning("%s The %s stay as they were.", sentence, self._what)
 
 
 def read(path: Path) -> bytes:

@@ -16,6 +16,7 @@ Heard = Callable[[int, str, Sequence[Effect]], None]
 """(room, player, what it tells)."""
 
 _AT_REST = (Status.IDLE, Status.ENDED, Status.FAILED)
+_NOTHING = Now(Status.IDLE, track=None, position_s=0.0, at_ns=0, duration_s=None, failure="", tags={})
 
 
 @dataclass(slots=True)
@@ -47,7 +48,8 @@ class Jukebox:
                 left, right = pan_gains(pan)
                 self._driver.plane.add_tap(room, csrc, player, gain=1.0, left=left, right=right, delay_samples=delay)
             case ClosePlayer(room, name, csrc):
-                self._players.pop((room, name)).player.close()
+                if (room, name) in self._players:
+                    self._players.pop((room, name)).player.close()
                 self._driver.plane.remove_column(room, csrc)
 
     def ask(self, room: int, name: str, event: Event) -> None:
@@ -55,8 +57,9 @@ class Jukebox:
         self._players[room, name].player.ask(event)
 
     def now(self, room: int, name: str) -> Now:
-        """KeyError when there is no such player."""
-        return self._players[room, name].player.now()
+        """A player that is not there, because it is yet to be opened or could not be, does nothing."""
+        entry = self._players.get((room, name))
+        return _NOTHING if entry is None else entry.player.now()
 
     def close(self) -> None:
         for entry in self._players.values():

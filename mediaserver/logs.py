@@ -13,7 +13,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO, cast
@@ -70,6 +71,15 @@ def get(
         logging.getLogger(name), processors=processors, wrapper_class=structlog.stdlib.BoundLogger
     )
     return cast(structlog.stdlib.BoundLogger, logger)
+
+
+@contextmanager
+def surviving(log: structlog.stdlib.BoundLogger, event: str, **fields: object) -> Iterator[None]:
+    """A defect within is logged as this event and goes no further: what is done beside it must not end with it."""
+    try:
+        yield
+    except Exception:
+        log.exception(event, **fields)
 
 
 class Limit:

@@ -19,6 +19,7 @@ from mediaserver.capacity import Capacity
 from mediaserver.census import Census
 from mediaserver.commands import (
     AddTap,
+    ChangeEffect,
     ChangePlayer,
     ClosePeer,
     ClosePlayer,
@@ -111,6 +112,8 @@ class Node:
         self._room_ids = itertools.count(1)
         self._timers: Timers | None = None
         self._began = 0.0
+        self._performing = 0  # calls of perform() that have not returned
+        self._changed: dict[int, Room] = {}  # by id, whose change is yet to be made known
         self.playback = Playback(self, driver, Music(settings.music, driver.make_ring))
         self.streams = Streams(self.playback.now)
         self.observer = Observer(self)
@@ -237,8 +240,10 @@ class Node:
             return
         del self._by_id[room.id]
         self.streams.close_room(room)
-        self.perform(lifecycle.end(room))
-        self.journal.forget(room)
+        try:
+            self.perform(lifecycle.end(room))
+        finally:
+            self.journal.forget(room)
         traffic.info("room closed", room=name)
 
     def move(self, room: Room, user: str, target: Room) -> None:
@@ -263,20 +268,15 @@ class Node:
 
     def change(self, room: Room, commands: Iterable[Command]) -> None:
         """Makes a change of the room true, and known."""
+        self._changed[room.id] = room
         self.perform(commands)
-        if room.programme.aligned() and room.id in self._by_id:
-            self.singers.note(room)
-            if not room.alignment.loops_ms:
-                # It is about to begin: then it need not move when it is heard.
-                self.perform(aligning.align(room, self.singers.look_at(room)))
-        self.streams.changed(room)
-        self.record(room)
 
     def align(self) -> None:
         """Brings music and singers to what is measured now. To be called once a second."""
-        for room, alignment in self.singers.look():
-            if commands := aligning.align(room, alignment):
-                self.change(room, commands)
+        for room in self.singers.look():
+            with logs.surviving(traffic, "music and singers were not aligned", room=room.name):
+                if commands := aligning.align(room, self.singers.look_at(room)):
+                    self.change(room, commands)
 
     async def settled(self) -> None:
         """Returns when all changes made so far would survive a crash. StateError when they cannot be written down."""
@@ -315,19 +315,56 @@ class Node:
         for effect in document.effects.values():
             self.playback.check_sound(effect.sound)
 
-    @tracing.traced("perform")
     def perform(self, commands: Iterable[Command]) -> None:
+        """All of them, also when one fails: the first failure is raised in the end. What changes because of them (a
+        player says that it begins, a session ends) is known afterwards: until then a room can name players that have
+        not been opened."""
+        self._performing += 1
+        try:
+            self._perform_each(commands)
+        finally:
+            self._performing -= 1
+            if not self._performing:
+                self._make_known()
+
+    @tracing.traced("perform")
+    def _perform_each(self, commands: Iterable[Command]) -> None:
+        failure: Exception | None = None
         for command in commands:
-            match command:
-                case MovePeer(peer, room, csrc, row):
-                    self._rehome(self.census.of(peer), self._by_id[room])
-                    self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
-                case ClosePeer(peer, reason):
-                    self.census.of(peer).end(reason)
-                case OpenPlayer() | ChangePlayer() | ClosePlayer() | AddTap() | StartEffect() | StopEffect():
-                    self.playback.perform(command)
-                case _:
-                    perform_in_plane(self.driver.plane, self.driver.stages, command)
+            try:
+                self._perform_one(command)
+            except Exception as error:
+                if failure is not None:
+                    log.exception("a command failed after another one", command=type(command).__name__)
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _perform_one(self, command: Command) -> None:
+        match command:
+            case MovePeer(peer, room, csrc, row):
+                self._rehome(self.census.of(peer), self._by_id[room])
+                self.driver.plane.move_peer(peer, room, csrc=csrc, row=row)
+            case ClosePeer(peer, reason):
+                self.census.of(peer).end(reason)
+            case OpenPlayer() | ChangePlayer() | ClosePlayer() | AddTap():
+                self.playback.perform(command)
+            case StartEffect() | ChangeEffect() | StopEffect():
+                self.playback.perform(command)
+            case _:
+                perform_in_plane(self.driver.plane, self.driver.stages, command)
+
+    def _make_known(self) -> None:
+        """What has changed, to those who read of it and to the state; once, however often a room has changed."""
+        while self._changed:
+            room = self._changed.pop(next(iter(self._changed)))
+            if room.programme.aligned() and room.id in self._by_id:
+                self.singers.note(room)
+                if not room.alignment.loops_ms:
+                    # It is about to begin: then it need not move when it is heard.
+                    self.perform(aligning.align(room, self.singers.look_at(room)))
+            self.streams.changed(room)
+            self.record(room)
 
     # Sessions
 
@@ -432,10 +469,12 @@ class Node:
         room, direction = session.room, session.direction
         self.census.leave(session, reason)
         self.streams.end(room, session.id)
-        self.perform(presence.leave(room, session.user, direction, session.peer, reason))
+        commands = presence.leave(room, session.user, direction, session.peer, reason)
         if direction is Direction.PUBLISH:
-            self.streams.changed(room)
-        self.record(room)
+            self.change(room, commands)
+        else:
+            self.perform(commands)
+            self.record(room)
         if reason is not CloseReason.KICKED and self._timers is not None:
             self.capacity.returning.lost((room.name, session.user, direction), self._timers.time())
         session.log("session ended", reason=reason, duration_s=session.duration_s)

@@ -4,8 +4,10 @@ what is wrong with a microphone, whose quality is low."""
 import asyncio
 import math
 from collections.abc import Mapping, Set
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from mediaserver import logs
 from mediaserver.census import Census
 from mediaserver.feed import LEVELS_EVERY_MS, Level
 from mediaserver.microphone import Heard
@@ -14,6 +16,8 @@ from mediaserver.model.room import Room
 from mediaserver.quality import Verdict
 from mediaserver.sessions import Session, State
 from mediaserver.streams import Streams
+
+log = logs.get(__name__, limited=True)
 
 QUALITY_EVERY_MS = 1000
 """Between two looks at the quality of all sessions."""
@@ -54,7 +58,9 @@ class Observer:
         loop = asyncio.get_running_loop()
         at_ms = 0
         while True:
-            every_ms = self.look(loop.time(), at_ms)
+            every_ms = LEVELS_EVERY_MS
+            with logs.surviving(log, "the rooms could not be looked at"):
+                every_ms = self.look(loop.time(), at_ms)
             next_ms = (at_ms // every_ms + 1) * every_ms
             await asyncio.sleep((next_ms - at_ms) / 1000)
             at_ms = next_ms
@@ -73,15 +79,17 @@ class Observer:
         every_ms = LEVELS_EVERY_MS
         for room in node.streams.read_rooms():
             every_ms = math.gcd(every_ms, *node.streams.level_intervals(room))
-            self._tell_voices(room, now, at_ms)
-            if room.programme.players:
-                node.streams.played(room)
+            with _apart(room):
+                self._tell_voices(room, now, at_ms)
+                if room.programme.players:
+                    node.streams.played(room)
         self._look_at_voices(now, at_ms)
         self._told = {room: when for room, when in self._told.items() if now - when < CHANGES_EVERY_S}
         if at_ms % QUALITY_EVERY_MS == 0:
             node.align()
             for session in tuple(self._losing):
-                self._judge(session, now)
+                with _apart(session.room):
+                    self._judge(session, now)
         return every_ms
 
     def _look_at_voices(self, now: float, at_ms: int) -> None:
@@ -97,7 +105,8 @@ class Observer:
             if node.rooms.get(room.name) is not room:
                 self._speaking.pop(room.id, None)
             elif not node.streams.are_read(room):
-                self._tell_voices(room, now, at_ms)
+                with _apart(room):
+                    self._tell_voices(room, now, at_ms)
 
     def voice(self, session: Session, now: float) -> None:
         """The plane says that this publisher begins or ends to speak, or that something with his microphone does."""
@@ -211,6 +220,11 @@ class Observer:
         else:
             session.room.tell("quality.recovered", session.user, direction=session.direction)
         self._node.record(session.room)
+
+
+def _apart(room: Room) -> AbstractContextManager[None]:
+    """What is wrong with one room keeps nothing from the others."""
+    return logs.surviving(log, "a room could not be looked at", room=room.name)
 
 
 def _microphone(session: Session) -> dict[str, bool]:

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from mediaserver.commands import AddTap, ChangePlayer, ClosePlayer, Command, OpenPlayer, StartEffect, StopEffect
+from mediaserver.commands import (
+    AddTap,
+    ChangeEffect,
+    ChangePlayer,
+    ClosePlayer,
+    Command,
+    OpenPlayer,
+    StartEffect,
+    StopEffect,
+)
 from mediaserver.effects import Effects, SoundError
 from mediaserver.feed import Playing
 from mediaserver.jukebox import Jukebox
@@ -34,7 +43,7 @@ from mediaserver.programme import EffectSpec, PlayerSpec, PlayerState
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
 from mediaserver.soundbank import Samples, SoundBank
 
-PlayCommand = OpenPlayer | ChangePlayer | ClosePlayer | AddTap | StartEffect | StopEffect
+PlayCommand = OpenPlayer | ChangePlayer | ClosePlayer | AddTap | StartEffect | ChangeEffect | StopEffect
 
 
 class UnknownSoundError(LookupError):
@@ -107,7 +116,7 @@ class Playback:
             raise UnknownSoundError(f"There is no sound {sound}.")
 
     def perform(self, command: PlayCommand) -> None:
-        if isinstance(command, StartEffect | StopEffect):
+        if isinstance(command, StartEffect | ChangeEffect | StopEffect):
             self._effects.perform(command)
         else:
             self.jukebox.perform(command)

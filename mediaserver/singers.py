@@ -36,16 +36,16 @@ class Singers:
         """The room has music to sing to."""
         self._singing[room.id] = room
 
-    def look(self) -> list[tuple[Room, Alignment]]:
-        """To be called once a second: the rooms with music to sing to, and how late what is to be heard there."""
+    def look(self) -> list[Room]:
+        """To be called once a second: the rooms with music to sing to."""
         for room in tuple(self._singing.values()):
             if not room.programme.aligned() or self._node.rooms.get(room.name) is not room:
                 del self._singing[room.id]
                 self._choirs.pop(room.id, None)
-        return [(room, self.look_at(room)) for room in self._singing.values()]
+        return list(self._singing.values())
 
     def look_at(self, room: Room) -> Alignment:
-        """Likewise of one room."""
+        """How late what is to be heard there now."""
         choir = self._choir(room)
         choir.keep(room.participants)
         return choir.look(self._figures(room))

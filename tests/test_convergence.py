@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mediaserver.place import pan_gains
 from mediaserver.programme import effect_column, player_column, tap_column
+from mediaserver.sessions import Session, State
 from mediaserver.voices import VoiceEffect
 from tests.edge import NOW, Edge, bearer
 from tests.offers import offer
@@ -239,7 +240,7 @@ class Convergence(RuleBasedStateMachine):
         self.lives = 0
         self.known: dict[str, dict[str, Any]] = {}
         self.listening: dict[tuple[str, str], str] = {}  # (room, user) -> address of the session
-        self.publishing: dict[tuple[str, str], str] = {}
+        self.connected: set[tuple[str, str]] = set()  # of those who listen
         self.edge: Edge
 
     @initialize()
@@ -328,18 +329,24 @@ class Convergence(RuleBasedStateMachine):
         assert self.call("DELETE", "rooms", room, "participants", user).status_code == 204
         self.known[room]["speakers"].pop(user, None)
         self.listening.pop((room, user), None)
+        self.connected.discard((room, user))
         self.edge.now += 10  # tokens issued from now on are good again
 
     @precondition(lambda self: len(self.known) == 2)
     @rule(room=rooms, user=users)
     def move(self, room: str, user: str) -> None:
         (other,) = set(ROOMS) - {room}
+        if (other, user) in self.connected and (room, user) in self.listening:
+            self.connect_session(room, user)  # else both are there until it is
         response = self.call("POST", "rooms", room, "participants", user, "move", json={"room": other})
         if (room, user) not in self.listening:
             assert response.status_code == 404
             return
         assert response.status_code == 200, response.text
         self.listening[other, user] = self.listening.pop((room, user))
+        if (room, user) in self.connected:
+            self.connected.remove((room, user))
+            self.connected.add((other, user))
         seat = self.known[room]["speakers"].pop(user, None)
         if seat is not None and user not in self.known[other]["speakers"]:
             seat.pop("seat", None)
@@ -378,12 +385,20 @@ class Convergence(RuleBasedStateMachine):
         )
         assert response.status_code == 201, response.text
         self.listening[room, user] = response.headers["location"]
+        if (room, user) in self.connected:
+            self.connect_session(room, user)  # until it is, the older one stays
+
+    @precondition(lambda self: self.listening)
+    @rule(data=st.data())
+    def connect(self, data: st.DataObject) -> None:
+        self.connect_session(*data.draw(st.sampled_from(sorted(self.listening))))
 
     @precondition(lambda self: self.listening)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.listening)))
         address = self.listening.pop(key)
+        self.connected.discard(key)
         delete = self.edge.http.delete(address, auth=self.edge.service)
         assert self.loop.run_until_complete(delete).status_code == 200
 
@@ -396,6 +411,7 @@ class Convergence(RuleBasedStateMachine):
 
         self.loop.run_until_complete(stop())
         self.listening.clear()
+        self.connected.clear()
         self.start(self.path)
 
     @rule()
@@ -413,6 +429,7 @@ class Convergence(RuleBasedStateMachine):
 
         self.loop.run_until_complete(stop())
         self.listening.clear()
+        self.connected.clear()
         self.start(copy_of)
 
     # What must be so
@@ -451,6 +468,8 @@ class Convergence(RuleBasedStateMachine):
                 assert plane.places[room.id, csrc] == pan_gains(document["players"][player]["pan"])
             listening = {user for of, user in self.listening if of == name}
             assert listening == set(room.participants)
+            sessions = {session for session in self.edge.node.census.sessions.values() if session.room is room}
+            assert sessions == {self.session(name, user) for user in listening}
             for listener in listening:
                 row = plane.peers[room.participants[listener].peers["listen"]].row  # type: ignore[index]
                 assert row is not None
@@ -507,6 +526,22 @@ class Convergence(RuleBasedStateMachine):
 
     def forget_sessions(self, room: str) -> None:
         self.listening = {key: address for key, address in self.listening.items() if key[0] != room}
+        self.connected = {key for key in self.connected if key[0] != room}
+
+    def connect_session(self, room: str, user: str) -> None:
+        """Its handshake is done, and media flows."""
+
+        async def connect() -> None:
+            session = self.session(room, user)
+            session.state = State.CONNECTED
+            self.edge.node.connected(session)
+            self.edge.node.media(session)
+
+        self.loop.run_until_complete(connect())
+        self.connected.add((room, user))
+
+    def session(self, room: str, user: str) -> Session:
+        return self.edge.node.census.sessions[self.listening[room, user].rpartition("/")[2]]
 
     @staticmethod
     def quoted(room: str) -> str:

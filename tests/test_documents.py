@@ -14,6 +14,7 @@ from mediaserver.model.room import Room
 from mediaserver.programme import effect_column, player_column, tap_column
 from mediaserver.schema import MAX_METADATA_BYTES, MAX_METADATA_DEPTH, MAX_ROOMS_PER_CALL, MAX_WISHES, RoomDocument
 from mediaserver.schema_programme import MAX_EFFECTS, MAX_PLAYERS
+from mediaserver.sessions import State
 from mediaserver.voices import VoiceEffect
 from tests.edge import ROOM, SDP, USER, Edge, assert_problem, bearer, serving
 from tests.offers import offer
@@ -661,6 +662,29 @@ async def test_who_moves_to_where_he_is_connected_takes_the_place_of_his_older_s
     assert response.status_code == 200
     assert older in edge.plane.removed
     assert edge.node.rooms["other"].participants[USER].peers == {"listen": mover}
+
+
+async def test_who_moves_to_where_he_talks_and_listens_too_has_one_session_of_each_kind_there(edge: Edge) -> None:
+    there: dict[str, list[int]] = {}
+    for name in ("other", ROOM):
+        await put(edge, {"speakers": {USER: {}}}, name)
+        headers = {**SDP, **bearer(room=name)}
+        whip = await edge.http.post(f"/whip/{name}", content=offer("sendonly"), headers=headers)
+        whep = await edge.http.post(f"/whep/{name}?mode=mix", content=offer("recvonly"), headers=headers)
+        there[name] = [edge.peer_of(whip), edge.peer_of(whep)]
+        for peer in there[name]:
+            session = edge.node.census.of(peer)
+            session.state = State.CONNECTED
+            edge.node.connected(session)
+    response = await edge.control("POST", "rooms", ROOM, "participants", USER, "move", json={"room": "other"})
+    assert response.status_code == 200
+    other = edge.node.rooms["other"]
+    participant = other.participants[USER]
+    assert list(participant.peers.values()) == there[ROOM]
+    assert (participant.coming, participant.ready) == ({}, set())
+    assert participant.connected == {"publish", "listen"}
+    assert set(edge.plane.removed) == set(there["other"])
+    assert {row for room, row in edge.plane.rows if room == other.id} == {edge.plane.peers[there[ROOM][1]].row}
 
 
 async def test_a_move_that_cannot_be_changes_nothing(edge: Edge) -> None:

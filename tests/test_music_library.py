@@ -1,6 +1,7 @@
 """The library: what is in it can be played, what is not leaves nothing, and all of it survives a restart."""
 
 import asyncio
+import errno
 import itertools
 import os
 import time
@@ -14,7 +15,7 @@ import pytest
 from mediaserver.music.checking import NotMusicError
 from mediaserver.music.children import Children
 from mediaserver.music.config import Bounds
-from mediaserver.music.items import from_json, to_json
+from mediaserver.music.items import Item, from_json, to_json
 from mediaserver.music.library import Library, LibraryError, LibraryFullError, TooLargeError
 from mediaserver.music.sounds import load
 from tests.clips import encode, pitch_hz, png, tone, with_cover
@@ -155,6 +156,49 @@ async def test_what_is_no_music_or_does_not_come_whole_leaves_nothing(tmp_path: 
     assert library._arriving == 0
 
 
+async def test_an_upload_that_is_cancelled_takes_nothing_from_another_of_the_same(
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, children)
+    register, held, release = library._register, asyncio.Event(), asyncio.Event()
+
+    async def holds(*args: Any) -> None:
+        held.set()
+        await release.wait()
+        await register(*args)
+
+    monkeypatch.setattr(library, "_register", holds)
+    first = asyncio.create_task(library.add(chunks(WAV)))
+    await held.wait()
+    second = asyncio.create_task(library.add(chunks(WAV)))
+    await until(lambda: bool(library._keeping._waiters))
+    first.cancel()
+    release.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert not isinstance(results[1], BaseException)
+    item, _ = results[1]
+    assert library.get(item.id) is not None
+    assert files(tmp_path) == {item.path}
+    # And told when all is done but who brought it, who is cancelled then, does not know yet.
+    await library.remove(item.id)
+    keep = library._keep
+
+    async def cancelled_at_the_end(*args: Any) -> Any:
+        kept = await keep(*args)
+        again = await library.add(chunks(WAV))
+        assert not again[1]
+        first.cancel()
+        return kept
+
+    monkeypatch.setattr(library, "_keep", cancelled_at_the_end)
+    first = asyncio.create_task(library.add(chunks(WAV)))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert files(tmp_path) == {item.path}
+    assert library.get(item.id) is not None
+
+
 async def at(library: Library, method: str) -> None:
     """When it is called next."""
     called, real = asyncio.Event(), getattr(library, method)
@@ -210,6 +254,71 @@ async def test_what_is_put_there_by_hand_is_found_followed_and_forgotten(tmp_pat
     await library.scan()
     assert len(library) == 0
     assert library.total == 0
+
+
+async def test_what_cannot_be_named_or_read_is_left_out_and_said_once(
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = Library(tmp_path, children, clock=lambda: time.time() + 10)
+    latin = os.fsencode(tmp_path) + b"/Caf\xe9"
+    os.mkdir(latin)
+    for path in (latin + b"/song.wav", latin + b".wav"):
+        os.symlink(b"anywhere", path)
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "song.wav").write_bytes(WAV)
+    scandir = os.scandir
+
+    def guarded(path: Path) -> Any:  # tests may run as root, who may read everything
+        if path.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with caplog.at_level("WARNING"):
+        for _ in range(3):
+            await library.scan()
+    assert [item.path for item in library.page("", 10)[0]] == ["song.wav"]
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(said) == 3
+    assert sum("Permission denied" in line for line in said) == 1
+    assert sum("not UTF-8" in line for line in said) == 2
+
+
+async def test_the_watch_goes_on_whatever_a_look_comes_to(
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, children)
+    looks = 0
+
+    async def scan() -> None:
+        nonlocal looks
+        looks += 1
+        raise UnicodeEncodeError("utf-8", "x", 0, 1, "a defect") if looks == 1 else OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(library, "scan", scan)
+    monkeypatch.setattr("mediaserver.music.library.SCAN_S", 0.001)
+    watching = asyncio.create_task(library.watch())
+    await until(lambda: looks > 3 or watching.done(), 5)
+    assert not watching.done()
+    watching.cancel()
+
+
+async def test_one_file_that_is_a_defect_s_occasion_keeps_no_other_out(
+    tmp_path: Path, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(tmp_path, children, clock=lambda: time.time() + 10)
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.wav").write_bytes(encode(tone(300 + ord(name), 0.2, RATE)))
+    register = library._register
+
+    async def fails(item: Item, found: Any) -> None:
+        if item.path == "b.wav":
+            raise ValueError("a defect")
+        await register(item, found)
+
+    monkeypatch.setattr(library, "_register", fails)
+    await library.scan()
+    assert {item.path for item in library.page("", 10)[0]} == {"a.wav", "c.wav"}
 
 
 async def test_what_is_removed_is_gone_with_its_picture(tmp_path: Path, children: Children) -> None:

@@ -517,6 +517,59 @@ async def test_live_hls_is_followed(place: tuple[Radio, Workshop], monkeypatch: 
     assert abs(offset_of(listener.samples[RATE : 2 * RATE, 0], chirp(10, RATE)) - 2 * RATE) < 0.1 * RATE
 
 
+async def test_live_hls_goes_on_with_what_is_new_after_a_fetch_that_failed(
+    place: tuple[Radio, Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediaserver.music.hls.asyncio.sleep", _quick(asyncio.sleep))
+    server, workshop = place
+    pieces = segments("mpegts", 20, 1.0)
+    serve_segments(server, pieces)
+    failed, asked = False, 0
+
+    @server.route("/hls/3")
+    async def fails(request: Request) -> None:
+        nonlocal failed
+        failed = True
+        for number in range(10):  # and when it is asked again, the stream has gone on
+            server.routes.pop(f"/hls/{number}", None)
+        await request.answer(b"", "text/plain", "503 Service Unavailable")
+
+    @server.route("/hls/live.m3u8")
+    async def playlist(request: Request) -> None:
+        nonlocal asked
+        asked += failed
+        first = min(10 + asked // 2, 16) if failed else 0
+        await request.answer(media_list(4, first=first, ended=False).encode(), "application/vnd.apple.mpegurl")
+
+    listener = Listener(workshop, server.url("/hls/live.m3u8"))
+    await listener.until(lambda: "/hls/19" in [request.path for request in server.requests])
+    listener.deck.close()
+    assert listener.broken is None
+    fetched = [request.path for request in server.requests if request.path[5:].isdigit()]
+    assert fetched == [f"/hls/{number}" for number in (1, 2, 3, *range(11, 20))]
+
+
+async def test_live_hls_that_has_ended_meanwhile_does_not_play_its_end_again(
+    place: tuple[Radio, Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mediaserver.music.hls.asyncio.sleep", _quick(asyncio.sleep))
+    server, workshop = place
+    serve_segments(server, segments("mpegts", 4, 1.0))
+    asked = 0
+
+    @server.route("/hls/live.m3u8")
+    async def playlist(request: Request) -> None:
+        nonlocal asked
+        asked += 1
+        await request.answer(media_list(4, ended=asked > 1).encode(), "application/vnd.apple.mpegurl")
+
+    listener = Listener(workshop, server.url("/hls/live.m3u8"))
+    await listener.until(lambda: asked > 4)
+    listener.deck.close()
+    fetched = [request.path for request in server.requests if request.path[5:].isdigit()]
+    assert fetched == [f"/hls/{number}" for number in (1, 2, 3)]
+
+
 def _quick(sleep: object) -> object:
     async def quick(seconds: float) -> None:
         await sleep(min(seconds, 0.01))  # type: ignore[operator]

@@ -4,6 +4,7 @@ import pytest
 
 from mediaserver.commands import (
     AddRow,
+    ChangeEffect,
     ChangePlayer,
     ClosePlayer,
     Command,
@@ -164,8 +165,8 @@ def test_an_effect_s_name_is_not_taken_over_by_another_sound(hall: tuple[Room, E
     with pytest.raises(EffectTakenError):
         playing.start_effect(room, "call", EffectSpec("busy", repeat=True))
     [softer] = playing.start_effect(room, "call", EffectSpec("ring", -6.0, 0.5, RING.audience, repeat=True))
-    assert isinstance(softer, SetColumn)
-    assert (softer.gain, softer.pan) == (linear(-6.0), 0.5)
+    assert isinstance(softer, ChangeEffect)
+    assert (softer.spec.gain_db, softer.spec.pan) == (-6.0, 0.5)
 
 
 def test_a_player_is_changed_and_removed(hall: tuple[Room, Ear]) -> None:

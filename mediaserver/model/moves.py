@@ -54,7 +54,8 @@ def _depart(room: Room, user: str, target: Room) -> None:
 
 
 def _arrive(target: Room, user: str, participant: Participant) -> list[Command]:
-    """participant: as he was in the other room."""
+    """participant: as he was in the other room. Who is connected here too has his older sessions replaced at once: the
+    media of those that he brings has long begun, so nothing else would."""
     commands: list[Command] = []
     for way, peer in (*participant.peers.items(), *participant.coming.items()):
         row = None
@@ -66,4 +67,6 @@ def _arrive(target: Room, user: str, participant: Participant) -> list[Command]:
         is_coming = participant.coming.get(way) == peer
         if way in (participant.ready if is_coming else participant.connected):
             presence.connected(target, user, way, peer)
+            if not is_coming:
+                commands += presence.take_over(target, user, way, peer)
     return commands

@@ -5,17 +5,16 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mediaserver.commands import (
+    ChangeEffect,
     ChangePlayer,
     ClosePlayer,
     Command,
     OpenPlayer,
     RemoveColumn,
-    SetColumn,
     SetRow,
     StartEffect,
     StopEffect,
 )
-from mediaserver.matrix import linear
 from mediaserver.model import rows
 from mediaserver.model.aligning import align, tap
 from mediaserver.model.errors import EffectTakenError
@@ -116,7 +115,7 @@ def _go_on(room: Room, before: Programme, programme: Programme) -> list[Command]
             commands.append(StartEffect(room.id, name, csrc, effect))
             room.tell("effect.started", effect=name, sound=effect.sound)
         elif effect != before.effects[name]:
-            commands.append(SetColumn(room.id, csrc, linear(effect.gain_db), effect.pan))
+            commands.append(ChangeEffect(room.id, name, csrc, effect))
     return commands
 
 

@@ -143,12 +143,11 @@ class Deck:
 
     def _say(self, news: News) -> None:
         if self._hear is not None:
-            self._hear(news)
+            with logs.surviving(log, "what a deck said was not heard"):
+                self._hear(news)
 
     def _break(self, reason: str, detail: str = "") -> None:
-        hear, self._hear = self._hear, None
-        if hear is not None:
-            hear(Broken(reason, detail))
+        self._say(Broken(reason, detail))
         self.close()
 
     async def _run(self) -> None:

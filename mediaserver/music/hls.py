@@ -64,6 +64,8 @@ class HlsSource:
         self._media = media
         self._keys: dict[str, bytes] = {}
         self._first = 0
+        self._last = -1  # number of the last segment of a live stream that was given
+        self._has_begun = False
         self.is_endless = media.is_live
 
     @classmethod
@@ -99,7 +101,8 @@ class HlsSource:
         """There is no connection between segments."""
 
     async def chunks(self, offset: int) -> AsyncGenerator[bytes, None]:
-        """Segment by segment. FetchError when it breaks, or is left by its maker."""
+        """Segment by segment; of a live stream the newest that have not been given yet. FetchError when it breaks, or
+        is left by its maker."""
         assert offset == 0
         header: Part | None = None
         async for segment in self._segments():
@@ -109,20 +112,22 @@ class HlsSource:
             yield await self._fetch(segment.part)
 
     async def _segments(self) -> AsyncIterator[Segment]:
-        media = self._media
-        if not media.is_live:
-            for segment in media.segments[self._first :]:
+        if not self.is_endless:
+            for segment in self._media.segments[self._first :]:
                 yield segment
             return
         loop = asyncio.get_running_loop()
-        last, changed = -1, loop.time()
+        # What it was opened with is old when it is asked for again.
+        media = await self._reload() if self._has_begun else self._media
+        self._has_begun, joins, changed = True, True, loop.time()
         while True:
-            new = [segment for segment in media.segments if segment.number > last]
-            if last < 0:
-                new = new[-LIVE_SEGMENTS:]
+            if media.segments and media.segments[-1].number < self._last - len(media.segments):
+                self._last, joins = -1, True  # its maker has begun anew
+            listed = media.segments[-LIVE_SEGMENTS:] if joins else media.segments
+            new = [segment for segment in listed if segment.number > self._last]
             for segment in new:
                 yield segment
-                last = segment.number
+                self._last, joins = segment.number, False
             now = loop.time()
             if new:
                 changed = now
@@ -131,10 +136,11 @@ class HlsSource:
             if not media.is_live:
                 return
             await asyncio.sleep(media.target_s if new else media.target_s / 2)
-            text, _ = await self._gate.text(self._url, limit=MAX_LIST, timeout_s=TIMEOUT_S)
-            media = media_of(await asyncio.to_thread(_load, text))
-            if media.segments and media.segments[-1].number < last - len(media.segments):
-                last = -1  # its maker has begun anew
+            media = await self._reload()
+
+    async def _reload(self) -> Media:
+        text, _ = await self._gate.text(self._url, limit=MAX_LIST, timeout_s=TIMEOUT_S)
+        return media_of(await asyncio.to_thread(_load, text))
 
     async def _fetch(self, part: Part) -> bytes:
         headers = []

@@ -12,6 +12,7 @@ in other threads; the index is in memory.
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import time
 import uuid
@@ -79,7 +80,9 @@ class Library:
         self._order: list[tuple[str, str]] = []  # (order, id)
         self._rejected: dict[str, tuple[int, int]] = {}  # path -> (size, mtime) of what is no music
         self._checks = asyncio.Semaphore(CHECKS)
-        self._keeping = asyncio.Lock()
+        self._keeping = asyncio.Lock()  # of files coming under the name that they have here, and going
+        self._untold: set[str] = set()  # items of which the only upload does not know yet
+        self._skipped: set[str] = set()  # paths that were not looked at, and logged
         self._arriving = 0  # bytes of uploads that are under way
         try:
             for path in (self._known, self._incoming):
@@ -123,28 +126,25 @@ class Library:
         try:
             identifier, size = await self._receive(path, chunks)
             if identifier in self._items:
+                self._untold.discard(identifier)
                 return self._items[identifier], False
             found = await self._check(path, size)
             keeping = asyncio.ensure_future(self._keep(path, identifier, size, found, title))
             try:
-                return await asyncio.shield(keeping)
+                kept = await asyncio.shield(keeping)
             except asyncio.CancelledError:
-                item, is_new = await keeping
-                if is_new:
-                    await self.remove(item.id)
+                await _uninterrupted(self._take_back(keeping))
                 raise
+            self._untold.discard(identifier)
+            return kept
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.shield(asyncio.to_thread(path.unlink, missing_ok=True))
 
     async def remove(self, identifier: str) -> bool:
         """Whether it was there. What is playing of it plays on."""
-        item = self._items.get(identifier)
-        if item is None:
-            return False
-        self._forget(item)
-        await asyncio.to_thread(self._unlink, item)
-        return True
+        async with self._keeping:
+            return await self._remove(identifier)
 
     async def cover(self, identifier: str) -> bytes | None:
         """The picture of it; None when it has none."""
@@ -163,11 +163,17 @@ class Library:
                 await self.scan()
             except OSError as error:
                 log.warning("the media directory could not be read", reason=error.strerror)
+            except Exception:  # a defect: the next look may be at what it is no trouble to
+                log.exception("the media directory could not be looked through")
             await asyncio.sleep(SCAN_S)
 
     async def scan(self) -> None:
         """Looks once: new files come in, files that are gone or changed go."""
-        there = await asyncio.to_thread(self._walk)
+        there, skipped = await asyncio.to_thread(self._walk)
+        for path, reason in skipped.items():
+            if path not in self._skipped:
+                log.warning("something in the media directory is left out", path=path, reason=reason)
+        self._skipped = set(skipped)
         by_path = {item.path: item for item in self._items.values()}
         for path, item in by_path.items():
             if there.get(path) != (item.size, item.mtime_ns):
@@ -235,12 +241,32 @@ class Library:
 
         async with self._keeping:  # of two uploads of the same, one is new
             if identifier in self._items:
+                self._untold.discard(identifier)
                 return self._items[identifier], False
             mtime_ns = await asyncio.to_thread(move)
             item = self._item(identifier, name, size, mtime_ns, found)
             item = replace(item, title=item.title or _line(title))
             await self._register(item, found)
+            self._untold.add(identifier)
             return item, True
+
+    async def _take_back(self, keeping: "asyncio.Future[tuple[Item, bool]]") -> None:
+        """Of an upload that was cancelled: what it brought goes, unless another of the same was told of it."""
+        with contextlib.suppress(OSError):
+            item, _ = await keeping
+            async with self._keeping:
+                if item.id in self._untold:
+                    await self._remove(item.id)
+
+    async def _remove(self, identifier: str) -> bool:
+        """Within the lock: else its file could be that of an upload of the same which has just come."""
+        self._untold.discard(identifier)
+        item = self._items.get(identifier)
+        if item is None:
+            return False
+        self._forget(item)
+        await _uninterrupted(asyncio.to_thread(self._unlink, item))
+        return True
 
     def _item(self, identifier: str, path: str, size: int, mtime_ns: int, found: Found) -> Item:
         return Item(
@@ -292,23 +318,41 @@ class Library:
         if (state.st_size, state.st_mtime_ns) == (item.size, item.mtime_ns):
             self._insert(item)
 
-    def _walk(self) -> dict[str, tuple[int, int]]:
-        """Every file that could be one: path -> (size, mtime). No links are followed."""
+    def _walk(self) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+        """Every file that could be one: path -> (size, mtime), and what is left out: path -> why. No links are
+        followed. OSError when the library's own directory cannot be read."""
         found: dict[str, tuple[int, int]] = {}
+        skipped: dict[str, str] = {}
         waiting = [(self.directory, "", 0)]
         while waiting:
             directory, prefix, depth = waiting.pop()
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    if entry.name.startswith(".") or len(found) >= MAX_SCANNED:
-                        continue
+            try:
+                with os.scandir(directory) as entries:
+                    listed = list(itertools.islice(entries, MAX_SCANNED))
+            except OSError as error:
+                if not prefix:
+                    raise
+                skipped[prefix] = error.strerror or "unreadable"
+                continue
+            for entry in listed:
+                if entry.name.startswith(".") or len(found) + len(skipped) >= MAX_SCANNED:
+                    continue
+                path = prefix + entry.name
+                if not _is_text(entry.name):
+                    skipped[path.encode(errors="backslashreplace").decode()] = "its name is not UTF-8"
+                    continue
+                try:
                     if entry.is_dir(follow_symlinks=False):
                         if depth < MAX_DEPTH:
-                            waiting.append((Path(entry.path), f"{prefix}{entry.name}/", depth + 1))
+                            waiting.append((Path(entry.path), f"{path}/", depth + 1))
                     elif entry.is_file(follow_symlinks=False):
                         state = entry.stat(follow_symlinks=False)
-                        found[prefix + entry.name] = (state.st_size, state.st_mtime_ns)
-        return found
+                        found[path] = (state.st_size, state.st_mtime_ns)
+                except FileNotFoundError:
+                    continue  # it has gone since
+                except OSError as error:
+                    skipped[path] = error.strerror or "unreadable"
+        return found, skipped
 
     async def _adopt(self, path: str, size: int, mtime_ns: int) -> None:
         whole = self.directory / path
@@ -336,6 +380,9 @@ class Library:
             log.warning("a file in the media directory could not be checked", path=path, reason=str(error))
         except OSError as error:
             log.warning("a file in the media directory could not be read", path=path, reason=error.strerror)
+        except Exception:  # a defect: the files after it must still be looked at
+            log.exception("a file in the media directory was not taken", path=path)
+            self._rejected[path] = (size, mtime_ns)
 
     def _remembered(self, identifier: str) -> Item | None:
         try:
@@ -363,6 +410,15 @@ class Library:
 def _line(text: str) -> str:
     """Without what orders lists or ends lines."""
     return "".join(filter(str.isprintable, text)).strip()
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written down, and shown to anybody: a file's name is any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id(digest: str) -> str:

@@ -43,6 +43,8 @@ class Music:
             await self.children.prepare()
         except ChildError as error:
             log.warning("music cannot be decoded", reason=str(error))
+        except Exception:  # a defect: the library is to be watched all the same
+            log.exception("music cannot be decoded")
         await library.watch()
 
     def _find(self, identifier: str) -> Path | None:
