@@ -199,7 +199,8 @@ def test_a_kick_cuts_off_and_a_ban_lasts() -> None:
     stage.do(Ban("host", "ann", 60), 10)
     assert stage.refused(Enter("ann"), 69) == "banned"
     stage.do(Enter("ann"), 70)
-    stage.do(Ban("host", "bob"))
+    stage.do(Kick("host", "bob"))
+    assert stage.do(Ban("host", "bob")) == [CutOff("bob")], "he may hear by an address from before"
     assert stage.refused(Enter("bob"), 1e9) == "banned"
     stage.do(Unban("host", "bob"))
     stage.do(Enter("bob"))

@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from roomservice.commit import Commit, Event
+from roomservice.interface import Addresses
 from roomservice.settings import DevicePolicy
 from roomservice.storage.memory import MemoryStorage
 from tests.client import until
@@ -58,6 +59,23 @@ async def test_who_says_hello_is_known_and_gets_his_rooms_events(service: Wired)
         assert await bob.refused("lock_seat", room=room, seat=5) == "not-permitted"
         numbers = [one["seq"] for one in ann.events if one["stream"] == f"room:{room}"]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize(("method", "said"), [("kick", "not-in-room"), ("ban", "not-in-room"), ("", "room-dismissed")])
+async def test_addresses_that_come_after_their_user_was_sent_out_are_not_given(
+    service: Wired, monkeypatch: pytest.MonkeyPatch, method: str, said: str
+) -> None:
+    async with await service.client("ann") as ann, await service.client("bob") as bob:
+        room = await room_of(ann)
+        await bob.call("login_room", room=room)
+        given = service.played.addresses
+
+        async def addresses(name: str, user: str, *, may_publish: bool) -> Addresses:
+            await (ann.call(method, room=room, user=user) if method else ann.call("dismiss_room", room=room))
+            return await given(name, user, may_publish=may_publish)
+
+        monkeypatch.setattr(service.played, "addresses", addresses)
+        assert await bob.refused("get_addresses", room=room) == said
 
 
 # ---- hello, and coming back
