@@ -171,6 +171,7 @@ async def test_logging_out_ends_a_devices_sockets_and_tokens(service: Wired) -> 
 
 
 async def test_presence_is_asked_for_and_followed(service: Wired) -> None:
+    await service.token("bob"), await service.token("cyd")
     async with await service.client("ann") as ann:
         now = await ann.call("subscribe_presence", users=["bob", "cyd"])
         assert [(one["user"], one["online"]) for one in now["users"]] == [("bob", False), ("cyd", False)]
@@ -182,6 +183,31 @@ async def test_presence_is_asked_for_and_followed(service: Wired) -> None:
         await ann.call("unsubscribe_presence", users=["bob", "cyd"])
         assert set((await ann.call("hello", token=await service.token("ann")))["streams"]) == set()
         assert list(await service.engine.storage.streams_of("ann")) == []
+
+
+async def test_made_up_names_leave_nothing_behind_and_many_are_not_followed_again_and_again(
+    frozen: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed: list[Commit] = []
+    commit = frozen.engine.storage.commit
+
+    async def noting(wanted: Commit, now: float) -> Any:
+        committed.append(wanted)
+        return await commit(wanted, now)
+
+    await frozen.token("bob")
+    async with await frozen.client("ann") as ann:
+        monkeypatch.setattr(frozen.engine.storage, "commit", noting)
+        names = [f"nobody {number}" for number in range(500)]
+        assert await ann.refused("subscribe_presence", users=["bob", *names[:9]]) == "no-such-user"
+        await ann.call("unsubscribe_presence", users=names)
+        assert committed == [], "nor are these streams counted"
+        for method, count in (("subscribe_presence", 1), ("subscribe_presence", 1), ("unsubscribe_presence", 2)):
+            await ann.call(method, users=["bob"])
+            assert len(committed) == count
+        for _ in range(2):
+            await ann.call("unsubscribe_presence", users=names)
+        assert await ann.refused("unsubscribe_presence", users=names) == "too-fast"
 
 
 async def test_who_is_gone_is_lost_to_his_rooms_and_back_when_he_comes(service: Wired) -> None:

@@ -344,6 +344,9 @@ class MemoryStorage:
     async def password_of(self, user: str) -> str | None:
         return self._users.get(user)
 
+    async def known_users(self, users: Collection[str]) -> frozenset[str]:
+        return frozenset(users) & self._users.keys()
+
     async def add_user(self, user: str, password_hash: str) -> bool:
         """Whether there was none of this name."""
         return self._users.setdefault(user, password_hash) is password_hash

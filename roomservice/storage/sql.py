@@ -33,7 +33,7 @@ from roomservice.commit import (
 )
 from roomservice.interface import Unavailable
 from roomservice.storage import due, forgetting, reading
-from roomservice.storage.committing import Again, carry_out
+from roomservice.storage.committing import AT_ONCE, Again, carry_out
 from roomservice.storage.migrating import migrate
 from roomservice.storage.retention import Retention
 from roomservice.storage.tables import engagements, room_visits, sessions, users
@@ -262,6 +262,15 @@ class SqlStorage:
             query = select(users.c.password).where(users.c.id == user)
             found: str | None = (await connection.execute(query)).scalar_one_or_none()
             return found
+
+    async def known_users(self, names: Collection[str]) -> frozenset[str]:
+        """Which of them there are."""
+        wanted, found = list(names), list[str]()
+        async with self._reading() as connection:
+            for first in range(0, len(wanted), AT_ONCE):
+                query = select(users.c.id).where(users.c.id.in_(wanted[first : first + AT_ONCE]))
+                found += (await connection.execute(query)).scalars()
+        return frozenset(found)
 
     async def add_user(self, user: str, password_hash: str) -> bool:
         """Whether there was none of this name."""
