@@ -21,7 +21,7 @@ from roomservice.appserver.app import ENDPOINTS, Edge, create_app
 from roomservice.bus.local import LocalBus
 from roomservice.instance import Instance
 from roomservice.interface import Addresses, MediaError, MediaRoom
-from roomservice.model.attendance import Ban, Dismiss, Kick
+from roomservice.model.attendance import Ban, Dismiss, Enter, Kick
 from roomservice.model.effects import MuteSource, Speaker
 from roomservice.passwords import Passwords
 from roomservice.push.both import PushByAll
@@ -369,11 +369,32 @@ async def test_a_guest_s_list_says_nothing_of_others(app: App) -> None:
     assert app.mixer.rooms[room] == {"ann": Speaker(0), "cyd": Speaker(1), "bob": Speaker(2)}
 
 
+async def test_nobody_is_brought_into_a_room_by_a_list_and_who_is_in_it_is_seated_by_its_host(app: App) -> None:
+    await app.login("ann", "bob")
+    room = await app.create()
+    host, bob = {"user_id": "ann"}, {"user_id": "bob"}
+    assert (await app.seat(room, "ann", host, bob, status=400))["details"] == {"problem": "no-such-attendee"}
+    assert (await app.call("/get", {"id": room, "user_id": "ann"}, "ann"))["metrics"]["online_count"] == 1
+    await app.service.change(room, lambda _: [Enter("bob")])
+    await app.seat(room, "ann", host, bob)
+    assert app.mixer.rooms[room] == {"ann": Speaker(0), "bob": Speaker(1)}
+
+
+@pytest.mark.parametrize("name", ["bad\nname", ".", "ü" * 200, "\u2028"])
+async def test_a_name_that_the_media_server_does_not_take_gets_no_seat(name: str) -> None:
+    async with running("none") as app:
+        await app.login("ann")
+        room = await app.create()
+        refused = await app.seat(room, "ann", {"user_id": "ann"}, {"user_id": name}, status=400)
+        assert refused["details"]["errors"][0]["in"] == ["body", "members", "1", "user_id"]
+
+
 async def test_there_are_no_more_seats_than_the_room_has(app: App) -> None:
+    users = [f"u{number}" for number in range(8)]
     await app.login("ann")
     room = await app.create()
-    members = [{"user_id": "ann"}, *({"user_id": f"u{number}"} for number in range(8))]
-    refused = await app.seat(room, "ann", *members, status=400)
+    await app.service.change(room, lambda _: [Enter(user) for user in users])
+    refused = await app.seat(room, "ann", {"user_id": "ann"}, *({"user_id": user} for user in users), status=400)
     assert refused["details"] == {"problem": "no-free-seat"}
     assert app.mixer.rooms[room] == {"ann": Speaker(0)}, "all of it or nothing"
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -366,6 +367,25 @@ async def test_passwords_are_not_tried_quickly_and_users_log_in(frozen: Wired, p
     assert answers[-1] == 429
     frozen.ahead[0] += 3
     assert await tried("user 1", "right") == 200
+
+
+async def test_the_appserver_api_takes_of_the_same_allowance(frozen: Wired) -> None:
+    answer = await frozen.http.post("/login", json={"username": "ann", "password": "ann's password"})
+    headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    async def made() -> httpx.Response:
+        return await frozen.http.post("/create", json={"anchor": "ann", "title": "Jazz"}, headers=headers)
+
+    assert {(await made()).status_code for _ in range(39)} == {200}
+    listed = {"user_id": "ann", "page_num": 1, "page_size": 1}
+    for _ in range(4):
+        assert (await frozen.http.post("/list", json=listed, headers=headers)).status_code == 200
+    refused = await made()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert refused.json() == {"code": 429, "message": refused.json()["message"], "details": {"problem": "too-often"}}
+    assert (await frozen.call("GET", "/v1/devices", await frozen.token("ann"))).status_code == 200
+    assert (await frozen.call("GET", "/v1/devices", await frozen.token("ann"))).status_code == 429
+    assert (await frozen.http.post("/list", json=listed)).status_code == 401
 
 
 async def test_who_does_not_read_is_closed_and_holds_up_nobody(service: Wired, monkeypatch: Any) -> None:
