@@ -266,6 +266,10 @@ def test_information_has_versions() -> None:
     assert stage.do(SetInfo("host", {"topic": "jazz"})) == []
     assert stage.refused(SetInfo("host", {str(key): "x" for key in range(64)})) == "too-much"
     assert stage.refused(SetInfo("host", {"topic": "x" * 5000})) == "too-much"
+    large = {f"key{number}": "\u00fc" * 2000 for number in range(16)}
+    stage.do(SetInfo("host", large))
+    assert stage.refused(SetInfo("host", {"more": "x" * 3000})) == "too-much", "64 KiB in all"
+    stage.do(SetInfo("host", {"key0": None, "more": "x" * 3000}))
     stage.do(SetUserInfo("ann", "ann", nick="Annie", version=0))
     assert stage.room.attendees["ann"].info == UserInfo("Annie", "", "", 1)
     assert stage.refused(SetUserInfo("ann", "ann", nick="A", version=0)) == "stale-version"

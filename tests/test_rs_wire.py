@@ -79,6 +79,24 @@ async def test_addresses_that_come_after_their_user_was_sent_out_are_not_given(
         assert await bob.refused("get_addresses", room=room) == said
 
 
+async def test_a_list_has_no_more_of_a_room_than_a_list_needs(service: Wired) -> None:
+    async with await service.client("ann") as ann, await service.client("bob") as bob:
+        for _ in range(3):
+            large = {"title": "\x01" * 256, "extends": "x" * 60_000, "settings": {"seats": 1000}}
+            room = (await service.call("POST", "/v1/rooms", await service.token("ann"), json=large)).json()["id"]
+            for first in range(0, 15, 5):
+                values = {f"{number}": "x" * 4000 for number in range(first, first + 5)}
+                await ann.call("set_room_info", room=room, values=values)
+        (listed, *_) = (await bob.call("get_room_list"))["rooms"]
+        assert listed["seats"] == [{"seat": 0, "user": "ann", "locked": False, "mutes": []}]
+        assert (listed["extends"], listed["host"], listed["online"]) == ("", "ann", 1)
+        assert not {"info", "hands", "invites", "admins"} & listed.keys()
+        whole = await bob.call("get_room", room=room)
+        assert (len(whole["extends"]), len(whole["info"]), len(whole["seats"])) == (60_000, 15, 1000)
+        await ann.call("update_room", room=room, extends="small")
+        assert (await bob.call("get_room_list"))["rooms"][0]["extends"] == "small"
+
+
 # ---- hello, and coming back
 
 

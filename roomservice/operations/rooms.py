@@ -16,7 +16,15 @@ from roomservice.model.room import HostGone, Role, Scenario, SeatMode, Settings,
 from roomservice.operations.fields import Line, LongText, RoomId, SeatNumber, UserId
 from roomservice.operations.problems import FORBIDDEN, INVALID_PARAMS, NO_SUCH_ROOM, Refused
 from roomservice.operations.table import Caller, Done, Operation, Params, Result
-from roomservice.operations.views import AttendeePage, AttendeeView, RoomPage, RoomView, attendee_view, room_view
+from roomservice.operations.views import (
+    AttendeePage,
+    AttendeeView,
+    RoomPage,
+    RoomView,
+    attendee_view,
+    listed_view,
+    room_view,
+)
 from roomservice.operations.world import World
 
 TAG = "rooms"
@@ -201,7 +209,7 @@ async def get_room_list(world: World, _: Caller, asked: ListRooms) -> RoomPage:
     listed = await world.engine.read_many(ROOM, found)
     visits = await world.engine.storage.visits([one.room.id for one in listed])
     return RoomPage(
-        rooms=[room_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id)) for one in listed]
+        rooms=[listed_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id)) for one in listed]
     )
 
 
