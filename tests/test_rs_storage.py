@@ -429,6 +429,7 @@ async def test_who_has_lost_the_lease_of_a_job_does_not_finish_it(storage: Stora
 
 async def test_a_job_is_found_by_its_key_before_it_is_due(storage: Storage) -> None:
     await storage.commit(Commit(jobs=(Job("media", "a", {}, NOW + 9), Job("media", "b", {}, NOW))), NOW)
+    assert list(await storage.due_jobs(NOW, 9, LEASE_S, ["a"], ["media", "push"])) == []
     assert [one.key for one in await storage.due_jobs(NOW, 9, LEASE_S, ["a"])] == ["a"]
 
 

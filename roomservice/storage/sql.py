@@ -234,10 +234,15 @@ class SqlStorage:
             return await due.lease_timers(connection, now, limit, lease_s)
 
     async def due_jobs(
-        self, now: float, limit: int, lease_s: float, keys: Collection[str] | None = None
+        self,
+        now: float,
+        limit: int,
+        lease_s: float,
+        keys: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> Sequence[Leased]:
         async with self._transaction() as connection:
-            return await due.lease_jobs(connection, now, limit, lease_s, keys)
+            return await due.lease_jobs(connection, now, limit, lease_s, keys=keys, without=without)
 
     async def finish_job(self, leased: Leased) -> bool:
         async with self._transaction() as connection:
