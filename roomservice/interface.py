@@ -162,9 +162,15 @@ class Storage(Protocol):
         ...
 
     async def due_jobs(
-        self, now: float, limit: int, lease_s: float, keys: Collection[str] | None = None
+        self,
+        now: float,
+        limit: int,
+        lease_s: float,
+        keys: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> Sequence[Leased]:
-        """Nobody else gets these before the lease is over. keys: none but these, and due or not."""
+        """Nobody else gets these before the lease is over. keys: none but these, and due or not; without: none of these
+        kinds."""
         ...
 
     async def finish_job(self, leased: Leased) -> bool:

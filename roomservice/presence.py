@@ -167,14 +167,16 @@ class Presence:
         return found
 
     async def watch(self, user: str, others: Collection[str], on: bool) -> None:
-        """His sockets follow the others' presence, or do no more. TooManyWatchedError."""
-        if on:
-            follows = await self._engine.storage.streams_of(user)
-            watched = {stream for stream in follows if stream.startswith(presence_stream(""))}
-            if len(watched | {presence_stream(other) for other in others}) > MAX_WATCHED:
-                raise TooManyWatchedError
-        streams = [presence_stream(other) for other in dict.fromkeys(others)]
-        await self._engine.commit(Commit(subscriptions=tuple(Subscription(user, stream, on) for stream in streams)))
+        """His sockets follow the others' presence, or do no more; what is so already is not written. others: there are
+        all of them, for each that is followed has a row that stays. TooManyWatchedError."""
+        follows = await self._engine.storage.streams_of(user)
+        watched = {stream for stream in follows if stream.startswith(presence_stream(""))}
+        wanted = [presence_stream(other) for other in dict.fromkeys(others)]
+        if on and len(watched.union(wanted)) > MAX_WATCHED:
+            raise TooManyWatchedError
+        changed = tuple(Subscription(user, stream, on) for stream in wanted if (stream in watched) is not on)
+        if changed:
+            await self._engine.commit(Commit(subscriptions=changed))
 
     # ----
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from roomservice.aggregates import GROUP, ROOM
 from roomservice.commit import Visits
-from roomservice.engine import Engine
+from roomservice.engine import Engine, NotFound
 from roomservice.instance import Instance
 from roomservice.interface import Addresses, MediaError
 from roomservice.model import listing as listed_rooms
@@ -90,11 +90,24 @@ class Service:
         return stored
 
     async def addresses(self, stored: Stored, user: str) -> Addresses:
-        """Empty when the room has ended. MediaError."""
+        """Empty when the room has ended, for who is banned, and for who left while they were asked for: the token may
+        be newer than what ended his others. MediaError."""
         room = stored.room
-        if room.dismissed_at is not None:
+        if not self._may_hear(room, user):
             return Addresses()
-        return await self._instance.media.addresses(room.id, user, may_publish=room.seat_of(user) is not None)
+        seated = room.seat_of(user) is not None
+        found = await self._instance.media.addresses(room.id, user, may_publish=seated)
+        try:
+            after = (await self._engine.read(ROOM, room.id)).room
+        except NotFound:
+            return Addresses()
+        out = user in room.attendees and user not in after.attendees
+        if out or not self._may_hear(after, user):
+            return Addresses()
+        return found
+
+    def _may_hear(self, room: Room, user: str) -> bool:
+        return room.dismissed_at is None and not room.is_banned(user, self._instance.clock())
 
     async def ready(self) -> str:
         """Empty, or a sentence why not."""

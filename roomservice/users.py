@@ -20,6 +20,8 @@ def valid_name(name: str) -> bool:
 class UserStore(Protocol):
     async def password_of(self, user: str) -> str | None: ...
 
+    async def known_users(self, users: Collection[str]) -> frozenset[str]: ...
+
     async def add_user(self, user: str, password_hash: str) -> bool: ...
 
 
@@ -39,7 +41,7 @@ class OwnUsers:
 
     async def known(self, users: Collection[str]) -> frozenset[str]:
         """Which of them there are."""
-        return frozenset([user for user in users if await self._store.password_of(user) is not None])
+        return await self._store.known_users(users)
 
     async def add(self, name: str, password: str) -> bool:
         """Whether there was none of this name."""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from roomservice.appserver.app import ENDPOINTS, Edge, create_app
 from roomservice.bus.local import LocalBus
 from roomservice.instance import Instance
 from roomservice.interface import Addresses, MediaError, MediaRoom
+from roomservice.model.attendance import Ban, Dismiss, Enter, Kick
 from roomservice.model.effects import MuteSource, Speaker
 from roomservice.passwords import Passwords
 from roomservice.push.both import PushByAll
@@ -39,10 +40,13 @@ CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 @dataclass
 class Mixer:
-    """A media server that keeps what it was told, and can be away."""
+    """A media server that keeps what it was told, and can be away. meanwhile: what happens once, while a token is asked
+    for; cut: who was cut off."""
 
     rooms: dict[str, dict[str, Speaker]] = field(default_factory=dict)
     away: bool = False
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+    cut: list[str] = field(default_factory=list)
 
     def _check(self) -> None:
         if self.away:
@@ -54,6 +58,7 @@ class Mixer:
 
     async def cut_off(self, room: str, user: str, key: str) -> None:
         self._check()
+        self.cut.append(user)
         self.rooms[room].pop(user, None)
 
     async def close(self, room: str) -> None:
@@ -62,6 +67,9 @@ class Mixer:
 
     async def addresses(self, room: str, user: str, *, may_publish: bool) -> Addresses:
         self._check()
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
         return Addresses(f"https://m/whip/{room}#token={user}" if may_publish else "", f"https://m/whep/{room}#{user}")
 
     async def ready(self) -> bool:
@@ -87,6 +95,7 @@ class App:
     http: httpx.AsyncClient
     mixer: Mixer
     time: list[float]
+    service: Service
     tokens: dict[str, str] = field(default_factory=dict)
 
     async def call(self, path: str, body: object, user: str = "", status: int = 200) -> Any:
@@ -128,7 +137,7 @@ async def running(url: str, sign_up: SignUp = SignUp.OPEN, mixer: Mixer | None =
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://x") as http,
         ):
-            yield App(http, mixer, now)
+            yield App(http, mixer, now, service)
     finally:
         await storage.close()
 
@@ -307,6 +316,32 @@ async def test_who_takes_a_seat_speaks_and_who_is_taken_out_does_not(app: App) -
     assert app.mixer.rooms[room] == {"ann": Speaker(0)}
 
 
+async def test_who_is_banned_is_told_no_address_and_hears_no_more(app: App) -> None:
+    await app.login("ann", "bob")
+    room = await app.create()
+    asked = {"id": room, "user_id": "bob"}
+    assert (await app.call("/get", asked, "bob"))["pull_url_info"]["rts_url"], "without being in the room"
+    await app.service.change(room, lambda _: [Ban("ann", "bob", 60)])
+    assert app.mixer.cut == ["bob"], "the address that he has ends"
+    for info in (await app.call("/get", asked, "bob"), await app.call("/get", asked, "bob")):
+        assert (info["pull_url_info"]["rts_url"], info["link_info"]["rtc_pull_url"]) == ("", "")
+    heard = await app.call("/getMeetingInfo", {"id": room}, "bob")
+    assert [one["rtc_pull_url"] for one in heard["members"]] == [""]
+    app.time[0] += 60
+    assert (await app.call("/get", asked, "bob"))["pull_url_info"]["rts_url"]
+
+
+@pytest.mark.parametrize("command", [Kick("ann", "bob"), Ban("ann", "bob"), Dismiss("ann")])
+async def test_a_token_that_comes_after_its_user_was_sent_out_is_not_given(command: Any) -> None:
+    async with running("none") as app:
+        await app.login("ann", "bob")
+        room = await app.create()
+        await app.seat(room, "bob", {"user_id": "bob"})
+        app.mixer.meanwhile = lambda: app.service.change(room, lambda _: [command])
+        info = await app.call("/get", {"id": room, "user_id": "bob"}, "bob")
+        assert (info["push_url_info"]["rts_url"], info["pull_url_info"]["rts_url"]) == ("", "")
+
+
 async def test_a_closed_microphone_is_muted_by_who_closed_it(app: App) -> None:
     await app.login("ann", "bob")
     room = await app.create()
@@ -334,11 +369,32 @@ async def test_a_guest_s_list_says_nothing_of_others(app: App) -> None:
     assert app.mixer.rooms[room] == {"ann": Speaker(0), "cyd": Speaker(1), "bob": Speaker(2)}
 
 
+async def test_nobody_is_brought_into_a_room_by_a_list_and_who_is_in_it_is_seated_by_its_host(app: App) -> None:
+    await app.login("ann", "bob")
+    room = await app.create()
+    host, bob = {"user_id": "ann"}, {"user_id": "bob"}
+    assert (await app.seat(room, "ann", host, bob, status=400))["details"] == {"problem": "no-such-attendee"}
+    assert (await app.call("/get", {"id": room, "user_id": "ann"}, "ann"))["metrics"]["online_count"] == 1
+    await app.service.change(room, lambda _: [Enter("bob")])
+    await app.seat(room, "ann", host, bob)
+    assert app.mixer.rooms[room] == {"ann": Speaker(0), "bob": Speaker(1)}
+
+
+@pytest.mark.parametrize("name", ["bad\nname", ".", "ü" * 200, "\u2028"])
+async def test_a_name_that_the_media_server_does_not_take_gets_no_seat(name: str) -> None:
+    async with running("none") as app:
+        await app.login("ann")
+        room = await app.create()
+        refused = await app.seat(room, "ann", {"user_id": "ann"}, {"user_id": name}, status=400)
+        assert refused["details"]["errors"][0]["in"] == ["body", "members", "1", "user_id"]
+
+
 async def test_there_are_no_more_seats_than_the_room_has(app: App) -> None:
+    users = [f"u{number}" for number in range(8)]
     await app.login("ann")
     room = await app.create()
-    members = [{"user_id": "ann"}, *({"user_id": f"u{number}"} for number in range(8))]
-    refused = await app.seat(room, "ann", *members, status=400)
+    await app.service.change(room, lambda _: [Enter(user) for user in users])
+    refused = await app.seat(room, "ann", {"user_id": "ann"}, *({"user_id": user} for user in users), status=400)
     assert refused["details"] == {"problem": "no-free-seat"}
     assert app.mixer.rooms[room] == {"ann": Speaker(0)}, "all of it or nothing"
 

@@ -199,7 +199,8 @@ def test_a_kick_cuts_off_and_a_ban_lasts() -> None:
     stage.do(Ban("host", "ann", 60), 10)
     assert stage.refused(Enter("ann"), 69) == "banned"
     stage.do(Enter("ann"), 70)
-    stage.do(Ban("host", "bob"))
+    stage.do(Kick("host", "bob"))
+    assert stage.do(Ban("host", "bob")) == [CutOff("bob")], "he may hear by an address from before"
     assert stage.refused(Enter("bob"), 1e9) == "banned"
     stage.do(Unban("host", "bob"))
     stage.do(Enter("bob"))
@@ -265,6 +266,10 @@ def test_information_has_versions() -> None:
     assert stage.do(SetInfo("host", {"topic": "jazz"})) == []
     assert stage.refused(SetInfo("host", {str(key): "x" for key in range(64)})) == "too-much"
     assert stage.refused(SetInfo("host", {"topic": "x" * 5000})) == "too-much"
+    large = {f"key{number}": "\u00fc" * 2000 for number in range(16)}
+    stage.do(SetInfo("host", large))
+    assert stage.refused(SetInfo("host", {"more": "x" * 3000})) == "too-much", "64 KiB in all"
+    stage.do(SetInfo("host", {"key0": None, "more": "x" * 3000}))
     stage.do(SetUserInfo("ann", "ann", nick="Annie", version=0))
     assert stage.room.attendees["ann"].info == UserInfo("Annie", "", "", 1)
     assert stage.refused(SetUserInfo("ann", "ann", nick="A", version=0)) == "stale-version"

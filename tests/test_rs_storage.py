@@ -227,6 +227,34 @@ async def test_who_follows_is_told_in_his_own_stream_from_where_to_where(storage
     assert await storage.streams_of("ann") == {}
 
 
+async def test_whatever_begins_and_ends_at_once_is_just_those_that_were_named(storage: Storage) -> None:
+    users, streams = ("ann", "bob", "cyd"), ("room:r", "room:s")
+    pairs = [(user, stream) for user in users for stream in streams]
+    await storage.commit(Commit(subscriptions=tuple(Subscription(*pair) for pair in pairs)), NOW)
+    ended = (("ann", "room:r"), ("bob", "room:s"), ("cyd", "room:r"), ("dan", "room:s"))
+    told = await storage.commit(Commit(subscriptions=tuple(Subscription(*pair, False) for pair in ended)), NOW)
+    assert [event.stream for event in told] == ["user:ann", "user:bob", "user:cyd"]
+    assert {user: list(await storage.streams_of(user)) for user in users} == {
+        "ann": ["room:s"],
+        "bob": ["room:r"],
+        "cyd": ["room:s"],
+    }
+    many = [Subscription("dan", f"presence:{number}", on=True) for number in range(1500)]
+    assert len(await storage.commit(Commit(subscriptions=tuple(many)), NOW)) == 1500
+    assert await storage.commit(Commit(subscriptions=tuple(many)), NOW) == ()
+    gone = tuple(Subscription("dan", one.stream, on=False) for one in many[1:])
+    assert len(await storage.commit(Commit(subscriptions=gone), NOW)) == 1499
+    assert list(await storage.streams_of("dan")) == ["presence:0"]
+
+
+async def test_of_names_those_are_known_that_were_added(storage: Storage) -> None:
+    assert isinstance(storage, MemoryStorage | SqlStorage)
+    await storage.add_user("ann", "hash")
+    names = ["ann", "Ann", "ann ", *(f"nobody {number}" for number in range(1500))]
+    assert await storage.known_users(names) == {"ann"}
+    assert await storage.known_users([]) == frozenset()
+
+
 async def test_of_many_commits_at_once_each_is_numbered_once_and_none_blocks_another(storage: Storage) -> None:
     """They tell several streams, in different orders, of which some are new; and two users change places in calls."""
     streams = [f"room:{number}" for number in range(4)]
@@ -401,6 +429,7 @@ async def test_who_has_lost_the_lease_of_a_job_does_not_finish_it(storage: Stora
 
 async def test_a_job_is_found_by_its_key_before_it_is_due(storage: Storage) -> None:
     await storage.commit(Commit(jobs=(Job("media", "a", {}, NOW + 9), Job("media", "b", {}, NOW))), NOW)
+    assert list(await storage.due_jobs(NOW, 9, LEASE_S, ["a"], ["media", "push"])) == []
     assert [one.key for one in await storage.due_jobs(NOW, 9, LEASE_S, ["a"])] == ["a"]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from roomservice.engine import NotFound
+from roomservice.interface import Addresses
 from roomservice.model.calls import GRACE_S, RING_S, AnswerCall, HangUp, MuteParty, RejectCall, RemoveParty, State
 from roomservice.model.errors import Illegal
 from roomservice.model.groups import Join, Profile
 from roomservice.model.invitations import Accept, Answer, Cancel, Reject
-from tests.talking import Town
+from tests.talking import NoMedia, Town
 from tests.test_rs_talk_groups import problem, room
 
 
@@ -114,6 +115,21 @@ async def test_a_call_rings_is_answered_and_recorded_with_its_duration() -> None
         assert (await here.told(f"user:{user}", "call_ended"))[0]["duration_s"] == 60
         assert await here.talk.calls.of(user) is None
     assert await problem(here.talk.calls.addresses("ann", "ann-1", call.id)) == "not-in-call"
+
+
+async def test_a_token_that_comes_after_its_user_has_left_the_call_is_not_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = await town("ann", "bob")
+    call = await here.talk.calls.start("ann", "ann-1", ["bob"], "")
+    await here.talk.calls.command(call.id, AnswerCall("bob", "bob-1"))
+
+    async def addresses(_: object, room: str, user: str, *, may_publish: bool) -> Addresses:
+        await here.talk.calls.command(call.id, RemoveParty("ann", user))
+        return Addresses("whip", "whep")
+
+    monkeypatch.setattr(NoMedia, "addresses", addresses)
+    assert await problem(here.talk.calls.addresses("bob", "bob-1", call.id)) == "not-in-call"
 
 
 async def test_nobody_but_its_parties_sees_a_call_and_only_who_is_in_hears_it() -> None:

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from roomservice.commit import Commit, Event
+from roomservice.interface import Addresses
 from roomservice.settings import DevicePolicy
 from roomservice.storage.memory import MemoryStorage
 from tests.client import until
@@ -58,6 +60,41 @@ async def test_who_says_hello_is_known_and_gets_his_rooms_events(service: Wired)
         assert await bob.refused("lock_seat", room=room, seat=5) == "not-permitted"
         numbers = [one["seq"] for one in ann.events if one["stream"] == f"room:{room}"]
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize(("method", "said"), [("kick", "not-in-room"), ("ban", "not-in-room"), ("", "room-dismissed")])
+async def test_addresses_that_come_after_their_user_was_sent_out_are_not_given(
+    service: Wired, monkeypatch: pytest.MonkeyPatch, method: str, said: str
+) -> None:
+    async with await service.client("ann") as ann, await service.client("bob") as bob:
+        room = await room_of(ann)
+        await bob.call("login_room", room=room)
+        given = service.played.addresses
+
+        async def addresses(name: str, user: str, *, may_publish: bool) -> Addresses:
+            await (ann.call(method, room=room, user=user) if method else ann.call("dismiss_room", room=room))
+            return await given(name, user, may_publish=may_publish)
+
+        monkeypatch.setattr(service.played, "addresses", addresses)
+        assert await bob.refused("get_addresses", room=room) == said
+
+
+async def test_a_list_has_no_more_of_a_room_than_a_list_needs(service: Wired) -> None:
+    async with await service.client("ann") as ann, await service.client("bob") as bob:
+        for _ in range(3):
+            large = {"title": "\x01" * 256, "extends": "x" * 60_000, "settings": {"seats": 1000}}
+            room = (await service.call("POST", "/v1/rooms", await service.token("ann"), json=large)).json()["id"]
+            for first in range(0, 15, 5):
+                values = {f"{number}": "x" * 4000 for number in range(first, first + 5)}
+                await ann.call("set_room_info", room=room, values=values)
+        (listed, *_) = (await bob.call("get_room_list"))["rooms"]
+        assert listed["seats"] == [{"seat": 0, "user": "ann", "locked": False, "mutes": []}]
+        assert (listed["extends"], listed["host"], listed["online"]) == ("", "ann", 1)
+        assert not {"info", "hands", "invites", "admins"} & listed.keys()
+        whole = await bob.call("get_room", room=room)
+        assert (len(whole["extends"]), len(whole["info"]), len(whole["seats"])) == (60_000, 15, 1000)
+        await ann.call("update_room", room=room, extends="small")
+        assert (await bob.call("get_room_list"))["rooms"][0]["extends"] == "small"
 
 
 # ---- hello, and coming back
@@ -153,6 +190,7 @@ async def test_logging_out_ends_a_devices_sockets_and_tokens(service: Wired) -> 
 
 
 async def test_presence_is_asked_for_and_followed(service: Wired) -> None:
+    await service.token("bob"), await service.token("cyd")
     async with await service.client("ann") as ann:
         now = await ann.call("subscribe_presence", users=["bob", "cyd"])
         assert [(one["user"], one["online"]) for one in now["users"]] == [("bob", False), ("cyd", False)]
@@ -164,6 +202,31 @@ async def test_presence_is_asked_for_and_followed(service: Wired) -> None:
         await ann.call("unsubscribe_presence", users=["bob", "cyd"])
         assert set((await ann.call("hello", token=await service.token("ann")))["streams"]) == set()
         assert list(await service.engine.storage.streams_of("ann")) == []
+
+
+async def test_made_up_names_leave_nothing_behind_and_many_are_not_followed_again_and_again(
+    frozen: Wired, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed: list[Commit] = []
+    commit = frozen.engine.storage.commit
+
+    async def noting(wanted: Commit, now: float) -> Any:
+        committed.append(wanted)
+        return await commit(wanted, now)
+
+    await frozen.token("bob")
+    async with await frozen.client("ann") as ann:
+        monkeypatch.setattr(frozen.engine.storage, "commit", noting)
+        names = [f"nobody {number}" for number in range(500)]
+        assert await ann.refused("subscribe_presence", users=["bob", *names[:9]]) == "no-such-user"
+        await ann.call("unsubscribe_presence", users=names)
+        assert committed == [], "nor are these streams counted"
+        for method, count in (("subscribe_presence", 1), ("subscribe_presence", 1), ("unsubscribe_presence", 2)):
+            await ann.call(method, users=["bob"])
+            assert len(committed) == count
+        for _ in range(2):
+            await ann.call("unsubscribe_presence", users=names)
+        assert await ann.refused("unsubscribe_presence", users=names) == "too-fast"
 
 
 async def test_who_is_gone_is_lost_to_his_rooms_and_back_when_he_comes(service: Wired) -> None:
@@ -339,6 +402,25 @@ async def test_passwords_are_not_tried_quickly_and_users_log_in(frozen: Wired, p
     assert answers[-1] == 429
     frozen.ahead[0] += 3
     assert await tried("user 1", "right") == 200
+
+
+async def test_the_appserver_api_takes_of_the_same_allowance(frozen: Wired) -> None:
+    answer = await frozen.http.post("/login", json={"username": "ann", "password": "ann's password"})
+    headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    async def made() -> httpx.Response:
+        return await frozen.http.post("/create", json={"anchor": "ann", "title": "Jazz"}, headers=headers)
+
+    assert {(await made()).status_code for _ in range(39)} == {200}
+    listed = {"user_id": "ann", "page_num": 1, "page_size": 1}
+    for _ in range(4):
+        assert (await frozen.http.post("/list", json=listed, headers=headers)).status_code == 200
+    refused = await made()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert refused.json() == {"code": 429, "message": refused.json()["message"], "details": {"problem": "too-often"}}
+    assert (await frozen.call("GET", "/v1/devices", await frozen.token("ann"))).status_code == 200
+    assert (await frozen.call("GET", "/v1/devices", await frozen.token("ann"))).status_code == 429
+    assert (await frozen.http.post("/list", json=listed)).status_code == 401
 
 
 async def test_who_does_not_read_is_closed_and_holds_up_nobody(service: Wired, monkeypatch: Any) -> None:

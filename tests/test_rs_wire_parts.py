@@ -84,6 +84,16 @@ def test_half_a_surrogate_does_not_keep_an_answer_from_being_sent() -> None:
     assert json.loads(jsonrpc.text_of({"a": ["\ud800", 1]})) == {"a": ["?", 1]}
 
 
+def test_an_answer_that_a_socket_does_not_take_is_a_refusal_of_its_call_alone() -> None:
+    huge, small = jsonrpc.result(1, "x" * (3 << 20)), jsonrpc.result(2, "y")
+    alone = json.loads(jsonrpc.text_of(huge))
+    assert (alone["id"], alone["error"]["data"], "result" in alone) == (1, {"problem": "too-large"}, False)
+    half = jsonrpc.result(3, "z" * (3 << 19))
+    batch = json.loads(jsonrpc.text_of([small, half, huge, half, small]))
+    assert [(one["id"], "result" in one) for one in batch] == [(2, True), (3, True), (1, False), (3, False), (2, True)]
+    Outgoing().put(jsonrpc.text_of([half, *[small] * 49]))
+
+
 # ---- the queue of a socket, and allowances
 
 

@@ -4,9 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from roomservice.operations.fields import Name
+
 Line = Annotated[str, Field(max_length=256)]
 Text = Annotated[str, Field(max_length=60_000)]
-Id = Annotated[str, Field(min_length=1, max_length=256)]
+Id = Name
+"""Of a user, too: the media server takes no other."""
 
 
 class Asked(BaseModel):

@@ -207,12 +207,13 @@ def ban(room: Room, command: Ban, now: float) -> Outcome:
     check_over(room, command.by, command.user)
     user = command.user
     until = None if command.seconds is None else now + command.seconds
+    again = room.is_banned(user, now)
     others = {name: end for name, end in room.bans.items() if name != user and room.is_banned(name, now)}
     if len(others) >= MAX_BANS:
         raise Illegal(Problem.TOO_MUCH)
     room = replace(room, bans={**others, user: until}, admins=room.admins - {user})
-    if user not in room.attendees:
-        return room, []
+    if user not in room.attendees:  # who is not in the room may hear it by an address of the AppServer API
+        return room, [] if again else [CutOff(user)]
     return _expel(room, user, now, "banned", {"by": command.by, "until": until})
 
 

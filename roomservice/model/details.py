@@ -21,6 +21,9 @@ MAX_KEY_BYTES = 256
 MAX_VALUE_BYTES = 4096
 """Of a value of the room, of what a user shows, and of a custom command, in UTF-8."""
 
+MAX_INFO_BYTES = 64 << 10
+"""Of all keys and values of the room together, in UTF-8. More makes each answer with the room in it cost more."""
+
 MAX_LIKES = 100
 """In one command: clients gather taps."""
 
@@ -74,7 +77,8 @@ def set_info(room: Room, command: SetInfo, now: float) -> Outcome:
     info = {key: value for key, value in {**room.info, **command.values}.items() if value is not None}
     if info == room.info:
         return room, []
-    if len(info) > MAX_KEYS:
+    size = _size(info)
+    if len(info) > MAX_KEYS or (size > MAX_INFO_BYTES and size >= _size(room.info)):  # it may become smaller
         raise Illegal(Problem.TOO_MUCH)
     changed = {key: info.get(key) for key in command.values if info.get(key) != room.info.get(key)}
     room = replace(room, info=info, info_version=room.info_version + 1)
@@ -132,5 +136,13 @@ def _check_version(said: int | None, known: int) -> None:
 
 
 def _check_text(text: str, limit: int) -> None:
-    if len(text.encode(errors="surrogatepass")) > limit:
+    if _bytes(text) > limit:
         raise Illegal(Problem.TOO_MUCH)
+
+
+def _size(info: Mapping[str, str]) -> int:
+    return sum(_bytes(key) + _bytes(value) for key, value in info.items())
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))

@@ -131,15 +131,20 @@ async def query_online(world: World, _: Caller, asked: AskOnline) -> Online:
 
 
 async def subscribe_presence(world: World, caller: Caller, asked: AskOnline) -> Online:
+    user = himself(caller)
+    world.talk.people.spend(user, len(asked.users))
+    await world.talk.people.check(asked.users)
     try:
-        await world.presence.watch(himself(caller), asked.users, True)
+        await world.presence.watch(user, asked.users, True)
     except TooManyWatchedError:
         raise Refused(TOO_LARGE, "So many users' presence cannot be followed.") from None
     return await query_online(world, caller, asked)
 
 
 async def unsubscribe_presence(world: World, caller: Caller, asked: AskOnline) -> Done:
-    await world.presence.watch(himself(caller), asked.users, False)
+    user = himself(caller)
+    world.talk.people.spend(user, len(asked.users))
+    await world.presence.watch(user, asked.users, False)
     return Done()
 
 

@@ -1,7 +1,7 @@
 """Rooms: made, found, entered, left, led and ended."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, TypeVar
 
 from pydantic import Field
@@ -18,7 +18,15 @@ from roomservice.model.room import HostGone, Role, Scenario, SeatMode, Settings,
 from roomservice.operations.fields import Line, LongText, RoomId, SeatNumber, UserId
 from roomservice.operations.problems import FORBIDDEN, INVALID_PARAMS, NO_SUCH_ROOM, Refused
 from roomservice.operations.table import Caller, Done, Operation, Params, Result
-from roomservice.operations.views import AttendeePage, AttendeeView, RoomPage, RoomView, attendee_view, room_view
+from roomservice.operations.views import (
+    AttendeePage,
+    AttendeeView,
+    RoomPage,
+    RoomView,
+    attendee_view,
+    listed_view,
+    room_view,
+)
 from roomservice.operations.world import World
 
 TAG = "rooms"
@@ -147,16 +155,10 @@ async def read(world: World, room: str) -> ListedRoom:
     return await world.engine.read(ROOM, room)
 
 
-async def shown(world: World, caller: Caller, listed: Sequence[ListedRoom]) -> list[RoomView]:
-    visits = await world.engine.storage.visits([one.room.id for one in listed])
-    return [
-        room_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id), caller.user) for one in listed
-    ]
-
-
-async def shown_one(world: World, caller: Caller, listed: ListedRoom) -> RoomView:
-    (view,) = await shown(world, caller, [listed])
-    return view
+async def shown(world: World, caller: Caller, listed: ListedRoom) -> RoomView:
+    visits = await world.engine.storage.visits([listed.room.id])
+    talking = world.talking.of(listed.room.id)
+    return room_view(listed, visits.get(listed.room.id, Visits()), talking, caller.user)
 
 
 def himself(caller: Caller) -> str:
@@ -212,17 +214,20 @@ async def create_room(world: World, caller: Caller, asked: CreateRoom) -> RoomVi
     )
     outcome = new_room(listing, asked.settings.over(Settings()), UserInfo(asked.nick, asked.avatar), now)
     made = await hosting.create(world.engine, outcome, world.settings.rooms_per_user)
-    return await shown_one(world, caller, made.after)
+    return await shown(world, caller, made.after)
 
 
 async def get_room(world: World, caller: Caller, asked: InRoom) -> RoomView:
-    return await shown_one(world, caller, await read(world, asked.room))
+    return await shown(world, caller, await read(world, asked.room))
 
 
-async def get_room_list(world: World, caller: Caller, asked: ListRooms) -> RoomPage:
+async def get_room_list(world: World, _: Caller, asked: ListRooms) -> RoomPage:
     found = await world.engine.storage.rooms(asked.page, asked.size, asked.status, asked.search)
     listed = await world.engine.read_many(ROOM, found)
-    return RoomPage(rooms=await shown(world, caller, listed))
+    visits = await world.engine.storage.visits([one.room.id for one in listed])
+    return RoomPage(
+        rooms=[listed_view(one, visits.get(one.room.id, Visits()), world.talking.of(one.room.id)) for one in listed]
+    )
 
 
 async def login_room(world: World, caller: Caller, asked: EnterRoom) -> RoomView:
@@ -230,21 +235,21 @@ async def login_room(world: World, caller: Caller, asked: EnterRoom) -> RoomView
     enter = Enter(user, UserInfo(asked.nick, asked.avatar, asked.extra))
     listed = await change(world, asked.room, lambda _: [enter])
     await world.engine.storage.visit(asked.room, user)
-    return await shown_one(world, caller, listed)
+    return await shown(world, caller, listed)
 
 
 async def update_room(world: World, caller: Caller, asked: UpdateRoom) -> RoomView:
     wanted: list[Command] = [Relist(caller.by, asked.title, asked.notice, asked.cover_url, asked.extends)]
     if asked.started is not None:
         wanted.append(Start(caller.by) if asked.started else Pause(caller.by))
-    return await shown_one(world, caller, await change(world, asked.room, lambda _: wanted))
+    return await shown(world, caller, await change(world, asked.room, lambda _: wanted))
 
 
 async def configure_room(world: World, caller: Caller, asked: ConfigureRoom) -> RoomView:
     def wanted(listed: ListedRoom) -> list[Command]:
         return [Configure(caller.by, asked.settings.over(listed.room.settings))]
 
-    return await shown_one(world, caller, await change(world, asked.room, wanted))
+    return await shown(world, caller, await change(world, asked.room, wanted))
 
 
 async def get_attendee_list(world: World, _: Caller, asked: ListAttendees) -> AttendeePage:

@@ -13,7 +13,7 @@ from mediaserver.client import (
 )
 from roomservice.model.details import DirectSound
 from roomservice.model.errors import Illegal, Problem
-from roomservice.model.room import Role
+from roomservice.model.room import Role, Room
 from roomservice.operations.fields import Name
 from roomservice.operations.problems import INVALID_PARAMS, MEDIA_REFUSED, Refused
 from roomservice.operations.rooms import InRoom, change, himself, read
@@ -101,14 +101,22 @@ class Participants(Result):
 
 
 async def get_addresses(world: World, caller: Caller, asked: InRoom) -> AddressView:
+    """Looked at again when the token is there: it may be newer than the kick that ended his others."""
     user = himself(caller)
+    room = await _room_of(world, user, asked)
+    found = await world.media.addresses(room.id, user, may_publish=room.seat_of(user) is not None)
+    await _room_of(world, user, asked)
+    return AddressView(whip=found.whip, whep=found.whep)
+
+
+async def _room_of(world: World, user: str, asked: InRoom) -> Room:
+    """Illegal: room-dismissed, not-in-room."""
     room = (await read(world, asked.room)).room
     if room.dismissed_at is not None:
         raise Illegal(Problem.ROOM_DISMISSED)
     if room.role_of(user) is Role.STRANGER:
         raise Illegal(Problem.NOT_IN_ROOM)
-    found = await world.media.addresses(room.id, user, may_publish=room.seat_of(user) is not None)
-    return AddressView(whip=found.whip, whep=found.whep)
+    return room
 
 
 async def get_participants(world: World, caller: Caller, asked: ListParticipants) -> Participants:

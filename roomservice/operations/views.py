@@ -10,6 +10,11 @@ from roomservice.model.listing import ListedRoom
 from roomservice.model.room import HostGone, Role, Room, Scenario, SeatMode
 from roomservice.operations.table import Result
 
+MAX_LISTED = 16
+"""Seats, and who talks, of a room in a list. With more a page of 100 rooms could be larger than a socket takes."""
+
+MAX_LISTED_EXTENDS = 1024
+
 
 class AttendeeView(Result):
     user: str = Field(description="Id of the user")
@@ -83,8 +88,29 @@ class RoomView(Result):
     stopped_at: float | None = Field(description="Unix time in seconds")
 
 
+class ListedView(Result):
+    id: str = Field(description="Id of the room")
+    title: str = Field(description="What the list shows")
+    notice: str = Field(description="What it is about")
+    cover_url: str = Field(description="Address of a picture")
+    extends: str = Field(description="The app's own text; empty here if it has more than 1,024 characters")
+    mode: int = Field(description="As the AppServer document's `mode`")
+    status: int = Field(description="0 prepared, 1 started, 2 ended")
+    host: str = Field(description="Id of the host")
+    settings: SettingsView = Field(description="How it works")
+    seats: list[SeatView] = Field(description="Those that somebody has, by number; the first 16")
+    likes: int = Field(description="How often it was liked")
+    online: int = Field(description="Number of attendees")
+    talking: list[str] = Field(description="Ids of those who speak at this moment, as far as it is known; the first 16")
+    visits: int = Field(description="How often it was entered")
+    visitors: int = Field(description="By how many different users")
+    created_at: float = Field(description="Unix time in seconds")
+    started_at: float | None = Field(description="Unix time in seconds")
+    stopped_at: float | None = Field(description="Unix time in seconds")
+
+
 class RoomPage(Result):
-    rooms: list[RoomView] = Field(description="The newest first; empty beyond the last page")
+    rooms: list[ListedView] = Field(description="The newest first; empty beyond the last page")
 
 
 class AttendeePage(Result):
@@ -96,7 +122,6 @@ class AttendeePage(Result):
 def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str], user: str) -> RoomView:
     """user: who asks."""
     listing, room = listed.listing, listed.room
-    settings = room.settings
     return RoomView(
         id=room.id,
         title=listing.title,
@@ -108,11 +133,8 @@ def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str], user: 
         host=room.host,
         host_gone_until=room.host_until,
         admins=sorted(room.admins),
-        settings=SettingsView(**{name: getattr(settings, name) for name in SettingsView.model_fields}),
-        seats=[
-            SeatView(seat=number, user=seat.user, locked=seat.locked, mutes=_mutes(room, seat.user))
-            for number, seat in enumerate(room.seats)
-        ],
+        settings=_settings_view(room),
+        seats=_seat_views(room),
         hands=[HandView(user=user, seat=hand.seat, raised_at=hand.raised_at) for user, hand in room.hands.items()],
         invites=[
             StageInviteView(user=user, by=invite.by, seat=invite.seat, until=invite.deadline)
@@ -124,6 +146,31 @@ def room_view(listed: ListedRoom, visits: Visits, talking: Sequence[str], user: 
         online=len(room.attendees),
         own=attendee_view(room, user) if user in room.attendees else None,
         talking=list(talking),
+        visits=visits.pv,
+        visitors=visits.uv,
+        created_at=listing.created_at,
+        started_at=listing.started_at,
+        stopped_at=listing.stopped_at,
+    )
+
+
+def listed_view(listed: ListedRoom, visits: Visits, talking: Sequence[str]) -> ListedView:
+    """Bounded: one answer has a hundred of them, whatever their hosts have put into them."""
+    listing, room = listed.listing, listed.room
+    return ListedView(
+        id=room.id,
+        title=listing.title,
+        notice=listing.notice,
+        cover_url=listing.cover_url,
+        extends=listing.extends if len(listing.extends) <= MAX_LISTED_EXTENDS else "",
+        mode=listing.mode,
+        status=listing.status,
+        host=room.host,
+        settings=_settings_view(room),
+        seats=[seat for seat in _seat_views(room) if seat.user is not None][:MAX_LISTED],
+        likes=room.likes,
+        online=len(room.attendees),
+        talking=list(talking)[:MAX_LISTED],
         visits=visits.pv,
         visitors=visits.uv,
         created_at=listing.created_at,
@@ -147,6 +194,17 @@ def attendee_view(room: Room, user: str) -> AttendeeView:
         entered_at=attendee.entered_at,
         away=user in room.away,
     )
+
+
+def _settings_view(room: Room) -> SettingsView:
+    return SettingsView(**{name: getattr(room.settings, name) for name in SettingsView.model_fields})
+
+
+def _seat_views(room: Room) -> list[SeatView]:
+    return [
+        SeatView(seat=number, user=seat.user, locked=seat.locked, mutes=_mutes(room, seat.user))
+        for number, seat in enumerate(room.seats)
+    ]
 
 
 def _mutes(room: Room, user: str | None) -> list[MuteSource]:

@@ -6,10 +6,10 @@ timers, jobs and the like, and the streams' rows last, sorted: who has those num
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, case, delete, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, insert, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -279,14 +279,20 @@ async def _lock(connection: AsyncConnection, names: Sequence[str]) -> dict[str, 
 
 
 async def _following(connection: AsyncConnection, commit: Commit) -> set[tuple[str, str]]:
-    asked: defaultdict[str, list[str]] = defaultdict(list)
-    for one in commit.subscriptions:
-        asked[one.stream].append(one.user)
-    found = set()
-    for stream, users in asked.items():
-        query = select(followers.c.user).where(followers.c.stream == stream, followers.c.user.in_(users))
-        found |= {(row.user, stream) for row in await connection.execute(query)}
-    return found
+    """Of the commit's, those that are so before. It is of one user or of one stream nearly always, so that hardly a row
+    more is read than is asked for."""
+    asked = {(one.user, one.stream) for one in commit.subscriptions}
+    if not asked:
+        return set()
+    its = _named(asked)
+    query = select(followers.c.user, followers.c.stream).where(*its)
+    return {(row.user, row.stream) for row in await connection.execute(query)} & asked
+
+
+def _named(pairs: Collection[tuple[str, str]]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Rows of a user and of a stream of these."""
+    chosen_users, chosen_streams = {user for user, _ in pairs}, {stream for _, stream in pairs}
+    return followers.c.user.in_(sorted(chosen_users)), followers.c.stream.in_(sorted(chosen_streams))
 
 
 async def _recall(connection: AsyncConnection, commit: Commit) -> set[tuple[str, str]]:
@@ -348,9 +354,13 @@ async def _follow(
     changed = [one for one in commit.subscriptions if one.on != ((one.user, one.stream) in following)]
     began = [{"user": one.user, "stream": one.stream, "since": last[one.stream]} for one in changed if one.on]
     await upsert(connection, followers, began)
-    for stream in {one.stream for one in changed if not one.on}:
-        users = [one.user for one in changed if not one.on and one.stream == stream]
-        await connection.execute(delete(followers).where(followers.c.stream == stream, followers.c.user.in_(users)))
+    ended = {(one.user, one.stream) for one in changed if not one.on}
+    by_user = len({user for user, _ in ended}) < len({stream for _, stream in ended})
+    its: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for pair in ended:
+        its[pair[0] if by_user else pair[1]].append(pair)
+    for pairs in its.values():
+        await connection.execute(delete(followers).where(*_named(pairs)))
 
 
 def _json(data: Mapping[str, object]) -> str:

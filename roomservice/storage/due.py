@@ -32,10 +32,18 @@ async def lease_timers(connection: AsyncConnection, now: float, limit: int, leas
 
 
 async def lease_jobs(
-    connection: AsyncConnection, now: float, limit: int, lease_s: float, keys: Collection[str] | None
+    connection: AsyncConnection,
+    now: float,
+    limit: int,
+    lease_s: float,
+    *,
+    keys: Collection[str] | None,
+    without: Collection[str],
 ) -> Sequence[Leased]:
-    chosen = jobs.c.due <= now if keys is None else jobs.c.key.in_(list(keys))
-    query = select(jobs).where(chosen, jobs.c.leased_until <= now).order_by(jobs.c.due).limit(limit)
+    chosen = [jobs.c.due <= now if keys is None else jobs.c.key.in_(list(keys))]
+    if without:
+        chosen.append(jobs.c.kind.not_in(sorted(without)))
+    query = select(jobs).where(*chosen, jobs.c.leased_until <= now).order_by(jobs.c.due).limit(limit)
     rows = (await connection.execute(query.with_for_update(skip_locked=True))).all()
     found = [
         Leased(row.kind, row.key, json.loads(row.payload), row.due, row.attempts, row.version, str(uuid.uuid4()))

@@ -287,12 +287,19 @@ class MemoryStorage:
         return [Due(kind, id, timer, self._timers[kind, id, timer].deadline) for kind, id, timer in due[:limit]]
 
     async def due_jobs(
-        self, now: float, limit: int, lease_s: float, keys: Collection[str] | None = None
+        self,
+        now: float,
+        limit: int,
+        lease_s: float,
+        keys: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> Sequence[Leased]:
         chosen = [
             one
             for key, one in self._jobs.items()
-            if one.leased_until <= now and (one.job.due <= now if keys is None else key in keys)
+            if one.leased_until <= now
+            and one.job.kind not in without
+            and (one.job.due <= now if keys is None else key in keys)
         ]
         chosen.sort(key=lambda one: one.job.due)
         found = []
@@ -343,6 +350,9 @@ class MemoryStorage:
 
     async def password_of(self, user: str) -> str | None:
         return self._users.get(user)
+
+    async def known_users(self, users: Collection[str]) -> frozenset[str]:
+        return frozenset(users) & self._users.keys()
 
     async def add_user(self, user: str, password_hash: str) -> bool:
         """Whether there was none of this name."""

@@ -33,7 +33,7 @@ from roomservice.commit import (
 )
 from roomservice.interface import Unavailable
 from roomservice.storage import due, forgetting, reading
-from roomservice.storage.committing import Again, carry_out
+from roomservice.storage.committing import AT_ONCE, Again, carry_out
 from roomservice.storage.migrating import migrate
 from roomservice.storage.retention import Retention
 from roomservice.storage.tables import engagements, room_visits, sessions, users
@@ -234,10 +234,15 @@ class SqlStorage:
             return await due.lease_timers(connection, now, limit, lease_s)
 
     async def due_jobs(
-        self, now: float, limit: int, lease_s: float, keys: Collection[str] | None = None
+        self,
+        now: float,
+        limit: int,
+        lease_s: float,
+        keys: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> Sequence[Leased]:
         async with self._transaction() as connection:
-            return await due.lease_jobs(connection, now, limit, lease_s, keys)
+            return await due.lease_jobs(connection, now, limit, lease_s, keys=keys, without=without)
 
     async def finish_job(self, leased: Leased) -> bool:
         async with self._transaction() as connection:
@@ -262,6 +267,15 @@ class SqlStorage:
             query = select(users.c.password).where(users.c.id == user)
             found: str | None = (await connection.execute(query)).scalar_one_or_none()
             return found
+
+    async def known_users(self, names: Collection[str]) -> frozenset[str]:
+        """Which of them there are."""
+        wanted, found = list(names), list[str]()
+        async with self._reading() as connection:
+            for first in range(0, len(wanted), AT_ONCE):
+                query = select(users.c.id).where(users.c.id.in_(wanted[first : first + AT_ONCE]))
+                found += (await connection.execute(query)).scalars()
+        return frozenset(found)
 
     async def add_user(self, user: str, password_hash: str) -> bool:
         """Whether there was none of this name."""

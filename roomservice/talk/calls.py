@@ -74,14 +74,19 @@ class Calls:
             return None
 
     async def addresses(self, by: str, device: str, call: str) -> Addresses:
-        """Where he speaks and hears, on the device by which he is in. NotFound, MediaError; Illegal: not-in-call,
-        answered-elsewhere."""
+        """Where he speaks and hears, on the device by which he is in; looked at again when the token is there, which
+        may be newer than what cut him off. NotFound, MediaError; Illegal: not-in-call, answered-elsewhere."""
+        await self._check_in(by, device, call)
+        addresses = await self._media.addresses(call, by, may_publish=True)
+        await self._check_in(by, device, call)
+        return addresses
+
+    async def _check_in(self, by: str, device: str, call: str) -> None:
         found = await self.read(by, call)
         if by not in found.of(State.IN):
             raise Illegal(Problem.NOT_IN_CALL)
         if found.parties[by].device != device:
             raise Illegal(Problem.ANSWERED_ELSEWHERE)
-        return await self._media.addresses(call, by, may_publish=True)
 
     async def history(self, user: str, before: float | None, limit: int) -> Sequence[KeptRecord]:
         """Calls that have ended, the newest first."""

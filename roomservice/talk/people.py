@@ -3,17 +3,28 @@
 from collections.abc import Collection, Sequence
 
 from roomservice.aggregates import PERSON
+from roomservice.allowance import Allowances, Rate
 from roomservice.engine import Engine, NotFound
 from roomservice.interface import Conflict, Users
 from roomservice.model import person
 from roomservice.model.errors import Illegal, Problem
 from roomservice.model.person import Command, Person, PushSubscription, Unsubscribe
 
+NAMES = Rate(per_s=50.0, burst=2000.0)
+"""Whose presence one user follows, or follows no more, at one instance. More lets one client hold the storage's lock;
+fewer delays the contacts of who comes."""
+
 
 class People:
     def __init__(self, engine: Engine, users: Users) -> None:
         self._engine = engine
         self._users = users
+        self._names = Allowances(NAMES)
+
+    def spend(self, by: str, names: int) -> None:
+        """For so many names at once. Illegal: too-fast."""
+        if self._names.take(by, names, self._engine.clock()):
+            raise Illegal(Problem.TOO_FAST)
 
     async def check(self, users: Collection[str]) -> None:
         """Whether there are all of them. Illegal: no-such-user."""

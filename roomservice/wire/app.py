@@ -15,6 +15,7 @@ from roomservice.wire.asyncapi import asyncapi
 from roomservice.wire.desk import Desk
 from roomservice.wire.events import EVENTS
 from roomservice.wire.http import OperationsHttp
+from roomservice.wire.limited import LimitedAppServer
 from roomservice.wire.login import LimitedLogin
 from roomservice.wire.openapi import openapi
 from roomservice.wire.sockets import Sockets
@@ -35,7 +36,9 @@ class Wire:
                 name: {"status": known.status, "meaning": known.sentence} for name, known in PROBLEMS.items()
             },
         }
-        http = OperationsHttp(LimitedLogin(inner, desk), table, desk.call, desk.authenticate, documents)
+        http = OperationsHttp(
+            LimitedAppServer(LimitedLogin(inner, desk), desk), table, desk.call, desk.authenticate, documents
+        )
         self.sockets = Sockets(
             http,
             desk=desk,

@@ -90,6 +90,10 @@ class Desk:
         """0 when he may say it, else in how many seconds."""
         return self._users.take(user, HELLO_WEIGHT, self._clock())
 
+    def wait_s(self, user: str, weight: float) -> float:
+        """For what a user asks elsewhere: 0 when he may, else in how many seconds."""
+        return self._users.take(user, weight, self._clock())
+
     def login_wait_s(self, address: str, name: str) -> float:
         """For a login elsewhere: 0 when it may be tried, else in how many seconds."""
         return self._logins.wait_s(address, name, LOGIN_WEIGHT, self._clock())

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from roomservice.operations.problems import TOO_LARGE
+
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -22,6 +24,8 @@ REFUSED = -32000
 
 MAX_BATCH = 50
 MAX_ID_LENGTH = 128
+MAX_ANSWER = 2 << 20
+"""Characters of one message. A socket's queue (wire/outgoing.py) takes twice as much: it alone never fills it."""
 
 Id = str | int | float | None
 
@@ -83,7 +87,28 @@ def notification(method: str, params: object) -> dict[str, Any]:
 
 
 def text_of(message: object) -> str:
-    """JSON. What cannot be in JSON text, half a surrogate, becomes a question mark."""
+    """JSON. What cannot be in JSON text, half a surrogate, becomes a question mark. Results that are larger than
+    MAX_ANSWER become refusals; of a batch, those after which it would be."""
+    text = _json(message)
+    if len(text) <= MAX_ANSWER:
+        return text
+    if not isinstance(message, list):
+        return _json(_within(message, len(text), MAX_ANSWER))
+    left, bounded = MAX_ANSWER, []
+    for answer in message:
+        size = len(_json(answer))
+        bounded.append(_within(answer, size, left))
+        left -= size if bounded[-1] is answer else 0
+    return _json(bounded)
+
+
+def _within(answer: Any, size: int, left: int) -> Any:
+    if size <= left or not isinstance(answer, dict) or "result" not in answer:
+        return answer
+    return error(Failure(REFUSED, "The answer is too large for a WebSocket.", answer["id"], {"problem": TOO_LARGE}))
+
+
+def _json(message: object) -> str:
     try:
         return to_json(message).decode()
     except PydanticSerializationError:

@@ -38,10 +38,7 @@ class LimitedLogin:
         address, name = scope["client"][0] if scope.get("client") else "", _name(body)
         wait_s = self._desk.login_wait_s(address, name)
         if wait_s:
-            refused = _refused(
-                429, "This is asked for too often.", "too-often", **{"Retry-After": str(math.ceil(wait_s))}
-            )
-            await refused(scope, receive, send)
+            await too_often(wait_s)(scope, receive, send)
             return
         read: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -66,6 +63,12 @@ def _name(body: bytearray) -> str:
         return ""
     name = asked.get("username") if isinstance(asked, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def too_often(wait_s: float) -> JSONResponse:
+    """As that API says it."""
+    headers = {"Retry-After": str(math.ceil(wait_s))}
+    return _refused(429, "This is asked for too often.", "too-often", **headers)
 
 
 def _refused(status: int, sentence: str, problem: str = "", **headers: str) -> JSONResponse:
