@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
         *("commands", "effects", "feed", "jukebox", "model", "music", "plane", "programme", "schema_programme"),
         "soundbank",
     },
-    "observer": {"census", "feed", "microphone", "model", "quality", "sessions", "streams"},
+    "observer": {"census", "feed", "logs", "microphone", "model", "quality", "sessions", "streams"},
     "node": {
         *("capacity", "census", "commands", "dtls", "matrix", "model", "music", "peers", "performing", "plane"),
         *("playback", "sdp", "sessions", "singers", "streams", "settings", "keys", "used_ids"),
