@@ -10,7 +10,6 @@ from mediaserver.commands import ChangeEffect, StartEffect, StopEffect
 from mediaserver.matrix import linear
 from mediaserver.place import pan_gains
 from mediaserver.plane import Driver, Event
-from mediaserver.programme import EffectSpec
 
 if TYPE_CHECKING:
     from mediaserver._native import Clip
@@ -54,8 +53,8 @@ class Effects:
         match command:
             case StartEffect():
                 self._prepare(command)
-            case ChangeEffect(csrc=csrc, spec=spec):
-                self._change(csrc, spec)
+            case ChangeEffect():
+                self._change(command)
             case StopEffect():
                 self._stop(command)
 
@@ -70,15 +69,14 @@ class Effects:
         else:
             playing.task = asyncio.get_running_loop().create_task(self._load(playing))
 
-    def _change(self, csrc: int, spec: EffectSpec) -> None:
+    def _change(self, change: ChangeEffect) -> None:
         """What is not heard yet begins as it is wished by then: it has no column before."""
-        playing = self._playing.get(csrc)
+        playing, spec = self._playing.get(change.csrc), change.spec
         if playing is None:
             return
         playing.command = replace(playing.command, spec=spec)
         if playing.number is not None:
-            gain = linear(spec.gain_db)
-            self._driver.plane.set_column(playing.command.room, csrc, gain, *pan_gains(spec.pan))
+            self._driver.plane.set_column(change.room, change.csrc, linear(spec.gain_db), *pan_gains(spec.pan))
 
     def _start(self, playing: _Playing, clip: "Clip") -> None:
         command, spec = playing.command, playing.command.spec
