@@ -116,7 +116,7 @@ def cli() -> None:
 )
 @_option(
     "--rooms-per-user",
-    "How many rooms that a user has made may be open at a time; those of the AppServer API are not counted.",
+    "How many rooms that a user has made may be open at a time.",
     type=click.IntRange(1, 100_000),
     default=20,
 )

@@ -1,7 +1,6 @@
 """How many rooms a user has open: a document of his names those that he has made, and changes with each new one.
 
-Who is host now is of no account, so that nobody makes room for more by handing rooms over. Rooms of the AppServer API
-are not counted.
+Who is host now is of no account, so that nobody makes room for more by handing rooms over.
 """
 
 import json

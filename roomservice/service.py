@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from roomservice import hosting
 from roomservice.aggregates import GROUP, ROOM
 from roomservice.commit import Visits
 from roomservice.engine import Engine, NotFound
@@ -30,8 +31,9 @@ Commands = Callable[[Room], Iterable[listed_rooms.Command]]
 
 
 class Service:
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, rooms_per_user: int) -> None:
         self._instance = instance
+        self._rooms_per_user = rooms_per_user
 
     @property
     def _engine(self) -> Engine:
@@ -45,14 +47,15 @@ class Service:
 
     async def create(self, listing: Listing, info: UserInfo) -> Stored:
         """The listing's id is of no account; the room has a new one. Its seats are free to take, as in the AppServer
-        document, whose clients say themselves who has one. MediaError when there is no media server to hear it: then
-        there is no room."""
+        document, whose clients say themselves who has one. MediaError when there is no media server to hear it, Illegal
+        when its host has as many rooms as he may: then there is no room."""
         if not await self._instance.media.ready():
             raise MediaError("The media server cannot be reached.")
         name = str(uuid.uuid4())
         listing = replace(listing, id=name, chat_id=name)
         made = listed_rooms.create(listing, Settings(mode=SeatMode.FREE), info, self._instance.clock())
-        return self._counted((await self._engine.create(ROOM, name, made)).after, Visits())
+        done = await hosting.create(self._engine, made, self._rooms_per_user)
+        return self._counted(done.after, Visits())
 
     async def get(self, room: str) -> Stored:
         """NotFound."""

@@ -57,7 +57,7 @@ class Whole:
         self.talking = TalkingNow()
         library = Library(settings, storage, sound, clock)
         self.world = World(engine, accounts, self.presence, media, sound, talk, self.talking, library, settings, clock)
-        inner = create_app(Edge(Service(self.instance), users, settings, clock))
+        inner = create_app(Edge(Service(self.instance, settings.rooms_per_user), users, settings, clock))
         self.wire = Wire(inner, self.world, self.instance.hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

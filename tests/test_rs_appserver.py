@@ -129,7 +129,7 @@ async def running(url: str, sign_up: SignUp = SignUp.OPEN, mixer: Mixer | None =
     await storage.start()
     mixer = mixer or Mixer()
     settings = ServiceSettings(SECRET, sign_up=sign_up)
-    service = Service(Instance(storage, LocalBus(), mixer, PushByAll([]), lambda: now[0]))
+    service = Service(Instance(storage, LocalBus(), mixer, PushByAll([]), lambda: now[0]), settings.rooms_per_user)
     app = create_app(Edge(service, OwnUsers(storage, CHEAP, sign_up), settings, lambda: now[0]))
     transport = httpx.ASGITransport(app)
     try:

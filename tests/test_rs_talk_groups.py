@@ -151,7 +151,7 @@ async def test_the_audience_group_of_a_room_goes_with_the_room() -> None:
     name = await room(town)
     await town.talk.groups.command(name, SetProfile("ann", notice="Be kind"))
     assert await town.storage.load("group", name) is not None
-    service = Service(Instance(town.storage, LocalBus(), NoMedia(), PushByAll([]), lambda: town.now))
+    service = Service(Instance(town.storage, LocalBus(), NoMedia(), PushByAll([]), lambda: town.now), 20)
     with pytest.raises(Illegal):
         await service.delete(name, "bob")
     assert await town.storage.load("group", name) is not None
