@@ -79,10 +79,12 @@ async def test_who_sends_heartbeats_over_http_stays(service: Wired) -> None:
     assert not (await service.engine.read(ROOM, room)).room.away
 
 
-async def test_rooms_of_the_appserver_api_go_on_without_sessions(service: Wired) -> None:
+async def test_rooms_of_the_appserver_api_go_on_without_sessions_and_count(service: Wired) -> None:
     asked = {"username": "ann", "password": "ann's password"}
     token = (await service.http.post("/login", json=asked)).raise_for_status().json()["token"]
-    made = [await service.call("POST", "/create", token, json={"anchor": "ann", "title": "Jazz"}) for _ in range(5)]
+    made = [await service.call("POST", "/create", token, json={"anchor": "ann", "title": "Jazz"}) for _ in range(3)]
+    refused = await service.call("POST", "/create", token, json={"anchor": "ann", "title": "Jazz"})
+    assert (refused.status_code, refused.json()["details"]["problem"]) == (400, "too-many-rooms")
     service.ahead[0] += 1000
     await asyncio.sleep(2.5)
     for answer in made:
