@@ -219,7 +219,7 @@ def test_the_model_of_rooms_knows_neither_clock_nor_dice_nor_the_edges() -> None
 
 # From what knows nothing to what knows everything: a part may know those before it.
 LAYERS: tuple[set[str], ...] = (
-    {"model", "settings", "tokens", "pages", "addresses", "allowance", "talking_now"},
+    {"model", "settings", "tokens", "pages", "addresses", "allowance", "body_limit", "talking_now"},
     {"commit", "meeting"},
     {"interface"},
     {"passwords"},

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from roomservice import tokens
 from roomservice.appserver import meetings
 from roomservice.appserver.answers import moment, room_info
-from roomservice.appserver.limit import BodyLimit
 from roomservice.appserver.schema import (
     CreateRequest,
     ListRequest,
@@ -28,6 +27,7 @@ from roomservice.appserver.schema import (
     TokenRequest,
     UpdateRequest,
 )
+from roomservice.body_limit import BodyLimit
 from roomservice.engine import NotFound, TooBusy
 from roomservice.interface import Addresses, MediaError, Unavailable, Users
 from roomservice.meeting import members

@@ -2,11 +2,11 @@
 
 import json
 import math
-from typing import Any
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roomservice.body_limit import TooLargeError, again, too_large, whole
 from roomservice.wire.desk import Desk
 
 PATH = "/login"
@@ -25,25 +25,18 @@ class LimitedLogin:
         if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
             await self._inner(scope, receive, send)
             return
-        body, more = bytearray(), True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > MAX_BODY_BYTES:
-                await _refused(413, "The body is too large.", Connection="close")(scope, receive, send)
-                return
+        try:
+            body = await whole(receive, MAX_BODY_BYTES)
+        except TooLargeError:
+            await too_large()(scope, receive, send)
+            return
+        if body is None:
+            return
         address, name = scope["client"][0] if scope.get("client") else "", _name(body)
         wait_s = self._desk.login_wait_s(address, name)
         if wait_s:
             await too_often(wait_s)(scope, receive, send)
             return
-        read: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
-
-        async def again() -> Message:
-            return read.pop() if read else await receive()
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -52,10 +45,10 @@ class LimitedLogin:
                     message = {**message, "headers": [*message["headers"], (b"retry-after", b"2")]}
             await send(message)
 
-        await self._inner(scope, again, watched)
+        await self._inner(scope, again(body, receive), watched)
 
 
-def _name(body: bytearray) -> str:
+def _name(body: bytes) -> str:
     """Whose password is tried; empty when the API will take it for nobody's."""
     try:
         asked = json.loads(body)
@@ -67,10 +60,5 @@ def _name(body: bytearray) -> str:
 
 def too_often(wait_s: float) -> JSONResponse:
     """As that API says it."""
-    headers = {"Retry-After": str(math.ceil(wait_s))}
-    return _refused(429, "This is asked for too often.", "too-often", **headers)
-
-
-def _refused(status: int, sentence: str, problem: str = "", **headers: str) -> JSONResponse:
-    details: dict[str, Any] = {"problem": problem} if problem else {}
-    return JSONResponse({"code": status, "message": sentence, "details": details}, status, headers)
+    status = {"code": 429, "message": "This is asked for too often.", "details": {"problem": "too-often"}}
+    return JSONResponse(status, 429, {"Retry-After": str(math.ceil(wait_s))})
