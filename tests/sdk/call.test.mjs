@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
 import {beforeEach, test} from 'node:test';
+import {browser, goOn, online, settled} from './browser.mjs';
 
-const online = new Set();
-Object.assign(globalThis, {
-    location: {href: 'http://rooms.example/'},
-    addEventListener: (_, listener) => online.add(listener),
-    removeEventListener: (_, listener) => online.delete(listener),
-});
-Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true});
+browser({});
 const {Calls} = await import('../../web/sdk/call.js');
 const {Emitter} = await import('../../web/sdk/emitter.js');
 const {RpcError} = await import('../../web/sdk/rpc-error.js');
 
-const settled = () => new Promise(setImmediate);
-const goOn = async () => {
-    [...online].forEach(listener => listener());
-    await settled();
-};
 const party = (user, state, more) => ({user, state, by: 'bob', device: null, mutes: [], reason: null, ...more});
 const callWith = (own, more) => ({
     id: 'c', caller: 'bob', owner: 'bob', parties: [party('bob', 'in', {device: 'x'}), own],

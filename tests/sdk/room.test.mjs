@@ -1,23 +1,12 @@
 import assert from 'node:assert/strict';
 import {beforeEach, test} from 'node:test';
+import {browser, goOn, online, settled} from './browser.mjs';
 
-const online = new Set();
-Object.assign(globalThis, {
-    location: {href: 'http://rooms.example/'},
-    addEventListener: (_, listener) => online.add(listener),
-    removeEventListener: (_, listener) => online.delete(listener),
-});
-Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true});
+browser({});
 const {Emitter} = await import('../../web/sdk/emitter.js');
 const {RpcError} = await import('../../web/sdk/rpc-error.js');
 const {VoiceRoom} = await import('../../web/sdk/voice-room.js');
 
-const settled = () => new Promise(setImmediate);
-/** Ends a pause at once, as the browser's `online` does. */
-const goOn = async () => {
-    [...online].forEach(listener => listener());
-    await settled();
-};
 const person = (user, seat = null) => ({user, role: seat === null ? 'listener' : 'speaker', seat, mutes: [], nick: '', away: false});
 const refusal = problem => new RpcError({message: problem, data: {problem}});
 

@@ -1,24 +1,12 @@
 import assert from 'node:assert/strict';
 import {beforeEach, test} from 'node:test';
+import {browser, devices, goOn, online, settled} from './browser.mjs';
 
-const online = new Set();
-const devices = new EventTarget();
-Object.assign(globalThis, {
-    addEventListener: (_, listener) => online.add(listener),
-    removeEventListener: (_, listener) => online.delete(listener),
-});
-Object.defineProperty(globalThis, 'navigator', {value: {mediaDevices: devices}, configurable: true});
+browser({mediaDevices: devices});
 const {Emitter} = await import('../../web/sdk/emitter.js');
 const {Refusal, Unreachable} = await import('../../web/sdk/http.js');
 const {MicrophoneError} = await import('../../web/sdk/microphone.js');
 const {Voice} = await import('../../web/sdk/voice.js');
-
-const settled = () => new Promise(setImmediate);
-/** Ends a pause at once, as the browser's `online` does. */
-const goOn = async () => {
-    [...online].forEach(listener => listener());
-    await settled();
-};
 
 class FakeMedia extends Emitter {
     state = 'connected';
